@@ -1,0 +1,178 @@
+"""The event store on DynamoDB: one item an event, key (aggregate_id, version)."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from headwater.attribute_values import marshal, marshal_item
+from headwater.domain.events import RecordedEvent
+from headwater.event_store import codec
+from headwater.event_store.store import (
+    Append,
+    AppendTooLargeError,
+    ConcurrencyError,
+    ConditionalWrite,
+    PutNew,
+    Remove,
+    Replace,
+    WriteRefusedError,
+)
+from headwater.limits import DynamoDbLimits
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+#: A transaction that met another one on the same item is cancelled without having lost a condition: try again.
+_CONFLICT_ATTEMPTS = 5
+_CONFLICT_BASE_SECONDS = 0.02
+_TRANSIENT_REASONS = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+
+
+class DynamoDbEventStore:
+    """Implements `headwater.event_store.store.EventStore`."""
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        limits: DynamoDbLimits | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._limits = limits or DynamoDbLimits()
+        self._sleep = sleep
+
+    def append(self, *appends: Append, also: Sequence[ConditionalWrite] = ()) -> list[RecordedEvent]:
+        recorded = [event for append in appends for event in append.recorded()]
+        puts = [self._put(event) for event in recorded]
+        if len(puts) + len(also) > self._limits.transaction_items:
+            raise AppendTooLargeError(
+                f"{len(puts) + len(also)} items in one append; a transaction takes {self._limits.transaction_items}"
+            )
+        # A plain put costs half of what a transaction does.
+        if len(puts) == 1 and not also:
+            self._append_one(appends, puts[0])
+        elif puts or also:
+            self._append_all(appends, puts, also)
+        return recorded
+
+    def load(self, aggregate_id: str, after: int = 0) -> list[RecordedEvent]:
+        return [codec.decode(item) for item in self._items(aggregate_id, after)]
+
+    def latest(self, aggregate_id: str) -> RecordedEvent | None:
+        items = self._client.query(
+            TableName=self._table,
+            KeyConditionExpression="aggregate_id = :id",
+            ExpressionAttributeValues={":id": {"S": aggregate_id}},
+            ScanIndexForward=False,
+            Limit=1,
+            ConsistentRead=True,
+        )["Items"]
+        return codec.decode(items[0]) if items else None
+
+    def _items(self, aggregate_id: str, after: int) -> Iterator[Mapping[str, Any]]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="aggregate_id = :id AND version > :after",
+            ExpressionAttributeValues={":id": {"S": aggregate_id}, ":after": {"N": str(after)}},
+            ConsistentRead=True,
+        )
+        for page in pages:
+            yield from page["Items"]
+
+    def _put(self, event: RecordedEvent) -> dict[str, Any]:
+        item = codec.encode(event)
+        size = sum(len(name) + len(str(content).encode()) for name, av in item.items() for content in av.values())
+        if size > self._limits.item_bytes:
+            raise AppendTooLargeError(
+                f"event {event.event_id} ({event.type}) takes about {size} bytes; "
+                f"an item holds {self._limits.item_bytes}: put large content in S3 and refer to it"
+            )
+        return {
+            "TableName": self._table,
+            "Item": item,
+            "ConditionExpression": "attribute_not_exists(aggregate_id)",
+        }
+
+    def _append_one(self, appends: Sequence[Append], put: dict[str, Any]) -> None:
+        try:
+            self._client.put_item(**put)
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            if not self._settle_conflict(appends):
+                raise ConcurrencyError(appends[0].aggregate_id, appends[0].expected_version, []) from error
+
+    def _append_all(
+        self, appends: Sequence[Append], puts: Sequence[dict[str, Any]], also: Sequence[ConditionalWrite]
+    ) -> None:
+        items: list[Any] = [{"Put": put} for put in puts] + [_transact_item(write) for write in also]
+        for attempt in range(1, _CONFLICT_ATTEMPTS + 1):
+            try:
+                self._client.transact_write_items(TransactItems=items)
+            except self._client.exceptions.TransactionCanceledException as error:
+                reasons = [reason.get("Code", "None") for reason in error.response["CancellationReasons"]]
+                if "ConditionalCheckFailed" not in reasons:
+                    if attempt == _CONFLICT_ATTEMPTS or not _TRANSIENT_REASONS.intersection(reasons):
+                        raise
+                    self._sleep(random.uniform(0, _CONFLICT_BASE_SECONDS * 2**attempt))  # noqa: S311  # jitter
+                    continue
+                if not self._settle_conflict(appends):
+                    raise WriteRefusedError(
+                        also[reasons.index("ConditionalCheckFailed", len(puts)) - len(puts)]
+                    ) from error
+            break
+
+    def _settle_conflict(self, appends: Sequence[Append]) -> bool:
+        """Whether a lost condition was our own earlier try, found by event id (all were written, or none).
+
+        Raises `ConcurrencyError` if somebody else's events stand where ours would; False if nothing does.
+        """
+        for append in appends:
+            if not append.events:
+                continue
+            stored = self.load(append.aggregate_id, append.expected_version)
+            if not stored:
+                continue
+            if stored[0].event_id == append.events[0].event_id:
+                return True
+            raise ConcurrencyError(append.aggregate_id, append.expected_version, stored)
+        return False
+
+
+def _transact_item(write: ConditionalWrite) -> dict[str, Any]:
+    match write:
+        case PutNew():
+            return {
+                "Put": {
+                    "TableName": write.table,
+                    "Item": marshal_item(write.item),
+                    "ConditionExpression": "attribute_not_exists(pk)",
+                }
+            }
+        case Replace():
+            return {
+                "Put": {
+                    "TableName": write.table,
+                    "Item": marshal_item(write.item),
+                    **_expecting(write.expected),
+                }
+            }
+        case Remove():
+            return {
+                "Delete": {
+                    "TableName": write.table,
+                    "Key": marshal_item(write.key),
+                    **_expecting(write.expected),
+                }
+            }
+
+
+def _expecting(expected: Mapping[str, Any]) -> dict[str, Any]:
+    names = {f"#n{index}": name for index, name in enumerate(expected)}
+    values = {f":v{index}": marshal(value) for index, value in enumerate(expected.values())}
+    clauses = ["attribute_exists(pk)", *(f"#n{index} = :v{index}" for index in range(len(expected)))]
+    condition: dict[str, Any] = {"ConditionExpression": " AND ".join(clauses)}
+    if expected:
+        condition |= {"ExpressionAttributeNames": names, "ExpressionAttributeValues": values}
+    return condition

@@ -1,0 +1,113 @@
+"""What use cases ask of an event store, and how it says no.
+
+The expected version of an append always comes from a load: that is what keeps versions free of gaps.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from headwater.domain.events import NewEvent, RecordedEvent
+
+
+class EventStoreError(Exception):
+    """An append or a load that the store refused."""
+
+
+class ConcurrencyError(EventStoreError):
+    """Others appended first. ``intervening`` holds what they appended after the expected version."""
+
+    def __init__(self, aggregate_id: str, expected_version: int, intervening: Sequence[RecordedEvent]) -> None:
+        super().__init__(
+            f"{aggregate_id} is past version {expected_version}: "
+            f"{len(intervening)} event(s) got in between; load again and decide again"
+        )
+        self.aggregate_id = aggregate_id
+        self.expected_version = expected_version
+        self.intervening = tuple(intervening)
+
+
+class WriteRefusedError(EventStoreError):
+    """A write that had to commit together with the events lost its condition; nothing was written."""
+
+    def __init__(self, write: "ConditionalWrite") -> None:
+        super().__init__(f"{type(write).__name__} in table {write.table} lost its condition; nothing was written")
+        self.write = write
+
+
+class AppendTooLargeError(EventStoreError):
+    """More items than one transaction takes, or an event above the size of an item."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutNew:
+    """Puts an item whose key must not exist yet."""
+
+    table: str
+    item: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Puts an item over one that exists and has the ``expected`` attributes."""
+
+    table: str
+    item: Mapping[str, Any]
+    expected: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Deletes an item that exists and has the ``expected`` attributes."""
+
+    table: str
+    key: Mapping[str, Any]
+    expected: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: A write to another table (keyed by ``pk``) that commits with the events or not at all.
+type ConditionalWrite = PutNew | Replace | Remove
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Events to add to one aggregate, straight after the version that was loaded (0: it is new)."""
+
+    aggregate_id: str
+    expected_version: int
+    events: Sequence[NewEvent]
+
+    def recorded(self) -> list[RecordedEvent]:
+        """The events under the versions that they will have."""
+        return [
+            event.recorded(self.aggregate_id, self.expected_version + offset)
+            for offset, event in enumerate(self.events, start=1)
+        ]
+
+
+class EventStore(Protocol):
+    """Append-only, one history per aggregate, versions 1, 2, 3 … without gaps."""
+
+    def append(self, *appends: Append, also: Sequence[ConditionalWrite] = ()) -> list[RecordedEvent]:
+        """Adds all events, and the writes in ``also``, or nothing.
+
+        A repeated append whose first answer was lost succeeds: the store finds its own event ids.
+
+        Raises
+        ------
+        ConcurrencyError
+            Somebody else's events took one of the versions.
+        WriteRefusedError
+            A write in ``also`` lost its condition.
+        AppendTooLargeError
+            Beyond 100 items, or an event beyond 400 KiB; nothing was sent.
+        """
+        ...
+
+    def load(self, aggregate_id: str, after: int = 0) -> list[RecordedEvent]:
+        """All events above version ``after``, in order, by a consistent read. Empty if there are none."""
+        ...
+
+    def latest(self, aggregate_id: str) -> RecordedEvent | None:
+        """The newest event, by a consistent read; its ``version`` is what an append expects."""
+        ...

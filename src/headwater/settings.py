@@ -1,0 +1,44 @@
+"""The function's environment, typed. The only module that reads it.
+
+Every variable is set in the template's Globals, so each function demands all of them: a stack that lacks one fails at
+its first cold start, by name, and not at the first event that happens to need it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+
+class MissingSettingError(RuntimeError):
+    """Environment variables that the template must set are missing or empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Names of the stack's data resources."""
+
+    events_table: str
+    credentials_table: str
+    read_models_table: str
+    ledger_table: str
+    archive_bucket: str
+    events_stream: str
+    events_topic: str
+    sender_address: str
+    email_configuration_set: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Reads each field from the variable of its name in capitals.
+
+        Raises
+        ------
+        MissingSettingError
+            Names every variable that is missing or empty.
+        """
+        names = {field.name: field.name.upper() for field in fields(cls)}
+        missing = sorted(variable for variable in names.values() if not environment.get(variable))
+        if missing:
+            raise MissingSettingError(
+                f"missing environment variable(s): {', '.join(missing)}; set them in template.yaml under Globals"
+            )
+        return cls(**{name: environment[variable] for name, variable in names.items()})

@@ -1,0 +1,30 @@
+"""What all tests share. Each test's network is what its folder allows: none for unit, loopback for the rest."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pytest_socket import disable_socket, enable_socket, socket_allow_hosts
+
+UNIT = Path(__file__).parent / "unit"
+
+# No test may find an account: not by a profile, not by an instance's role.
+os.environ |= {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "POWERTOOLS_SERVICE_NAME": "headwater",
+    "POWERTOOLS_METRICS_NAMESPACE": "Headwater",
+}
+
+
+@pytest.fixture(autouse=True)
+def _network(request: pytest.FixtureRequest) -> None:
+    if request.path.is_relative_to(UNIT):
+        disable_socket(allow_unix_socket=True)
+    else:
+        enable_socket()
+        socket_allow_hosts(["127.0.0.1", "localhost", "::1"])

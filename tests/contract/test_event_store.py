@@ -1,0 +1,122 @@
+"""One suite against the store in memory and the one on DynamoDB (moto), so that the fake cannot rot."""
+
+from collections.abc import Callable, Iterator
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from headwater.domain.events import PlayCompleted, UserRegistered
+from headwater.event_store.dynamodb import DynamoDbEventStore
+from headwater.event_store.store import (
+    Append,
+    AppendTooLargeError,
+    ConcurrencyError,
+    EventStore,
+    PutNew,
+    Remove,
+    Replace,
+    WriteRefusedError,
+)
+from tests.fakes.event_store import InMemoryEventStore
+from tests.fakes.events import new_event
+from tests.fakes.tables import create_tables
+
+USER = "user#0199-a"
+PLAYER = "player#0199-a"
+REGISTERED = UserRegistered(name="Ada", email="ada@example.org")
+PLAY = PlayCompleted(game="chess", score=7, played_at="2026-03-01T12:00:00.000Z")
+
+
+def in_memory() -> EventStore:
+    return InMemoryEventStore()
+
+
+def on_dynamodb() -> EventStore:
+    client = boto3.client("dynamodb")
+    create_tables(client)
+    return DynamoDbEventStore(client, "events", sleep=lambda _: None)
+
+
+@pytest.fixture(params=[in_memory, on_dynamodb])
+def store(request: pytest.FixtureRequest) -> Iterator[EventStore]:
+    build: Callable[[], EventStore] = request.param
+    with mock_aws():
+        yield build()
+
+
+def test_events_come_back_as_they_went_in_and_in_order(store: EventStore) -> None:
+    metadata = {"correlation_id": "c-1", "actor": "user#0199-a"}
+    written = store.append(Append(PLAYER, 0, [new_event(PLAY, metadata=metadata), new_event(PLAY)]))
+    written += store.append(Append(PLAYER, 2, [new_event(PLAY, expires_at=1_800_000_000)]))
+
+    assert store.load(PLAYER) == written
+    assert [event.version for event in store.load(PLAYER)] == [1, 2, 3]
+    assert store.load(PLAYER, after=2) == written[2:]
+    assert store.latest(PLAYER) == written[-1]
+    assert store.load(PLAYER)[0].payload == PLAY
+
+
+def test_an_unknown_aggregate_is_empty(store: EventStore) -> None:
+    assert store.load("user#nobody") == []
+    assert store.latest("user#nobody") is None
+
+
+def test_a_conflict_gives_what_got_in_between(store: EventStore) -> None:
+    store.append(Append(PLAYER, 0, [new_event(PLAY)]))
+    theirs = store.append(Append(PLAYER, 1, [new_event(PLAY), new_event(PLAY)]))
+
+    with pytest.raises(ConcurrencyError) as caught:
+        store.append(Append(PLAYER, 1, [new_event(PLAY)]))
+
+    assert list(caught.value.intervening) == theirs
+    assert len(store.load(PLAYER)) == 3
+
+
+@pytest.mark.parametrize("also", [[], [PutNew("credentials", {"pk": "email#ada", "user_id": "0199-a"})]])
+def test_an_append_whose_answer_was_lost_succeeds_when_tried_again(store: EventStore, also: list[PutNew]) -> None:
+    append = Append(USER, 0, [new_event(REGISTERED)])
+    store.append(append, also=also)
+
+    again = store.append(append, also=also)
+
+    assert store.load(USER) == again
+
+
+def test_a_transaction_writes_all_its_events_or_none(store: EventStore) -> None:
+    store.append(Append(PLAYER, 0, [new_event(PLAY)]))
+
+    with pytest.raises(ConcurrencyError):
+        store.append(Append(USER, 0, [new_event(REGISTERED)]), Append(PLAYER, 0, [new_event(PLAY)]))
+
+    assert store.load(USER) == []
+
+
+def test_a_write_beside_the_events_that_loses_its_condition_stops_them(store: EventStore) -> None:
+    guard = PutNew("credentials", {"pk": "email#ada", "user_id": "0199-a"})
+    store.append(Append(USER, 0, [new_event(REGISTERED)]), also=[guard])
+
+    with pytest.raises(WriteRefusedError) as caught:
+        store.append(Append("user#0199-b", 0, [new_event(REGISTERED)]), also=[guard])
+
+    assert caught.value.write == guard
+    assert store.load("user#0199-b") == []
+
+
+def test_replace_and_remove_demand_what_they_expect(store: EventStore) -> None:
+    store.append(also=[PutNew("credentials", {"pk": "email#ada", "user_id": "0199-a"})])
+
+    with pytest.raises(WriteRefusedError):
+        store.append(also=[Remove("credentials", {"pk": "email#ada"}, {"user_id": "somebody else"})])
+    with pytest.raises(WriteRefusedError):
+        store.append(also=[Replace("credentials", {"pk": "email#nobody", "user_id": "0199-a"})])
+    store.append(also=[Replace("credentials", {"pk": "email#ada", "user_id": "new"}, {"user_id": "0199-a"})])
+    store.append(also=[Remove("credentials", {"pk": "email#ada"}, {"user_id": "new"})])
+
+    store.append(also=[PutNew("credentials", {"pk": "email#ada", "user_id": "free again"})])
+
+
+def test_more_than_a_transaction_holds_is_refused_before_anything_is_written(store: EventStore) -> None:
+    with pytest.raises(AppendTooLargeError, match="101"):
+        store.append(Append(PLAYER, 0, [new_event(PLAY) for _ in range(101)]))
+    assert store.load(PLAYER) == []

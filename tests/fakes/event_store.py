@@ -1,0 +1,65 @@
+"""The event store in memory. tests/contract holds it to the same behaviour as the DynamoDB one."""
+
+from collections.abc import Sequence
+
+from headwater.domain.events import RecordedEvent
+from headwater.event_store.store import (
+    Append,
+    AppendTooLargeError,
+    ConcurrencyError,
+    ConditionalWrite,
+    PutNew,
+    Remove,
+    WriteRefusedError,
+)
+from headwater.limits import DynamoDbLimits
+
+
+class InMemoryEventStore:
+    """Implements `headwater.event_store.store.EventStore`; ``tables`` holds what conditional writes touch, by pk."""
+
+    def __init__(self, limits: DynamoDbLimits | None = None) -> None:
+        self.histories: dict[str, list[RecordedEvent]] = {}
+        self.tables: dict[str, dict[str, dict[str, object]]] = {}
+        self._limits = limits or DynamoDbLimits()
+
+    def append(self, *appends: Append, also: Sequence[ConditionalWrite] = ()) -> list[RecordedEvent]:
+        recorded = [event for append in appends for event in append.recorded()]
+        if len(recorded) + len(also) > self._limits.transaction_items:
+            raise AppendTooLargeError(f"{len(recorded) + len(also)} items in one append")
+        for append in appends:
+            stored = self.load(append.aggregate_id, append.expected_version)
+            if append.events and stored:
+                if stored[0].event_id == append.events[0].event_id:
+                    return recorded
+                raise ConcurrencyError(append.aggregate_id, append.expected_version, stored)
+        for write in also:
+            self._check(write)
+        for event in recorded:
+            self.histories.setdefault(event.aggregate_id, []).append(event)
+        for write in also:
+            self._apply(write)
+        return recorded
+
+    def load(self, aggregate_id: str, after: int = 0) -> list[RecordedEvent]:
+        return [event for event in self.histories.get(aggregate_id, []) if event.version > after]
+
+    def latest(self, aggregate_id: str) -> RecordedEvent | None:
+        return next(reversed(self.histories.get(aggregate_id, [])), None)
+
+    def _check(self, write: ConditionalWrite) -> None:
+        rows = self.tables.setdefault(write.table, {})
+        if isinstance(write, PutNew):
+            if write.item["pk"] in rows:
+                raise WriteRefusedError(write)
+            return
+        row = rows.get((write.key if isinstance(write, Remove) else write.item)["pk"])
+        if row is None or any(row.get(name) != value for name, value in write.expected.items()):
+            raise WriteRefusedError(write)
+
+    def _apply(self, write: ConditionalWrite) -> None:
+        rows = self.tables[write.table]
+        if isinstance(write, Remove):
+            del rows[write.key["pk"]]
+        else:
+            rows[write.item["pk"]] = dict(write.item)

@@ -1,0 +1,18 @@
+"""Events for tests: short to write, complete in shape."""
+
+from typing import Any
+
+from headwater.domain.events import DomainEvent, NewEvent, RecordedEvent
+from headwater.ids import uuid7
+
+AT = "2026-03-01T12:00:00.000Z"
+
+
+def new_event(payload: DomainEvent, **envelope: Any) -> NewEvent:
+    """An event to append, with an id and a time of its own unless given."""
+    return NewEvent(payload=payload, **({"event_id": uuid7(), "occurred_at": AT} | envelope))
+
+
+def recorded(aggregate_id: str, version: int, payload: DomainEvent, **envelope: Any) -> RecordedEvent:
+    """An event as the store gives it."""
+    return new_event(payload, **envelope).recorded(aggregate_id, version)
