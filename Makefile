@@ -1,0 +1,118 @@
+# What a newcomer needs: `make demo`, then `make help`.
+
+PYTHON ?= python3.13
+USERS  ?= 50
+PLAYS  ?= 2000
+PORT   ?= 8080
+ENV    ?= default
+ARGS   ?=
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN   := .venv/bin
+TOOLS := .venv-tools/bin
+PIP   := -m pip --disable-pip-version-check install --quiet --require-hashes
+
+# SAM CLI: no telemetry, and its own files inside the clone.
+export SAM_CLI_TELEMETRY := 0
+export __SAM_CLI_APP_DIR := $(CURDIR)/.cache/sam
+# The tools environment first, so that SAM's builder finds the interpreter that made it and not another one of the PATH.
+SAM := mkdir -p .cache/sam && PATH="$(CURDIR)/$(TOOLS):$$PATH" $(TOOLS)/sam
+
+.PHONY: help
+help: ## List the targets
+	@echo "usage: make TARGET [VARIABLE=value]"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: .venv/.installed ## Make the development environment (.venv) from hash-locked requirements; needs python3.13 alone
+
+.PHONY: demo
+demo: setup ## Run every part of the system once on this machine (USERS=50 PLAYS=2000)
+	@$(BIN)/python -m devstack demo --users $(USERS) --plays $(PLAYS) $(ARGS)
+
+.PHONY: run
+run: setup ## Start the local stack and leave it up until Ctrl-C (PORT=8080)
+	@$(BIN)/python -m devstack run --port $(PORT) $(ARGS)
+
+.PHONY: test
+test: setup ## Run the tests (ARGS="tests/unit -k streak")
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: setup .venv-tools/.installed ## Format, lint, types, imports, and the template raw and expanded
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --cache-dir .cache/import-linter
+	$(TOOLS)/cfn-lint template.yaml
+	@# What the raw form hides: the expanded one is what CloudFormation gets.
+	@mkdir -p .cache
+	$(BIN)/python -m tests.infrastructure.expansion > .cache/template.expanded.json
+	$(TOOLS)/cfn-lint .cache/template.expanded.json
+	$(BIN)/python -m pytest tests/infrastructure
+
+.PHONY: format
+format: setup ## Format the code and fix what ruff can fix
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: validate
+validate: .venv-tools/.installed ## Let SAM validate the template
+	@$(SAM) validate --lint --config-env $(ENV)
+
+.PHONY: build
+build: .venv-tools/.installed ## Build what is deployed and print its size (ENV=default|dev|prod)
+	@$(SAM) build --config-env $(ENV)
+	@$(TOOLS)/python tests/infrastructure/artefact.py .aws-sam/build
+
+.PHONY: deploy
+deploy: build ## Build and deploy (ENV=default|dev|prod); see docs/deploying.md
+	@$(SAM) deploy --config-env $(ENV)
+
+.PHONY: lock
+lock: .cache/lock/.installed ## Resolve requirements/*.in anew into hash-locked files (UPGRADE=--upgrade for newer versions)
+	@lock() { .cache/lock/bin/uv pip compile --quiet --python-version 3.13 --universal --generate-hashes --no-header \
+	    --no-emit-index-url $(UPGRADE) "$$@"; }; \
+	lock requirements/runtime.in -o src/requirements.txt; \
+	lock -c src/requirements.txt requirements/dev.in -o requirements/dev.txt; \
+	lock requirements/tools.in -o requirements/tools.txt; \
+	lock requirements/lock.in -o requirements/lock.txt
+
+.PHONY: clean
+clean: ## Remove everything that make has made
+	rm -rf .venv .venv-tools .aws-sam .cache .devstack *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps make an environment anew only when its requirements changed.
+
+.venv/.requirements: requirements/dev.txt
+	@$(call require-python)
+	@echo "making .venv (once; about a minute)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python $(PIP) -r requirements/dev.txt
+	@touch $@
+
+.venv/.installed: .venv/.requirements pyproject.toml
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.cache/lock/.installed: requirements/lock.txt
+	@$(call require-python)
+	@$(PYTHON) -m venv .cache/lock
+	@.cache/lock/bin/python $(PIP) -r requirements/lock.txt
+	@touch $@
+
+.venv-tools/.installed: requirements/tools.txt
+	@$(call require-python)
+	@echo "making .venv-tools (once; about a minute)"
+	@$(PYTHON) -m venv .venv-tools
+	@$(TOOLS)/python $(PIP) -r requirements/tools.txt
+	@touch $@
+
+define require-python
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || \
+  { echo "$(PYTHON) is not Python 3.13: install it, or name it as in: make PYTHON=/usr/local/bin/python3.13" >&2; exit 1; }
+endef

@@ -1,0 +1,18 @@
+"""The template, parsed once."""
+
+import pytest
+
+from tests.infrastructure import expansion
+from tests.infrastructure.expansion import Node
+
+
+@pytest.fixture(scope="session")
+def template() -> Node:
+    """As written."""
+    return expansion.raw()
+
+
+@pytest.fixture(scope="session")
+def expanded() -> Node:
+    """As CloudFormation gets it."""
+    return expansion.expanded()

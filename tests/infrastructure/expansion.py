@@ -1,0 +1,42 @@
+"""template.yaml as written and as CloudFormation gets it.
+
+The expanded form is made in-process by the library that AWS's own transform runs, so that the rules hold of what is
+deployed, and a test needs neither SAM CLI nor a network. `python -m tests.infrastructure.expansion` prints it as JSON.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+type Node = dict[str, Any]
+
+PROJECT: Final = Path(__file__).resolve().parent.parent.parent
+TEMPLATE: Final = PROJECT / "template.yaml"
+
+
+def raw() -> Node:
+    """The template as written; short intrinsics in their long form."""
+    template: Node = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
+    return template
+
+
+def expanded() -> Node:
+    """The template after SAM's transform."""
+    template = raw()
+    # The transform takes uploaded code only.
+    template["Globals"]["Function"]["CodeUri"] = "s3://artefacts/code.zip"
+    session = boto3.Session(region_name="eu-central-1")
+    # No managed policies: no function may need one, and a template that does fails here.
+    translator = Translator({}, Parser(), boto_session=session)
+    result: Node = translator.translate(template, {"SenderAddress": "no-reply@example.com"})
+    return result
+
+
+if __name__ == "__main__":
+    json.dump(expanded(), sys.stdout, indent=2)

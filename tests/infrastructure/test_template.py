@@ -1,0 +1,459 @@
+"""Rules that the deployed template must hold, each of which somebody once broke somewhere."""
+
+import importlib.util
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any, Final
+
+import pytest
+
+from headwater.settings import Settings
+from tests.infrastructure.expansion import PROJECT, TEMPLATE, Node
+
+FUNCTIONS: Final = {
+    "ArchiverFunction": "archiver",
+    "FanOutFunction": "fan_out",
+    "PlayerProfilesFunction": "player_profiles",
+    "BadgesFunction": "badges",
+    "WelcomeEmailFunction": "welcome_email",
+    "HttpApiFunction": "http_api",
+}
+STREAM_MAPPINGS: Final = {
+    "ArchiverFunctionEventsTableStream",
+    "FanOutFunctionEventsTableStream",
+    "PlayerProfilesFunctionEventsStream",
+    "BadgesFunctionEventsStream",
+}
+FOURTEEN_DAYS: Final = 14 * 24 * 3600  # the longest that SQS keeps a message
+
+# Kinesis Data Streams, quotas: five reads a second and 2 MB/s a shard, shared by all standard consumers.
+MOST_STANDARD_MAPPINGS: Final = 4
+
+
+def of_type(template: Node, kind: str) -> dict[str, Node]:
+    """Properties of each resource of a type, by logical id."""
+    return {
+        name: resource.get("Properties", {})
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def text(value: Any) -> str:
+    """A policy's resource as text, with what CloudFormation fills in left as it is written."""
+    match value:
+        case {"Fn::Sub": str(pattern)}:
+            return pattern
+        case {"Fn::Sub": [str(pattern), _]}:
+            return pattern
+        case {"Ref": name}:
+            return f"${{{name}}}"
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"${{{name}.{attribute}}}"
+        case str():
+            return value
+    raise AssertionError(f"a policy names a resource in a form that this test does not read: {value}")
+
+
+def statements(template: Node) -> Iterator[tuple[str, Node]]:
+    """Every policy statement of the template, with its resource's logical id."""
+    for name, resource in template["Resources"].items():
+        properties = resource.get("Properties", {})
+        documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+        documents += [properties["PolicyDocument"]] if "PolicyDocument" in properties else []
+        for document in documents:
+            for statement in as_list(document["Statement"]):
+                yield name, statement
+
+
+def mappings_of(expanded: Node, source: Any) -> dict[str, Node]:
+    mappings = of_type(expanded, "AWS::Lambda::EventSourceMapping")
+    return {name: mapping for name, mapping in mappings.items() if mapping["EventSourceArn"] == source}
+
+
+def alarms_on(expanded: Node, metric: str) -> list[Node]:
+    return [
+        alarm for alarm in of_type(expanded, "AWS::CloudWatch::Alarm").values() if alarm.get("MetricName") == metric
+    ]
+
+
+def dimension(alarm: Node, name: str) -> Any:
+    return next((entry["Value"] for entry in alarm["Dimensions"] if entry["Name"] == name), None)
+
+
+# Functions
+
+
+def test_the_functions_are_those_that_this_suite_knows(template: Node) -> None:
+    assert set(of_type(template, "AWS::Serverless::Function")) == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize(("function", "stem"), FUNCTIONS.items())
+def test_each_function_has_its_module_and_its_fixture(template: Node, function: str, stem: str) -> None:
+    handler = template["Resources"][function]["Properties"]["Handler"]
+
+    assert handler == f"headwater.functions.{stem}.handler"
+    assert importlib.util.find_spec(f"headwater.functions.{stem}") is not None
+    assert (PROJECT / "events" / f"{function}.json").is_file(), "for sam local invoke"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_each_function_logs_to_a_group_that_forgets(expanded: Node, function: str) -> None:
+    group = expanded["Resources"][function]["Properties"]["LoggingConfig"]["LogGroup"]["Ref"]
+
+    assert expanded["Resources"][group]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+def test_no_log_group_keeps_everything(expanded: Node) -> None:
+    groups = of_type(expanded, "AWS::Logs::LogGroup")
+
+    assert [name for name, group in groups.items() if "RetentionInDays" not in group] == []
+
+
+def test_no_two_functions_share_a_role_or_a_log_group(expanded: Node) -> None:
+    functions = of_type(expanded, "AWS::Lambda::Function").values()
+
+    assert set(Counter(str(function["Role"]) for function in functions).values()) == {1}
+    assert set(Counter(str(function["LoggingConfig"]) for function in functions).values()) == {1}
+
+
+def test_each_function_is_traced_and_runs_python_3_13(expanded: Node) -> None:
+    for name, function in of_type(expanded, "AWS::Lambda::Function").items():
+        assert function["TracingConfig"] == {"Mode": "Active"}, name
+        assert function["Runtime"] == "python3.13", name
+        assert function["Architectures"] == [{"Ref": "Architecture"}], name
+
+
+def test_the_environment_is_the_same_for_all_and_names_data_only(template: Node) -> None:
+    shared = template["Globals"]["Function"]["Environment"]["Variables"]
+    own = {
+        name: props for name, props in of_type(template, "AWS::Serverless::Function").items() if "Environment" in props
+    }
+    compute = {"AWS::Serverless::Function", "AWS::Serverless::HttpApi", "AWS::Serverless::StateMachine"}
+    named = [value["Ref"] for value in shared.values() if isinstance(value, dict)]
+
+    assert own == {}
+    assert [name for name in named if template["Resources"].get(name, {}).get("Type") in compute] == []
+
+
+def test_the_environment_holds_every_setting(template: Node) -> None:
+    declared = template["Globals"]["Function"]["Environment"]["Variables"]
+
+    assert {field.name.upper() for field in fields(Settings)} <= set(declared)
+
+
+# Permissions
+
+
+def test_no_function_gets_a_managed_policy_of_aws(expanded: Node) -> None:
+    for name, role in of_type(expanded, "AWS::IAM::Role").items():
+        assert role["ManagedPolicyArns"] == [{"Ref": "TracingPolicy"}], name
+
+
+def test_every_role_is_written_out(template: Node, expanded: Node) -> None:
+    assert set(of_type(expanded, "AWS::IAM::Role")) == set(of_type(template, "AWS::IAM::Role"))
+
+
+def test_nothing_is_allowed_by_wildcard(expanded: Node) -> None:
+    """Those listed are reasoned in the template; a prefix within one named resource is no wildcard."""
+    reasoned = {("TracingPolicy", "*"), ("WelcomeEmailRole", "identity/*")}
+    found = set()
+    for name, statement in statements(expanded):
+        if statement["Effect"] != "Allow":
+            continue
+        assert "NotAction" not in statement, name
+        assert "NotResource" not in statement, name
+        assert [action for action in as_list(statement["Action"]) if "*" in action] == [], name
+        for resource in map(text, as_list(statement["Resource"])):
+            if "*" in resource and not re.match(r"\$\{\w+\.Arn\}/.", resource):
+                found.add((name, resource.rsplit(":", 1)[-1]))
+
+    assert found == reasoned
+
+
+def test_each_wildcard_has_a_comment_beside_it() -> None:
+    lines = TEMPLATE.read_text(encoding="utf-8").splitlines()
+    bare = []
+    for number, line in enumerate(lines):
+        code = line.split(" #")[0]
+        wildcard = re.search(r"""(Action|Resource|Principal): .*(["':]\*|:\*)|^\s*- .*identity/\*""", code)
+        if not wildcard or line.lstrip().startswith("#"):
+            continue
+        start = next(at for at in range(number, 0, -1) if lines[at].lstrip().startswith("- Sid:"))
+        if not any("#" in candidate for candidate in lines[start - 1 : number + 1]):
+            bare.append(f"{number + 1}: {line.strip()}")
+
+    assert bare == []
+
+
+def test_only_refusals_are_for_everybody(expanded: Node) -> None:
+    everybody = [
+        (name, statement["Effect"]) for name, statement in statements(expanded) if statement.get("Principal") == "*"
+    ]
+
+    assert {effect for _, effect in everybody} == {"Deny"}
+
+
+@pytest.mark.parametrize("kind", ["S3::Bucket", "SQS::Queue", "SNS::Topic"])
+def test_each_bucket_queue_and_topic_refuses_plain_text(expanded: Node, kind: str) -> None:
+    protected = set()
+    for policy in of_type(expanded, f"AWS::{kind}Policy").values():
+        denials = [entry for entry in policy["PolicyDocument"]["Statement"] if entry["Effect"] == "Deny"]
+        assert [entry["Condition"] for entry in denials] == [{"Bool": {"aws:SecureTransport": "false"}}]
+        targets = policy.get("Queues") or policy.get("Topics") or [policy["Bucket"]]
+        protected |= {target["Ref"] for target in targets}
+
+    assert protected == set(of_type(expanded, f"AWS::{kind}"))
+
+
+def test_each_route_needs_a_signed_request(expanded: Node) -> None:
+    for path, methods in expanded["Resources"]["HttpApi"]["Properties"]["Body"]["paths"].items():
+        for method, route in methods.items():
+            assert route["security"] == [{"AWS_IAM": []}], f"{method} {path}"
+
+
+# Streams
+
+
+def test_the_table_stream_has_two_readers_only(expanded: Node) -> None:
+    readers = mappings_of(expanded, {"Fn::GetAtt": ["EventsTable", "StreamArn"]})
+
+    assert set(readers) == {"ArchiverFunctionEventsTableStream", "FanOutFunctionEventsTableStream"}
+
+
+def test_the_events_stream_is_not_read_by_more_than_a_shard_can_serve(expanded: Node) -> None:
+    readers = mappings_of(expanded, {"Fn::GetAtt": ["EventsStream", "Arn"]})
+
+    assert 0 < len(readers) <= MOST_STANDARD_MAPPINGS, "let further consumers use enhanced fan-out"
+
+
+def stream_mappings(expanded: Node) -> dict[str, Node]:
+    mappings = of_type(expanded, "AWS::Lambda::EventSourceMapping")
+    return {name: mapping for name, mapping in mappings.items() if "StartingPosition" in mapping}
+
+
+def test_this_suite_knows_every_stream_mapping(expanded: Node) -> None:
+    assert set(stream_mappings(expanded)) == STREAM_MAPPINGS
+
+
+@pytest.mark.parametrize("name", sorted(STREAM_MAPPINGS))
+def test_each_stream_mapping_starts_at_the_oldest_and_answers_per_record(expanded: Node, name: str) -> None:
+    mapping = stream_mappings(expanded)[name]
+
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+@pytest.mark.parametrize("name", sorted(STREAM_MAPPINGS))
+def test_each_stream_mapping_reports_what_it_gives_up_before_the_stream_trims_it(expanded: Node, name: str) -> None:
+    mapping = stream_mappings(expanded)[name]
+    trimmed_after = {"EventsTable": 24 * 3600, "EventsStream": 168 * 3600}[mapping["EventSourceArn"]["Fn::GetAtt"][0]]
+    destination = "FailedBatchesBucket" if name.startswith("Archiver") else "FailedBatchesQueue"
+
+    assert mapping["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": [destination, "Arn"]}}}
+    assert 0 < mapping["MaximumRecordAgeInSeconds"] <= trimmed_after - 7200
+
+
+def test_the_archiver_keeps_a_batch_together(expanded: Node) -> None:
+    """An object is named by its batch's first record: other bounds would write records twice."""
+    mapping = stream_mappings(expanded)["ArchiverFunctionEventsTableStream"]
+
+    assert mapping["BatchSize"] == 10_000
+    assert mapping["BisectBatchOnFunctionError"] is False
+    assert mapping["MaximumRetryAttempts"] == -1
+    assert mapping["MaximumRecordAgeInSeconds"] == 22 * 3600
+    assert mapping["MaximumBatchingWindowInSeconds"] == {"Ref": "ArchiverBatchingWindow"}
+
+
+def test_a_function_may_write_to_where_its_mapping_reports(expanded: Node) -> None:
+    for name, mapping in stream_mappings(expanded).items():
+        function = mapping["FunctionName"]["Ref"]
+        role = expanded["Resources"][function]["Properties"]["Role"]["Fn::GetAtt"][0]
+        destination = mapping["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"][0]
+        allowed = {
+            action
+            for owner, statement in statements(expanded)
+            if owner == role and any(f"${{{destination}.Arn}}" in text(each) for each in as_list(statement["Resource"]))
+            for action in as_list(statement["Action"])
+        }
+        needed = {"s3:PutObject", "s3:ListBucket"} if destination.endswith("Bucket") else {"sqs:SendMessage"}
+        assert needed <= allowed, name
+
+
+# Queues
+
+
+def consumed(expanded: Node) -> set[str]:
+    mappings = of_type(expanded, "AWS::Lambda::EventSourceMapping").values()
+    queues = of_type(expanded, "AWS::SQS::Queue")
+    sources = {mapping["EventSourceArn"]["Fn::GetAtt"][0] for mapping in mappings}
+    return sources & set(queues)
+
+
+def test_each_consumed_queue_has_a_redrive_and_no_other_has(expanded: Node) -> None:
+    """Listing a queue raises receive counts: where people look, a redrive policy would make messages vanish."""
+    queues = of_type(expanded, "AWS::SQS::Queue")
+
+    assert {name for name, queue in queues.items() if "RedrivePolicy" in queue} == consumed(expanded)
+
+
+def test_what_nobody_consumes_waits_for_fourteen_days(expanded: Node) -> None:
+    queues = of_type(expanded, "AWS::SQS::Queue")
+
+    for name in set(queues) - consumed(expanded):
+        assert queues[name]["MessageRetentionPeriod"] == FOURTEEN_DAYS, name
+
+
+def test_a_message_is_dead_before_it_expires(expanded: Node) -> None:
+    for name in consumed(expanded):
+        queue = expanded["Resources"][name]["Properties"]
+        tries = queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"]
+        assert tries < queue["MessageRetentionPeriod"] <= FOURTEEN_DAYS, name
+
+
+def test_a_message_stays_hidden_for_six_times_its_functions_timeout(expanded: Node) -> None:
+    """As AWS advises for queues that Lambda polls."""
+    for mapping in of_type(expanded, "AWS::Lambda::EventSourceMapping").values():
+        source = mapping["EventSourceArn"]["Fn::GetAtt"][0]
+        if source in consumed(expanded):
+            function = expanded["Resources"][mapping["FunctionName"]["Ref"]]["Properties"]
+            queue = expanded["Resources"][source]["Properties"]
+            assert queue["VisibilityTimeout"] >= 6 * function["Timeout"], source
+            assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"], source
+
+
+def test_each_subscription_of_a_queue_is_raw_and_has_a_dead_letter_queue_that_the_topic_may_use(expanded: Node) -> None:
+    subscriptions = of_type(expanded, "AWS::SNS::Subscription")
+    queues = {name: entry for name, entry in subscriptions.items() if entry["Protocol"] == "sqs"}
+    open_to_topic = {
+        (policy["Queues"][0]["Ref"], statement["Condition"]["ArnEquals"]["aws:SourceArn"]["Ref"])
+        for policy in of_type(expanded, "AWS::SQS::QueuePolicy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+    }
+
+    assert queues
+    for name, subscription in queues.items():
+        topic = subscription["TopicArn"]["Ref"]
+        assert subscription["RawMessageDelivery"] is True, name
+        assert (subscription["Endpoint"]["Fn::GetAtt"][0], topic) in open_to_topic, name
+        assert (subscription["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0], topic) in open_to_topic, name
+
+
+# Data
+
+
+@pytest.mark.parametrize("kind", ["AWS::DynamoDB::Table", "AWS::S3::Bucket"])
+def test_data_outlives_the_stack(expanded: Node, kind: str) -> None:
+    for name, resource in expanded["Resources"].items():
+        if resource["Type"] == kind:
+            assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain"), name
+
+
+def test_each_table_is_protected_encrypted_and_recoverable(expanded: Node) -> None:
+    for name, table in of_type(expanded, "AWS::DynamoDB::Table").items():
+        assert table["BillingMode"] == "PAY_PER_REQUEST", name
+        assert table["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}, name
+        assert table["SSESpecification"] == {"SSEEnabled": True}, name
+        assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}, name
+
+
+def test_only_the_events_have_a_stream(expanded: Node) -> None:
+    """Credentials above all: what has no stream cannot reach a consumer or the archive (FAULTS row 30)."""
+    tables = of_type(expanded, "AWS::DynamoDB::Table")
+
+    assert [name for name, table in tables.items() if "StreamSpecification" in table] == ["EventsTable"]
+    assert tables["EventsTable"]["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+
+
+def test_no_bucket_is_public_or_unencrypted(expanded: Node) -> None:
+    for name, bucket in of_type(expanded, "AWS::S3::Bucket").items():
+        assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}, name
+        assert len(bucket["PublicAccessBlockConfiguration"]) == 4, name
+        assert bucket["BucketEncryption"], name
+        assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}, name
+
+
+def test_every_queue_and_the_stream_and_the_events_topic_are_encrypted(expanded: Node) -> None:
+    for name, queue in of_type(expanded, "AWS::SQS::Queue").items():
+        assert queue["SqsManagedSseEnabled"] is True, name  # aws/sqs would keep SNS out
+    assert expanded["Resources"]["EventsStream"]["Properties"]["StreamEncryption"]["EncryptionType"] == "KMS"
+    assert expanded["Resources"]["EventsTopic"]["Properties"]["KmsMasterKeyId"]
+
+
+def test_claim_checks_are_gone_after_a_month(expanded: Node) -> None:
+    rules = expanded["Resources"]["ArchiveBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    claims = [rule for rule in rules if rule.get("Prefix") == "claims/"]
+
+    assert [rule["ExpirationInDays"] for rule in claims] == [30]
+    assert [rule for rule in rules if "ExpirationInDays" in rule] == claims, "the archive itself never expires"
+
+
+# Alarms
+
+
+def test_each_stream_mapping_has_an_alarm_on_its_iterator_age(expanded: Node) -> None:
+    watched = {dimension(alarm, "FunctionName")["Ref"] for alarm in alarms_on(expanded, "IteratorAge")}
+
+    assert watched == {mapping["FunctionName"]["Ref"] for mapping in stream_mappings(expanded).values()}
+    # The metric is the function's: with a second mapping, one would hide behind the other.
+    assert len(watched) == len(stream_mappings(expanded))
+
+
+def test_each_stream_mapping_has_an_alarm_on_dropped_events(expanded: Node) -> None:
+    watched = {dimension(alarm, "EventSourceMappingUUID")["Ref"] for alarm in alarms_on(expanded, "DroppedEventCount")}
+
+    assert watched == STREAM_MAPPINGS
+    for name in watched:  # without this, the metric is not there
+        assert stream_mappings(expanded)[name]["MetricsConfig"] == {"Metrics": ["EventCount"]}, name
+
+
+@pytest.mark.parametrize("metric", ["Errors", "Throttles"])
+def test_each_function_has_an_alarm(expanded: Node, metric: str) -> None:
+    assert {dimension(alarm, "FunctionName")["Ref"] for alarm in alarms_on(expanded, metric)} == set(FUNCTIONS)
+
+
+def test_each_queue_that_nobody_consumes_has_an_alarm_at_the_first_message(expanded: Node) -> None:
+    alarms = alarms_on(expanded, "ApproximateNumberOfMessagesVisible")
+    watched = {dimension(alarm, "QueueName")["Fn::GetAtt"][0] for alarm in alarms}
+
+    assert watched == set(of_type(expanded, "AWS::SQS::Queue")) - consumed(expanded)
+    assert {alarm["Threshold"] for alarm in alarms} == {0}
+
+
+def test_every_alarm_tells_somebody(expanded: Node) -> None:
+    for name, alarm in of_type(expanded, "AWS::CloudWatch::Alarm").items():
+        assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}], name
+        assert alarm["AlarmDescription"], name
+        assert alarm["TreatMissingData"] == "notBreaching", name
+
+
+# Form
+
+
+def test_each_parameter_says_what_it_takes(template: Node) -> None:
+    for name, parameter in template["Parameters"].items():
+        assert parameter["Description"], name
+        assert parameter["ConstraintDescription"].startswith("must be "), name
+
+
+def test_each_resource_of_substance_has_a_reason_above_it() -> None:
+    """Not roles, policies, log groups and alarms: those stand under the resource or the heading that they belong to."""
+    lines = TEMPLATE.read_text(encoding="utf-8").splitlines()
+    plain = re.compile(r"AWS::(IAM::Role|Logs::LogGroup|CloudWatch::Alarm|\w+::\w+Policy)$")
+    begin = lines.index("Resources:")
+    end = lines.index("Outputs:")
+    bare = []
+    for number in range(begin, end):
+        if re.match(r"  [A-Z]\w+:$", lines[number]) and not lines[number - 1].lstrip().startswith("#"):
+            kind = lines[number + 1].split("Type: ")[1]
+            if not plain.search(kind):
+                bare.append(lines[number].strip(" :"))
+
+    assert bare == []
