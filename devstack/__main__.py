@@ -1,0 +1,110 @@
+"""``python -m devstack``: the stack on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+import click
+
+from devstack.emulator import ACCESS_KEY, REGION, SECRET_KEY
+from devstack.errors import DevstackError
+from devstack.stack import LocalStack, exit_on_sigterm
+
+
+@click.group()
+def main() -> None:
+    """Run the stack of template.yaml on this machine: no AWS account, no Docker."""
+
+
+@main.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    envvar="PORT",
+    show_default=True,
+    help="Of the HTTP API; 0 for a free one.",
+)
+@click.option(
+    "--emulator-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    envvar="EMULATOR_PORT",
+    help="Of the AWS endpoint; a free one by default.",
+)
+@click.option("--root", type=click.Path(path_type=Path), default=Path(), help="The project's folder, or a template.")
+@click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Of the template; repeatable.")
+@click.option("--verbose", is_flag=True, help="Print every invocation, and what of the template does not run here.")
+def run(port: int, emulator_port: int, root: Path, parameters: tuple[str, ...], *, verbose: bool) -> None:
+    """Start the stack and leave it up."""
+    exit_on_sigterm()
+    began = time.monotonic()
+    try:
+        values = dict(_parameter(text) for text in parameters)
+        with LocalStack(root, port=port, emulator_port=emulator_port, parameters=values, verbose=verbose) as stack:
+            click.echo(_welcome(stack, time.monotonic() - began))
+            if verbose:
+                click.echo("Left out of the template:")
+                for part in stack.left_out:
+                    click.echo(f"  {part.name} ({part.kind}): {part.reason}")
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        click.echo("Stopped.")
+    except DevstackError as error:
+        click.echo(f"devstack: {error}", err=True)
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--users", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--plays", type=click.IntRange(0), default=2000, show_default=True)
+def demo(users: int, plays: int) -> None:
+    """Run every part of the system once, and account for every event."""
+    from devstack.demo.run import run as run_demo
+
+    exit_on_sigterm()
+    try:
+        sys.exit(run_demo(Path(), users, plays))
+    except KeyboardInterrupt:
+        click.echo("Stopped.")
+        sys.exit(130)
+    except DevstackError as error:
+        click.echo(f"devstack: {error}", err=True)
+        sys.exit(1)
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise DevstackError(f"--parameter takes NAME=VALUE, not {text}")
+    return name, value
+
+
+def _welcome(stack: LocalStack, seconds: float) -> str:
+    return f"""\
+Up after {seconds:.1f} s. Ctrl-C stops it and forgets everything.
+
+HTTP API   {stack.url}
+AWS        {stack.endpoint_url}
+Mails      {stack.endpoint_url}/_ministack/ses/messages
+Logs       {stack.run_folder / "logs"}
+
+Try it:
+  curl -sS {stack.url}/register -H 'content-type: application/json' \\
+    -d '{{"name": "Ada", "email": "ada@example.com", "password": "correct horse battery"}}'
+  curl -sS {stack.url}/users/USER_ID/plays -H 'content-type: application/json' -d '{{"game": "chess", "score": 42}}'
+  curl -sS {stack.url}/users/USER_ID
+  curl -sS {stack.endpoint_url}/_ministack/ses/messages
+
+AWS CLI and SDKs, in a shell of their own:
+  export AWS_ENDPOINT_URL={stack.endpoint_url} AWS_REGION={REGION} \\
+    AWS_ACCESS_KEY_ID={ACCESS_KEY} AWS_SECRET_ACCESS_KEY={SECRET_KEY}
+  aws dynamodb list-tables
+"""
+
+
+if __name__ == "__main__":
+    main()

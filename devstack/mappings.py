@@ -1,0 +1,741 @@
+"""Drives the event source mapping machines against the emulator's streams and queues.
+
+One reader polls each shard and keeps what it read until every mapping on the shard has taken it: polling is what costs,
+and the emulator has one process for everything. Each mapping has a machine and a thread per shard, each queue one of
+each. The emulator's own event source mappings are never created; it would lose records on errors.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+import orjson
+from botocore.exceptions import BotoCoreError, ClientError
+
+from devstack.console import Console
+from devstack.emulator import ACCOUNT_ID, HOST, REGION
+from devstack.errors import DevstackError
+from devstack.event_source_mapping import (
+    Checkpoint,
+    DeleteMessages,
+    Invoke,
+    InvokeResult,
+    QueueAction,
+    QueueMachine,
+    QueueMappingSettings,
+    QueueMessage,
+    SendToDestination,
+    StreamAction,
+    StreamMappingSettings,
+    StreamRecord,
+    StreamShardMachine,
+    WaitUntil,
+    failure_message,
+    failure_object_key,
+)
+from devstack.functions import Outcome
+from devstack.template import EventSourceMapping
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+
+SHORTEST_POLL_SECONDS: Final = 0.03
+LONGEST_POLL_SECONDS: Final = 0.25
+"""Between two reads of an idle shard: after each invocation the short one, then ever longer ones."""
+
+RECONNECT_SECONDS: Final = 0.5
+QUEUE_WAIT_SECONDS: Final = 1
+DYNAMODB_RETENTION_SECONDS: Final = 24 * 3600
+ROLE_ARN: Final = f"arn:aws:iam::{ACCOUNT_ID}:role/devstack"
+MAPPING_NAMESPACE: Final = uuid.UUID("6a6f1f43-29c5-4b6f-9c3c-6f36f6a9a9b1")
+
+type StreamKind = Literal["dynamodb", "kinesis"]
+
+
+class Invoker(Protocol):
+    """What a mapping needs of the functions."""
+
+    def invoke(self, logical_id: str, payload: bytes) -> Future[Outcome]: ...
+
+    def function_arn(self, logical_id: str) -> str: ...
+
+
+class EmulatorError(Exception):
+    """The emulator refused a stream operation; ``code`` is AWS's error code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class StreamClient:
+    """Reads shards in the services' own JSON; used by one thread.
+
+    Lambda's events hold records exactly as the services answer them, so that boto3, which would decode each attribute
+    and have it encoded again, only costs: measured, it takes most of the time of a poll.
+    """
+
+    def __init__(self, kind: StreamKind, port: int) -> None:
+        self.kind: StreamKind = kind
+        self._port = port
+        self._connection: http.client.HTTPConnection | None = None
+
+    def describe_shards(self, stream_arn: str) -> list[dict[str, Any]]:
+        if self.kind == "kinesis":
+            shards: list[dict[str, Any]] = self._call("ListShards", {"StreamARN": stream_arn})["Shards"]
+            return shards
+        shards = []
+        request = {"StreamArn": stream_arn}
+        while True:
+            description = self._call("DescribeStream", request)["StreamDescription"]
+            shards += description["Shards"]
+            if "LastEvaluatedShardId" not in description:
+                return shards
+            request = {"StreamArn": stream_arn, "ExclusiveStartShardId": description["LastEvaluatedShardId"]}
+
+    def retention(self, stream_arn: str) -> float:
+        """Seconds that the stream keeps a record."""
+        if self.kind == "dynamodb":
+            return DYNAMODB_RETENTION_SECONDS
+        summary = self._call("DescribeStreamSummary", {"StreamARN": stream_arn})["StreamDescriptionSummary"]
+        return float(summary["RetentionPeriodHours"]) * 3600
+
+    def iterator(self, stream_arn: str, shard_id: str, position: str, after: str | None = None) -> str:
+        """An iterator at TRIM_HORIZON or LATEST, or after a sequence number."""
+        kinesis = self.kind == "kinesis"
+        request = {"StreamARN" if kinesis else "StreamArn": stream_arn, "ShardId": shard_id}
+        if after is None:
+            request["ShardIteratorType"] = position
+        else:
+            request["ShardIteratorType"] = "AFTER_SEQUENCE_NUMBER"
+            request["StartingSequenceNumber" if kinesis else "SequenceNumber"] = after
+        iterator: str = self._call("GetShardIterator", request)["ShardIterator"]
+        return iterator
+
+    def records(self, iterator: str) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of records, at most 1,000, and the next iterator, None once a closed shard is read."""
+        answer = self._call("GetRecords", {"ShardIterator": iterator, "Limit": 1000})
+        return answer["Records"], answer.get("NextShardIterator")
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        kinesis = self.kind == "kinesis"
+        prefix = "Kinesis_20131202" if kinesis else "DynamoDBStreams_20120810"
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection(HOST, self._port, timeout=20)
+        try:
+            self._connection.request(
+                "POST",
+                "/",
+                orjson.dumps(request),
+                {
+                    "Content-Type": f"application/x-amz-json-1.{1 if kinesis else 0}",
+                    "X-Amz-Target": f"{prefix}.{operation}",
+                },
+            )
+            response = self._connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            raise
+        answer: dict[str, Any] = orjson.loads(body)
+        if response.status != http.HTTPStatus.OK:
+            code = str(answer.get("__type", response.status)).rpartition("#")[2]
+            raise EmulatorError(code, str(answer.get("message", "")))
+        return answer
+
+
+def dynamodb_record(record: Mapping[str, Any], stream_arn: str) -> StreamRecord:
+    """A record of GetRecords as Lambda's event shows it; the JSON of both is the same, binary in base64 included."""
+    shown = {
+        "eventID": record["eventID"],
+        "eventName": record["eventName"],
+        "eventVersion": record.get("eventVersion", "1.1"),
+        "eventSource": "aws:dynamodb",
+        "awsRegion": record.get("awsRegion", REGION),
+        "dynamodb": record["dynamodb"],
+        "eventSourceARN": stream_arn,
+    }
+    if identity := record.get("userIdentity"):
+        # The API spells these in capitals, Lambda does not.
+        shown["userIdentity"] = {
+            "principalId": identity.get("PrincipalId", identity.get("principalId")),
+            "type": identity.get("Type", identity.get("type")),
+        }
+    change = record["dynamodb"]
+    body = orjson.dumps(shown)
+    key = orjson.dumps(change["Keys"], option=orjson.OPT_SORT_KEYS).decode()
+    return StreamRecord(change["SequenceNumber"], key, float(change["ApproximateCreationDateTime"]), len(body), body)
+
+
+def kinesis_record(record: Mapping[str, Any], stream_arn: str, shard_id: str) -> StreamRecord:
+    """A record of GetRecords as Lambda's event shows it."""
+    sequence_number = record["SequenceNumber"]
+    arrived_at = float(record["ApproximateArrivalTimestamp"])
+    body = orjson.dumps(
+        {
+            "kinesis": {
+                "kinesisSchemaVersion": "1.0",
+                "partitionKey": record["PartitionKey"],
+                "sequenceNumber": sequence_number,
+                "data": record["Data"],
+                "approximateArrivalTimestamp": arrived_at,
+            },
+            "eventSource": "aws:kinesis",
+            "eventVersion": "1.0",
+            "eventID": f"{shard_id}:{sequence_number}",
+            "eventName": "aws:kinesis:record",
+            "invokeIdentityArn": ROLE_ARN,
+            "awsRegion": REGION,
+            "eventSourceARN": stream_arn,
+        }
+    )
+    return StreamRecord(sequence_number, record["PartitionKey"], arrived_at, len(body), body)
+
+
+def queue_message(message: Mapping[str, Any], queue_arn: str) -> QueueMessage:
+    """A message of ReceiveMessage as Lambda's event shows it."""
+    attributes = {name: _message_attribute(value) for name, value in (message.get("MessageAttributes") or {}).items()}
+    shown = {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message.get("Attributes") or {},
+        "messageAttributes": attributes,
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": queue_arn,
+        "awsRegion": REGION,
+    }
+    if "MD5OfMessageAttributes" in message:
+        shown["md5OfMessageAttributes"] = message["MD5OfMessageAttributes"]
+    body = orjson.dumps(shown)
+    return QueueMessage(message["MessageId"], message["ReceiptHandle"], len(body), body)
+
+
+def _message_attribute(value: Mapping[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {"stringListValues": [], "binaryListValues": [], "dataType": value["DataType"]}
+    if "StringValue" in value:
+        shown["stringValue"] = value["StringValue"]
+    if "BinaryValue" in value:
+        shown["binaryValue"] = base64.b64encode(value["BinaryValue"]).decode()
+    return shown
+
+
+def event_payload(bodies: Iterable[bytes]) -> bytes:
+    """The event of a batch, from its records' JSON."""
+    return b'{"Records":[' + b",".join(bodies) + b"]}"
+
+
+def invoke_result(outcome: Outcome) -> InvokeResult:
+    """The machine's view of how an invocation ended."""
+    response = json.loads(outcome.payload) if outcome.error is None else None
+    return InvokeResult(response, outcome.error, outcome.request_id)
+
+
+class ShardReader:
+    """Polls one shard and hands its records to every mapping on it, each at its own pace."""
+
+    def __init__(
+        self, client: StreamClient, stream_arn: str, shard_id: str, *, position: str, console: Console
+    ) -> None:
+        self.stream_arn = stream_arn
+        self.shard_id = shard_id
+        self._position = position
+        self._client = client
+        self._console = console
+        self._records: deque[StreamRecord] = deque()
+        self._first = 0
+        self._cursors: dict[int, int] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = False
+        self.total = 0
+        self.drained_at = 0.0
+        """When the last read began that found nothing (monotonic seconds)."""
+        self._iterator: str | None = None
+        self._last: str | None = None
+        self._thread = threading.Thread(target=self._run, name=f"read {shard_id}", daemon=True)
+
+    def subscribe(self, listener: Callable[[], None]) -> int:
+        """Register a mapping before ``start``; ``listener`` is called when there is something to take."""
+        self._listeners.append(listener)
+        number = len(self._cursors)
+        self._cursors[number] = 0
+        return number
+
+    def start(self) -> None:
+        # Here and not in the thread, so that LATEST means: when the stack started.
+        self._iterator = self._client.iterator(self.stream_arn, self.shard_id, self._position)
+        self._thread.start()
+
+    def take(self, subscriber: int, limit: int) -> list[StreamRecord]:
+        """The subscriber's next records, at most ``limit``."""
+        with self._lock:
+            offset = self._cursors[subscriber] - self._first
+            available = min(limit, len(self._records) - offset)
+            if available <= 0:
+                return []
+            taken = [self._records[i] for i in range(offset, offset + available)]
+            self._cursors[subscriber] += available
+            slowest = min(self._cursors.values())
+            while self._first < slowest:
+                self._records.popleft()
+                self._first += 1
+            return taken
+
+    def poke(self) -> None:
+        """Something was probably written: read soon."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._wake.set()
+
+    def join(self, timeout: float) -> None:
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        interval = SHORTEST_POLL_SECONDS
+        while not self._stopping and self._iterator is not None:
+            began = time.monotonic()
+            try:
+                records, following = self._client.records(self._iterator)
+            except EmulatorError as error:
+                self._recover(error)
+                continue
+            except (OSError, http.client.HTTPException):
+                self._wake.wait(RECONNECT_SECONDS)
+                self._wake.clear()
+                continue
+            self._iterator = following
+            if records:
+                self._add(records)
+                interval = SHORTEST_POLL_SECONDS
+                # A page that is full, in records or in bytes, has another behind it.
+                if len(records) >= 100:
+                    continue
+            else:
+                self.drained_at = began
+            if self._wake.wait(interval):
+                self._wake.clear()
+                interval = SHORTEST_POLL_SECONDS
+                time.sleep(max(0.0, began + SHORTEST_POLL_SECONDS - time.monotonic()))
+            else:
+                interval = min(interval * 2, LONGEST_POLL_SECONDS)
+        self.drained_at = float("inf")
+        self._client.close()
+
+    def _add(self, records: Sequence[Mapping[str, Any]]) -> None:
+        if self._client.kind == "dynamodb":
+            converted = [dynamodb_record(record, self.stream_arn) for record in records]
+        else:
+            converted = [kinesis_record(record, self.stream_arn, self.shard_id) for record in records]
+        self._last = converted[-1].sequence_number
+        with self._lock:
+            self._records.extend(converted)
+            self.total += len(converted)
+        for listener in self._listeners:
+            listener()
+
+    def _recover(self, error: EmulatorError) -> None:
+        if error.code == "ExpiredIteratorException":
+            self._iterator = self._client.iterator(self.stream_arn, self.shard_id, self._position, self._last)
+        elif not self._stopping:
+            self._console.line(f"{self.stream_arn} {self.shard_id} cannot be read: {error}")
+            self._wake.wait(RECONNECT_SECONDS)
+            self._wake.clear()
+
+
+@dataclass(slots=True)
+class Destinations:
+    """Where given-up batches go; clients of the emulator."""
+
+    sqs: SQSClient
+    sns: SNSClient
+    s3: S3Client
+
+    def send(self, arn: str, message: Mapping[str, Any], payload: bytes, key: str) -> None:
+        """Tell an OnFailure destination, whatever service its ARN names. The event itself goes to a bucket only."""
+        service = arn.split(":")[2]
+        if service == "sqs":
+            url = self.sqs.get_queue_url(QueueName=arn.rsplit(":", 1)[1])["QueueUrl"]
+            self.sqs.send_message(QueueUrl=url, MessageBody=json.dumps(message))
+        elif service == "sns":
+            self.sns.publish(TopicArn=arn, Message=json.dumps(message))
+        else:
+            body = json.dumps({**message, "payload": payload.decode()})
+            self.s3.put_object(Bucket=arn.rsplit(":", 1)[1], Key=key, Body=body.encode())
+
+
+class _Driver:
+    """A machine's thread: wakes for records, results and deadlines, and carries out what the machine asks for."""
+
+    def __init__(self, mapping: EventSourceMapping, name: str, functions: Invoker, console: Console) -> None:
+        self.mapping = mapping
+        self._functions = functions
+        self._console = console
+        self._changed = threading.Condition()
+        self._results: deque[tuple[int, Outcome]] = deque()
+        self._news = True
+        self._busy = False
+        self._wake_at: float | None = None
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something that happened is still being dealt with."""
+        return self._busy or self._news or bool(self._results)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def notify(self) -> None:
+        """There may be something to do."""
+        with self._changed:
+            self._news = True
+            self._changed.notify()
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+
+    def join(self, timeout: float) -> None:
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._stopping or self._news or self._results):
+                    wait = None if self._wake_at is None else self._wake_at - time.time()
+                    if wait is not None and wait <= 0:
+                        break
+                    self._changed.wait(wait)
+                if self._stopping:
+                    return
+                self._busy = True
+                self._news = False
+                results = list(self._results)
+                self._results.clear()
+                self._wake_at = None
+            self._step(results)
+            self._busy = False
+
+    def _step(self, results: list[tuple[int, Outcome]]) -> None:
+        raise NotImplementedError
+
+    def _invoke(self, action: Invoke) -> None:
+        payload = event_payload(record.body for record in action.records)
+        future = self._functions.invoke(self.mapping.function, payload)
+        future.add_done_callback(partial(self._finished, action.batch_id))
+
+    def _finished(self, batch_id: int, future: Future[Outcome]) -> None:
+        with self._changed:
+            self._results.append((batch_id, future.result()))
+            self._changed.notify()
+
+    def _persist(self, what: str, attempt: Callable[[], None]) -> None:
+        """Do what must not be lost, as often as it takes, until the stack stops."""
+        wait = RECONNECT_SECONDS
+        while not self._stopping:
+            try:
+                attempt()
+            except (BotoCoreError, ClientError) as error:
+                self._console.line(f"{self.mapping.title}: {what} failed and is tried again: {error}")
+                time.sleep(wait)
+                wait = min(wait * 2, 10)
+            else:
+                return
+
+
+class StreamDriver(_Driver):
+    """One shard's delivery to one function."""
+
+    def __init__(
+        self,
+        mapping: EventSourceMapping,
+        reader: ShardReader,
+        *,
+        retention: float,
+        functions: Invoker,
+        destinations: Destinations,
+        console: Console,
+    ) -> None:
+        super().__init__(mapping, f"{mapping.title} {reader.shard_id}", functions, console)
+        self.reader = reader
+        self.machine = StreamShardMachine(stream_settings(mapping, retention))
+        self._kind: StreamKind = "kinesis" if mapping.kind == "kinesis" else "dynamodb"
+        self._destinations = destinations
+        self._subscriber = reader.subscribe(self.notify)
+
+    @property
+    def backlog(self) -> int:
+        """Records read from the shard and not yet checkpointed."""
+        return self.reader.total - self.machine.settled
+
+    def _step(self, results: list[tuple[int, Outcome]]) -> None:
+        machine = self.machine
+        for batch_id, outcome in results:
+            self._carry_out(machine.complete(batch_id, invoke_result(outcome), time.time()))
+        while (room := machine.room) and (records := self.reader.take(self._subscriber, room)):
+            self._carry_out(machine.receive(records, time.time()))
+        self._carry_out(machine.tick(time.time()))
+        self._wake_at = machine.next_time
+
+    def _carry_out(self, actions: Sequence[StreamAction]) -> None:
+        for action in actions:
+            match action:
+                case Invoke():
+                    self._invoke(action)
+                case SendToDestination():
+                    self._give_up(action)
+                case Checkpoint() | WaitUntil():
+                    pass
+
+    def _give_up(self, action: SendToDestination) -> None:
+        mapping = self.mapping
+        destination = mapping.on_failure
+        self._console.line(
+            f"{mapping.title} gives up {len(action.records)} record(s) after {action.invoke_count} invocation(s): "
+            f"{action.condition}, {'told to ' + destination if destination else 'dropped (no OnFailure)'}"
+        )
+        if destination is None:
+            return
+        now = time.time()
+        message = failure_message(
+            action,
+            kind=self._kind,
+            function_arn=self._functions.function_arn(mapping.function),
+            stream_arn=mapping.source_arn,
+            shard_id=self.reader.shard_id,
+            now=now,
+            new_request_id=lambda: str(uuid.uuid4()),
+        )
+        key = failure_object_key(
+            str(uuid.uuid5(MAPPING_NAMESPACE, mapping.title)), self.reader.shard_id, now, str(uuid.uuid4())
+        )
+        payload = event_payload(record.body for record in action.records)
+        self._persist("OnFailure", lambda: self._destinations.send(destination, message, payload, key))
+
+
+class QueueDriver(_Driver):
+    """A queue's delivery to one function, and the long poll that feeds it."""
+
+    def __init__(self, mapping: EventSourceMapping, functions: Invoker, sqs: SQSClient, console: Console) -> None:
+        super().__init__(mapping, mapping.title, functions, console)
+        self._sqs = sqs
+        self.machine = QueueMachine(
+            QueueMappingSettings(
+                batch_size=mapping.batch_size,
+                batching_window=mapping.batching_window,
+                report_batch_item_failures=mapping.report_batch_item_failures,
+                maximum_concurrency=mapping.maximum_concurrency,
+            )
+        )
+        self.url = sqs.get_queue_url(QueueName=mapping.source_arn.rsplit(":", 1)[1])["QueueUrl"]
+        self._received: deque[QueueMessage] = deque()
+        self._room = threading.Event()
+        self._receiver = threading.Thread(target=self._receive, name=f"receive {mapping.title}", daemon=True)
+
+    def start(self) -> None:
+        super().start()
+        self._receiver.start()
+
+    def stop(self) -> None:
+        super().stop()
+        self._room.set()
+
+    def depth(self) -> int:
+        """Messages on the queue: visible, delayed and handed out."""
+        names: Final = (
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesDelayed",
+            "ApproximateNumberOfMessagesNotVisible",
+        )
+        attributes = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=list(names))["Attributes"]
+        return sum(int(attributes[name]) for name in names)
+
+    def _receive(self) -> None:
+        while not self._stopping:
+            room = self.machine.room - len(self._received)
+            if room <= 0:
+                self._room.wait()
+                self._room.clear()
+                continue
+            try:
+                answer = self._sqs.receive_message(
+                    QueueUrl=self.url,
+                    MaxNumberOfMessages=min(10, room),
+                    WaitTimeSeconds=QUEUE_WAIT_SECONDS,
+                    MessageSystemAttributeNames=["All"],
+                    MessageAttributeNames=["All"],
+                )
+            except (BotoCoreError, ClientError) as error:
+                if not self._stopping:
+                    self._console.line(f"{self.mapping.title} cannot receive: {error}")
+                    time.sleep(RECONNECT_SECONDS)
+                continue
+            messages = answer.get("Messages") or []
+            if messages:
+                self._received.extend(queue_message(message, self.mapping.source_arn) for message in messages)
+                self.notify()
+
+    def _step(self, results: list[tuple[int, Outcome]]) -> None:
+        machine = self.machine
+        for batch_id, outcome in results:
+            self._carry_out(machine.complete(batch_id, invoke_result(outcome), time.time()))
+        received = [self._received.popleft() for _ in range(len(self._received))]
+        self._carry_out(machine.receive(received, time.time()) if received else machine.tick(time.time()))
+        self._wake_at = machine.next_time
+        self._room.set()
+
+    def _carry_out(self, actions: Sequence[QueueAction]) -> None:
+        for action in actions:
+            match action:
+                case Invoke():
+                    self._invoke(action)
+                case DeleteMessages():
+                    self._delete(action.messages)
+                case WaitUntil():
+                    pass
+
+    def _delete(self, messages: Sequence[QueueMessage]) -> None:
+        for start in range(0, len(messages), 10):
+            chunk = messages[start : start + 10]
+            self._persist("DeleteMessageBatch", partial(self._delete_all, chunk))
+
+    def _delete_all(self, messages: Sequence[QueueMessage]) -> None:
+        answer = self._sqs.delete_message_batch(
+            QueueUrl=self.url,
+            Entries=[{"Id": str(i), "ReceiptHandle": message.receipt_handle} for i, message in enumerate(messages)],
+        )
+        for failed in answer.get("Failed") or []:
+            # It comes back when its visibility timeout ends, as on AWS.
+            reason = failed.get("Message", failed["Code"])
+            self._console.line(f"{self.mapping.title}: a message was not deleted: {reason}")
+
+
+def stream_settings(mapping: EventSourceMapping, retention: float) -> StreamMappingSettings:
+    """The machine's settings for a mapping of the template; ``retention`` is the stream's, in seconds."""
+    return StreamMappingSettings(
+        batch_size=mapping.batch_size,
+        batching_window=mapping.batching_window,
+        parallelization_factor=mapping.parallelization_factor,
+        maximum_retry_attempts=mapping.maximum_retry_attempts,
+        maximum_record_age=mapping.maximum_record_age,
+        bisect_on_function_error=mapping.bisect_on_function_error,
+        report_batch_item_failures=mapping.report_batch_item_failures,
+        retention=retention,
+    )
+
+
+@dataclass(slots=True)
+class Mappings:
+    """All mappings of the stack."""
+
+    streams: list[StreamDriver] = field(default_factory=list)
+    queues: list[QueueDriver] = field(default_factory=list)
+    readers: list[ShardReader] = field(default_factory=list)
+
+    @classmethod
+    def build(
+        cls,
+        mappings: Iterable[EventSourceMapping],
+        *,
+        port: int,
+        functions: Invoker,
+        destinations: Destinations,
+        console: Console,
+    ) -> Mappings:
+        """Find the shards and queues; ``start`` begins delivery."""
+        built = cls()
+        readers: dict[tuple[str, str, str], ShardReader] = {}
+        for mapping in mappings:
+            if mapping.kind == "sqs":
+                built.queues.append(QueueDriver(mapping, functions, destinations.sqs, console))
+                continue
+            kind: StreamKind = mapping.kind
+            client = StreamClient(kind, port)
+            try:
+                shards = client.describe_shards(mapping.source_arn)
+                retention = client.retention(mapping.source_arn)
+            except EmulatorError as error:
+                raise DevstackError(f"{mapping.title}: {mapping.source_arn} cannot be read: {error}") from error
+            finally:
+                client.close()
+            for shard in shards:
+                key = (mapping.source_arn, shard["ShardId"], mapping.starting_position)
+                reader = readers.get(key)
+                if reader is None:
+                    reader = readers[key] = ShardReader(
+                        StreamClient(kind, port),
+                        mapping.source_arn,
+                        shard["ShardId"],
+                        position=mapping.starting_position,
+                        console=console,
+                    )
+                built.streams.append(
+                    StreamDriver(
+                        mapping,
+                        reader,
+                        retention=retention,
+                        functions=functions,
+                        destinations=destinations,
+                        console=console,
+                    )
+                )
+        built.readers = list(readers.values())
+        return built
+
+    def start(self) -> None:
+        for part in self._parts():
+            part.start()
+
+    def stop(self) -> None:
+        for part in self._parts():
+            part.stop()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the threads, together at most ``timeout`` seconds; what still runs is a daemon."""
+        deadline = time.monotonic() + timeout
+        for part in self._parts():
+            part.join(max(0.0, deadline - time.monotonic()))
+
+    def poke(self) -> None:
+        """An invocation has ended, so that streams may hold something new."""
+        for reader in self.readers:
+            reader.poke()
+
+    def backlog(self) -> dict[str, int]:
+        """Per mapping: records read and not checkpointed; messages on the queue."""
+        counts: dict[str, int] = {}
+        for stream in self.streams:
+            counts[stream.mapping.title] = counts.get(stream.mapping.title, 0) + stream.backlog
+        for queue in self.queues:
+            counts[queue.mapping.title] = queue.depth()
+        return counts
+
+    def _parts(self) -> Iterable[ShardReader | StreamDriver | QueueDriver]:
+        return (*self.readers, *self.streams, *self.queues)

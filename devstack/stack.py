@@ -1,0 +1,459 @@
+"""The stack of template.yaml on this machine, from empty to empty."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TextIO
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from devstack.console import Console
+from devstack.emulator import ACCESS_KEY, NO_AWS_ACCOUNT, REGION, SECRET_KEY, Emulator, require_free
+from devstack.errors import DevstackError
+from devstack.functions import FunctionHost, Outcome
+from devstack.gateway import Gateway
+from devstack.mappings import Destinations, Mappings
+from devstack.template import Application, LeftOut, Template
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+
+STACK_NAME: Final = "local"
+TEMPLATE_NAME: Final = "template.yaml"
+RUNS_FOLDER: Final = ".devstack"
+ANNOUNCEMENT: Final = "stack.json"
+PROVISION_TIMEOUT_SECONDS: Final = 60
+GRACE_SECONDS: Final = 2
+TEMPLATE_BODY_LIMIT_BYTES: Final = 51_200
+
+LOCAL_PARAMETERS: Final = {
+    "ArchiverBatchingWindow": "1",
+    "DeletionProtection": "false",
+    "SenderAddress": "no-reply@example.com",
+}
+"""Values for template parameters of these names, where the template has them: a laptop waits for nothing."""
+
+ENDPOINT_PARAMETER: Final = "AwsEndpointUrl"
+
+
+class NotQuietError(DevstackError):
+    """The stack still had work when the time was up."""
+
+
+class LocalStack:
+    """The whole stack as a context manager.
+
+    Parameters
+    ----------
+    root
+        The project's folder, or a SAM template; functions are imported from the template's CodeUri.
+    port, emulator_port
+        Of the HTTP API and of the AWS endpoint, on loopback; 0 takes a free one.
+    parameters
+        Template parameters, over the template's defaults and LOCAL_PARAMETERS.
+    on_success
+        Called after each invocation without an error with the function's logical id and the event, in its thread.
+    stream
+        Where devstack's own lines go; standard output by default.
+
+    One stack at a time in a process: the functions run in it, with their environment. Several processes may each have
+    one. Everything is gone when it stops, but the logs, which the next start removes.
+    """
+
+    def __init__(
+        self,
+        root: Path = Path(),
+        *,
+        port: int = 0,
+        emulator_port: int = 0,
+        parameters: Mapping[str, str] | None = None,
+        verbose: bool = False,
+        on_success: Callable[[str, Mapping[str, Any]], None] | None = None,
+        stream: TextIO | None = None,
+    ) -> None:
+        self._template_path = (root / TEMPLATE_NAME if root.is_dir() else root).resolve()
+        self._port = port
+        self._emulator_port = emulator_port
+        self._given_parameters = dict(parameters or {})
+        self._on_success = on_success
+        self._console = Console(verbose=verbose, stream=stream)
+        self._run: _RunFolder | None = None
+        self._emulator: Emulator | None = None
+        self._host: FunctionHost | None = None
+        self._mappings: Mappings | None = None
+        self._gateway: Gateway | None = None
+        self._template: Template | None = None
+        self._application: Application | None = None
+        self._clients: dict[str, Any] = {}
+        self._clients_lock = threading.Lock()
+
+    # ---- what a started stack offers
+
+    @property
+    def url(self) -> str:
+        """The HTTP API, without a slash at its end."""
+        return _started(self._gateway).url
+
+    @property
+    def endpoint_url(self) -> str:
+        """The AWS endpoint, as for AWS_ENDPOINT_URL."""
+        return _started(self._emulator).endpoint
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """The template's Outputs, but those that refer to what devstack replaces."""
+        return _started(self._application).outputs
+
+    @property
+    def application(self) -> Application:
+        """Functions, mappings and routes with every value resolved."""
+        return _started(self._application)
+
+    @property
+    def template(self) -> Template:
+        """The template as written."""
+        return _started(self._template)
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """What of the template does not run here, and why."""
+        return tuple(_started(self._template).left_out)
+
+    @property
+    def run_folder(self) -> Path:
+        """This run's files; logs of functions are in ``logs/<LogicalId>.log``."""
+        return _started(self._run).path
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the emulator, one per service; safe to share between threads."""
+        with self._clients_lock:
+            if service not in self._clients:
+                self._clients[service] = boto3.session.Session(
+                    aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=REGION
+                ).client(
+                    service,
+                    endpoint_url=self.endpoint_url,
+                    config=Config(
+                        max_pool_connections=32,
+                        connect_timeout=2,
+                        read_timeout=60,
+                        retries={"mode": "standard", "max_attempts": 2},
+                    ),
+                )
+            return self._clients[service]
+
+    def invoke(self, logical_id: str, event: object) -> Outcome:
+        """Invoke a function and wait for its outcome."""
+        return _started(self._host).invoke(logical_id, json.dumps(event).encode()).result()
+
+    def sent_mails(self) -> list[dict[str, Any]]:
+        """Mails that SES accepted, oldest first: MessageId, Source, To, Subject, BodyText, BodyHtml, Timestamp."""
+        with urllib.request.urlopen(f"{self.endpoint_url}/_ministack/ses/messages", timeout=10) as answer:  # noqa: S310
+            messages: dict[str, list[dict[str, Any]]] = json.loads(answer.read())["messages"]
+        return [mail for mails in messages.values() for mail in mails]
+
+    def backlog(self) -> dict[str, int]:
+        """What each mapping has still to do: records read and not checkpointed, or messages on its queue."""
+        return _started(self._mappings).backlog()
+
+    def wait_until_quiet(self, timeout: float, progress: Callable[[dict[str, int]], None] | None = None) -> None:
+        """Return once nothing is under way: no request, no invocation, no unread record, no message on a queue.
+
+        Quiet means that after a moment at which nothing ran, every shard was read to its end and every queue was empty,
+        and that nothing had run meanwhile. ``progress`` is called with the backlog while there is one.
+
+        Raises
+        ------
+        NotQuietError
+            After ``timeout`` seconds, with what is left.
+        """
+        deadline = time.monotonic() + timeout
+        while not self._is_quiet(deadline):
+            backlog = self.backlog()
+            if progress is not None:
+                progress(backlog)
+            if time.monotonic() >= deadline:
+                left = ", ".join(f"{name}: {count}" for name, count in backlog.items() if count) or "invocations"
+                raise NotQuietError(f"the stack was still busy after {timeout:g} s ({left})")
+            time.sleep(0.02)
+
+    def _is_quiet(self, deadline: float) -> bool:
+        mappings, host = _started(self._mappings), _started(self._host)
+        began = time.monotonic()
+        started = host.started
+        if self._is_working():
+            return False
+        mappings.poke()
+        while any(reader.drained_at < began for reader in mappings.readers):
+            if time.monotonic() >= deadline or self._is_working():
+                return False
+            time.sleep(0.005)
+        if any(queue.depth() for queue in mappings.queues):
+            return False
+        return host.started == started and not self._is_working()
+
+    def _is_working(self) -> bool:
+        mappings, host, gateway = _started(self._mappings), _started(self._host), _started(self._gateway)
+        return (
+            host.running > 0
+            or gateway.requests > 0
+            or any(driver.busy for driver in (*mappings.streams, *mappings.queues))
+            or any(stream.backlog for stream in mappings.streams)
+        )
+
+    # ---- start and stop
+
+    def start(self) -> Self:
+        """Start everything; a failure leaves nothing behind.
+
+        Raises
+        ------
+        DevstackError
+            In one line: what is wrong, and what to do.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _start(self) -> None:
+        template = self._template = Template.load(self._template_path)
+        data_plane = template.data_plane()
+        if self._port:
+            require_free(self._port, "--port")
+        self._run = _RunFolder(self._template_path.parent / RUNS_FOLDER)
+        emulator = self._emulator = Emulator(self._run.path, self._emulator_port)
+        emulator.launch()
+        emulator.wait()
+        outputs = self._provision(data_plane)
+        application = self._application = template.resolve(outputs)
+        host = self._host = FunctionHost(
+            application.functions.values(), self._run.path / "logs", self._console, STACK_NAME
+        )
+        host.on_success = self._on_success
+        host.start({**NO_AWS_ACCOUNT, "AWS_ENDPOINT_URL": emulator.endpoint})
+        mappings = self._mappings = Mappings.build(
+            application.mappings,
+            port=emulator.port,
+            functions=host,
+            destinations=Destinations(self.client("sqs"), self.client("sns"), self.client("s3")),
+            console=self._console,
+        )
+        self._gateway = Gateway(
+            application.routes,
+            host.invoke,
+            port=self._port,
+            log=self._run.path / "gateway.log",
+            console=self._console,
+        )
+        host.on_finished = mappings.poke
+        mappings.start()
+        self._gateway.start()
+        self._run.announce({"endpoint_url": emulator.endpoint, "url": self._gateway.url})
+
+    def stop(self) -> None:
+        """Stop everything; safe to call twice, and at any point of a failed start."""
+        with _uninterrupted():
+            if self._gateway is not None:
+                self._gateway.stop()
+            if self._mappings is not None:
+                self._mappings.stop()
+            if self._host is not None:
+                deadline = time.monotonic() + GRACE_SECONDS
+                while self._host.running and time.monotonic() < deadline:
+                    time.sleep(0.01)
+            if self._emulator is not None:
+                self._emulator.stop()
+            if self._mappings is not None:
+                self._mappings.join(GRACE_SECONDS)
+            if self._host is not None:
+                self._host.stop()
+            for client in self._clients.values():
+                client.close()
+            if self._run is not None:
+                self._run.release()
+            self._gateway = self._mappings = self._host = self._emulator = self._run = None
+            self._clients = {}
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _provision(self, data_plane: Mapping[str, Any]) -> dict[str, str]:
+        cloudformation: CloudFormationClient = self.client("cloudformation")
+        body = json.dumps(data_plane, separators=(",", ":"))
+        if len(body.encode()) > TEMPLATE_BODY_LIMIT_BYTES:
+            s3 = self.client("s3")
+            s3.create_bucket(Bucket="devstack-template")
+            s3.put_object(Bucket="devstack-template", Key="template.json", Body=body.encode())
+            source = {"TemplateURL": f"{self.endpoint_url}/devstack-template/template.json"}
+        else:
+            source = {"TemplateBody": body}
+        try:
+            cloudformation.create_stack(
+                StackName=STACK_NAME,
+                Parameters=[
+                    {"ParameterKey": name, "ParameterValue": value} for name, value in self._parameters().items()
+                ],
+                **source,  # type: ignore[arg-type]
+            )
+        except ClientError as error:
+            raise DevstackError(f"the emulator refuses the template: {error.response['Error']['Message']}") from error
+        deadline = time.monotonic() + PROVISION_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            stack = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+            if stack["StackStatus"] == "CREATE_COMPLETE":
+                return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs") or []}
+            if stack["StackStatus"] != "CREATE_IN_PROGRESS":
+                raise DevstackError(self._why_not_provisioned(cloudformation, stack.get("StackStatusReason", "")))
+            time.sleep(0.03)
+        raise DevstackError(f"the emulator did not provision the stack within {PROVISION_TIMEOUT_SECONDS} s")
+
+    def _why_not_provisioned(self, cloudformation: CloudFormationClient, reason: str) -> str:
+        events = cloudformation.describe_stack_events(StackName=STACK_NAME)["StackEvents"]
+        failed = [event for event in events if event.get("ResourceStatus", "").endswith("_FAILED")]
+        # Newest first: what failed first is the cause.
+        if failed:
+            event = failed[-1]
+            reason = (
+                f"{event.get('LogicalResourceId')} ({event.get('ResourceType')}): {event.get('ResourceStatusReason')}"
+            )
+        return f"the emulator did not provision {reason or 'the stack'} (log: {_started(self._emulator).log})"
+
+    def _parameters(self) -> dict[str, str]:
+        declared = _started(self._template).parameters
+        if unknown := sorted(set(self._given_parameters) - set(declared)):
+            raise DevstackError(f"the template has no parameter {unknown[0]}")
+        values = {name: value for name, value in LOCAL_PARAMETERS.items() if name in declared}
+        if ENDPOINT_PARAMETER in declared:
+            values[ENDPOINT_PARAMETER] = self.endpoint_url
+        values |= self._given_parameters
+        missing = [name for name, node in declared.items() if "Default" not in node and name not in values]
+        if missing:
+            name = missing[0]
+            raise DevstackError(f"the template's parameter {name} has no default: pass --parameter {name}=VALUE")
+        return values
+
+
+class _RunFolder:
+    """A folder of this run's own, marked as alive by a lock that ends with the process, however it ends."""
+
+    def __init__(self, parent: Path) -> None:
+        parent.mkdir(parents=True, exist_ok=True)
+        with _locked(parent / "lock"):
+            _remove_dead_runs(parent)
+            name = time.strftime("run-%Y%m%d-%H%M%S")
+            number = 0
+            while (path := parent / (f"{name}-{number}" if number else name)).exists():
+                number += 1
+            path.mkdir()
+            self.path = path
+            self._lock = (path / "alive").open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        (path / "pid").write_text(f"{os.getpid()}\n")
+
+    def announce(self, addresses: Mapping[str, str]) -> None:
+        """Let other processes find the stack, once it is up."""
+        unfinished = self.path / "stack.json.new"
+        unfinished.write_text(json.dumps(addresses), encoding="utf-8")
+        unfinished.rename(self.path / ANNOUNCEMENT)
+
+    def release(self) -> None:
+        """The logs stay until the next start."""
+        (self.path / ANNOUNCEMENT).unlink(missing_ok=True)
+        shutil.rmtree(self.path / "tmp", ignore_errors=True)
+        self._lock.close()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_dead_runs(parent: Path) -> None:
+    for path in parent.glob("run-*"):
+        if not _is_alive(path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(run: Path) -> bool:
+    try:
+        with (run / "alive").open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class RunningStack:
+    """A local stack that another process runs."""
+
+    url: str
+    endpoint_url: str
+    stack_name: str = STACK_NAME
+
+    def session(self) -> boto3.session.Session:
+        """A session with the credentials that the emulator takes; pass ``endpoint_url`` to its clients."""
+        return boto3.session.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=REGION)
+
+
+def running_stack(root: Path) -> RunningStack | None:
+    """The stack that runs for the project in ``root``, the youngest if there are several; None if there is none."""
+    for path in sorted((root / RUNS_FOLDER).glob("run-*"), reverse=True):
+        announcement = path / ANNOUNCEMENT
+        if announcement.exists() and _is_alive(path):
+            return RunningStack(**json.loads(announcement.read_text(encoding="utf-8")))
+    return None
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C does not leave half a stack behind; stopping takes a few seconds at most."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def exit_on_sigterm() -> None:
+    """Have SIGTERM leave through the context managers, as Ctrl-C does."""
+
+    def leave(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+def _started[T](part: T | None) -> T:
+    if part is None:
+        raise DevstackError("the stack is not running")
+    return part

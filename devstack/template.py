@@ -1,0 +1,526 @@
+"""What template.yaml says, for a stack that runs on this machine.
+
+The template stays the only source. Everything that CloudFormation computes (``!Ref``, ``!Sub``, parameters, conditions)
+is computed by the emulator's CloudFormation: the *data-plane template* is the template without what devstack does
+itself, plus one Output per value that devstack has to know. There is no second evaluator of intrinsics.
+
+What is not supported is refused by name when the stack starts, never ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+import yaml
+
+from devstack.errors import DevstackError
+
+type Node = Any
+"""A piece of the template: mappings, lists and scalars, intrinsics in their long form."""
+
+type SourceKind = Literal["dynamodb", "kinesis", "sqs"]
+
+DATA_PLANE_TYPES: Final = frozenset(
+    {
+        "AWS::Athena::WorkGroup",
+        "AWS::DynamoDB::Table",
+        "AWS::Glue::Database",
+        "AWS::Glue::Table",
+        "AWS::KMS::Alias",
+        "AWS::KMS::Key",
+        "AWS::Kinesis::Stream",
+        "AWS::S3::Bucket",
+        "AWS::S3::BucketPolicy",
+        "AWS::SES::ConfigurationSet",
+        "AWS::SES::EmailIdentity",
+        "AWS::SNS::Subscription",
+        "AWS::SNS::Topic",
+        "AWS::SNS::TopicPolicy",
+        "AWS::SQS::Queue",
+        "AWS::SQS::QueuePolicy",
+        "AWS::SSM::Parameter",
+        "AWS::SecretsManager::Secret",
+    }
+)
+
+LEFT_OUT_BECAUSE: Final = {
+    "AWS::Serverless::Function": "hosted by devstack itself",
+    "AWS::Serverless::HttpApi": "served by devstack's own gateway, without authorization",
+    "AWS::Serverless::LayerVersion": "functions import from the virtual environment",
+    "AWS::IAM::": "no permissions are checked locally",
+    "AWS::CloudWatch::": "nobody is on call for a laptop",
+    "AWS::Logs::": "logs go to files in the run folder",
+    "AWS::Athena::NamedQuery": "the emulator refuses the whole stack for it",
+    "AWS::Kinesis::StreamConsumer": "the emulator refuses the whole stack for it",
+}
+
+REFUSED_TYPES: Final = {
+    "AWS::Lambda::EventSourceMapping": "write it as an event of the function, or it would silently not run here",
+    "AWS::Lambda::Function": "write it as AWS::Serverless::Function",
+    "AWS::Serverless::Api": "the local gateway serves AWS::Serverless::HttpApi",
+}
+
+_STREAM_PROPERTIES = frozenset(
+    {
+        "BatchSize",
+        "BisectBatchOnFunctionError",
+        "DestinationConfig",
+        "Enabled",
+        "FunctionResponseTypes",
+        "MaximumBatchingWindowInSeconds",
+        "MaximumRecordAgeInSeconds",
+        "MaximumRetryAttempts",
+        "MetricsConfig",
+        "ParallelizationFactor",
+        "StartingPosition",
+        "Stream",
+    }
+)
+_QUEUE_PROPERTIES = frozenset(
+    {
+        "BatchSize",
+        "Enabled",
+        "FunctionResponseTypes",
+        "MaximumBatchingWindowInSeconds",
+        "MetricsConfig",
+        "Queue",
+        "ScalingConfig",
+    }
+)
+_ROUTE_PROPERTIES = frozenset({"ApiId", "Auth", "Method", "Path", "PayloadFormatVersion", "TimeoutInMillis"})
+_EVENT_PROPERTIES: Final = {
+    "DynamoDB": _STREAM_PROPERTIES,
+    "Kinesis": _STREAM_PROPERTIES,
+    "SQS": _QUEUE_PROPERTIES,
+    "HttpApi": _ROUTE_PROPERTIES,
+}
+
+_SUBSTITUTION = re.compile(r"\$\{([^!][^}]*)\}")
+
+
+class TemplateError(DevstackError):
+    """The template says something that the local stack cannot do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function as the template configures it. Timeout in seconds, memory in MB."""
+
+    logical_id: str
+    handler: str
+    code_folder: Path
+    timeout: float
+    memory: int
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class EventSourceMapping:
+    """One DynamoDB, Kinesis or SQS event of a function. Times in seconds; defaults are AWS's."""
+
+    function: str
+    name: str
+    kind: SourceKind
+    source_arn: str
+    batch_size: int
+    batching_window: int
+    report_batch_item_failures: bool
+    starting_position: str = "TRIM_HORIZON"
+    parallelization_factor: int = 1
+    maximum_retry_attempts: int = -1
+    maximum_record_age: int = -1
+    bisect_on_function_error: bool = False
+    on_failure: str | None = None
+    maximum_concurrency: int = 5
+
+    @property
+    def title(self) -> str:
+        return f"{self.function}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route of the HTTP API; ``path`` is None for ``$default``, ``method`` may be ANY. Timeout in seconds."""
+
+    function: str
+    method: str
+    path: str | None
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class NamedQuery:
+    """A saved query; the emulator knows none, so that whoever wants to run it reads it here."""
+
+    name: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A part of the template that does not run here."""
+
+    name: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What devstack itself runs, with every value resolved."""
+
+    functions: Mapping[str, Function]
+    mappings: tuple[EventSourceMapping, ...]
+    routes: tuple[Route, ...]
+    outputs: Mapping[str, str]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's tags in their long form, and dates left as text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _construct_intrinsic(loader: _Loader, suffix: str, node: yaml.Node) -> Node:
+    value: Node
+    if isinstance(node, yaml.MappingNode):
+        value = loader.construct_mapping(node, deep=True)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_object(yaml.ScalarNode("tag:yaml.org,2002:str", node.value))
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _construct_intrinsic)
+
+
+@dataclass(slots=True)
+class Template:
+    """A SAM template, split into what the emulator provisions and what devstack runs."""
+
+    path: Path
+    document: Mapping[str, Node]
+    left_out: list[LeftOut] = field(default_factory=list)
+    _kept: dict[str, Node] = field(default_factory=dict)
+    _output_names: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read and check the file.
+
+        Raises
+        ------
+        TemplateError
+            Names the resource and the property that the local stack does not support.
+        """
+        try:
+            document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
+        except OSError as error:
+            raise TemplateError(f"{path} cannot be read: {error.strerror}") from error
+        except yaml.YAMLError as error:
+            raise TemplateError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict):
+            raise TemplateError(f"{path} is no CloudFormation template: it has no Resources")
+        template = cls(path, document)
+        template._sort_resources()
+        template._collect_expressions()
+        return template
+
+    @property
+    def parameters(self) -> Mapping[str, Node]:
+        return self.document.get("Parameters") or {}
+
+    def named_queries(self) -> list[NamedQuery]:
+        """The template's Athena::NamedQuery resources, in its order."""
+        return [
+            NamedQuery(resource["Properties"]["Name"], resource["Properties"]["QueryString"])
+            for resource in self.document["Resources"].values()
+            if resource.get("Type") == "AWS::Athena::NamedQuery"
+        ]
+
+    def glue_columns(self, logical_id: str) -> dict[str, str]:
+        """Columns of a Glue table, then its partition keys: name to Hive type."""
+        table = self.document["Resources"][logical_id]["Properties"]["TableInput"]
+        columns = [*table["StorageDescriptor"]["Columns"], *(table.get("PartitionKeys") or [])]
+        return {column["Name"]: column["Type"] for column in columns}
+
+    def data_plane(self) -> dict[str, Node]:
+        """The template for the emulator's CloudFormation."""
+        outputs: dict[str, Node] = {}
+        for name, output in (self.document.get("Outputs") or {}).items():
+            missing = sorted(self._not_kept(output))
+            if missing:
+                self._leave_out(name, "Output", f"it refers to {missing[0]}")
+                continue
+            # Exports would collide between stacks; nothing here imports them.
+            outputs[name] = {key: value for key, value in output.items() if key != "Export"}
+        outputs |= {name: {"Value": json.loads(text)} for text, name in self._output_names.items()}
+        derived = {"AWSTemplateFormatVersion": "2010-09-09", "Resources": self._kept, "Outputs": outputs}
+        for section in ("Parameters", "Mappings", "Conditions", "Rules"):
+            if self.document.get(section):
+                derived[section] = self.document[section]
+        return derived
+
+    def resolve(self, outputs: Mapping[str, str]) -> Application:
+        """The application, given the provisioned data plane's outputs.
+
+        ``outputs`` of the result are the template's own.
+        """
+        value = partial(self._resolved, outputs=outputs)
+        functions = {}
+        mappings = []
+        routes = []
+        for logical_id, properties in self._functions():
+            functions[logical_id] = Function(
+                logical_id,
+                handler=value(properties["Handler"]),
+                code_folder=(self.path.parent / value(properties.get("CodeUri", "."))).resolve(),
+                timeout=float(value(properties.get("Timeout", 3))),
+                memory=int(value(properties.get("MemorySize", 128))),
+                environment={name: _text(value(node)) for name, node in _environment(properties).items()},
+            )
+            for name, event in (properties.get("Events") or {}).items():
+                settings = event.get("Properties") or {}
+                if event["Type"] == "HttpApi":
+                    routes.append(_route(logical_id, value(settings)))
+                elif _flag(value(settings.get("Enabled", True))):
+                    mappings.append(_mapping(logical_id, name, event["Type"], value(settings)))
+                else:
+                    self._leave_out(f"{logical_id}.{name}", event["Type"], "the template disables it")
+        own = {name: text for name, text in outputs.items() if name in (self.document.get("Outputs") or {})}
+        return Application(functions, tuple(mappings), tuple(routes), own)
+
+    def _sort_resources(self) -> None:
+        resources = self.document["Resources"]
+        for name, resource in resources.items():
+            kind = resource.get("Type", "")
+            if kind in REFUSED_TYPES:
+                raise TemplateError(f"{name} is an {kind}: {REFUSED_TYPES[kind]}")
+            if kind in DATA_PLANE_TYPES:
+                self._kept[name] = resource
+            else:
+                self._leave_out(name, kind, _reason(kind))
+        # What refers to something left out cannot be provisioned either, and so on until nothing changes.
+        while dangling := {name: gone for name, node in self._kept.items() if (gone := self._not_kept(node))}:
+            for name, gone in dangling.items():
+                self._leave_out(name, self._kept.pop(name)["Type"], f"it refers to {min(gone)}")
+        self._kept = {name: self._without_dangling_depends_on(node) for name, node in self._kept.items()}
+
+    def _without_dangling_depends_on(self, resource: Node) -> Node:
+        if "DependsOn" not in resource:
+            return resource
+        names = resource["DependsOn"]
+        kept = [name for name in ([names] if isinstance(names, str) else names) if name in self._kept]
+        return {**resource, "DependsOn": kept}
+
+    def _collect_expressions(self) -> None:
+        """Check all that devstack runs, and name an Output for each intrinsic in it."""
+        for logical_id, properties in self._functions():
+            if "Handler" not in properties:
+                raise TemplateError(f"{logical_id} has no Handler; the local stack hosts Python zip functions")
+            for key in ("Handler", "CodeUri", "Timeout", "MemorySize"):
+                self._expect(properties.get(key), f"{logical_id}.{key}")
+            for name, node in _environment(properties).items():
+                self._expect(node, f"environment variable {name} of {logical_id}")
+            for name, event in (properties.get("Events") or {}).items():
+                title = f"{logical_id}.{name}"
+                settings = event.get("Properties") or {}
+                supported = _EVENT_PROPERTIES.get(event.get("Type", ""))
+                if supported is None:
+                    raise TemplateError(f"{title}: the local stack has no event of type {event.get('Type')}")
+                for key, node in settings.items():
+                    if key not in supported:
+                        raise TemplateError(f"{title}: the local stack does not support {key}; remove it there")
+                    # An API is what devstack replaces, and nobody is asked who they are.
+                    if key not in {"ApiId", "Auth"}:
+                        self._expect(node, f"{title}.{key}")
+
+    def _expect(self, node: Node, where: str) -> None:
+        for expression in _intrinsics(node):
+            missing = self._not_kept(expression)
+            if missing:
+                raise TemplateError(f"{where} refers to {min(missing)}, which the local stack leaves out")
+            # Outputs are text, so that each distinct expression needs one; CloudFormation allows 200.
+            self._output_names.setdefault(_canonical(expression), f"Devstack{len(self._output_names)}")
+
+    def _resolved(self, node: Node, outputs: Mapping[str, str]) -> Node:
+        if _is_intrinsic(node):
+            return outputs[self._output_names[_canonical(node)]] if _canonical(node) in self._output_names else node
+        if isinstance(node, dict):
+            return {key: self._resolved(value, outputs) for key, value in node.items()}
+        if isinstance(node, list):
+            return [self._resolved(value, outputs) for value in node]
+        return node
+
+    def _not_kept(self, node: Node) -> set[str]:
+        """Resources of the template that ``node`` refers to and the data plane lacks."""
+        return {name for name in _references(node) if name in self.document["Resources"] and name not in self._kept}
+
+    def _functions(self) -> Iterator[tuple[str, dict[str, Node]]]:
+        shared = (self.document.get("Globals") or {}).get("Function") or {}
+        for name, resource in self.document["Resources"].items():
+            if resource.get("Type") == "AWS::Serverless::Function":
+                own = resource.get("Properties") or {}
+                merged = {**shared, **own}
+                variables = {**_environment(shared), **_environment(own)}
+                yield name, {**merged, "Environment": {"Variables": variables}}
+
+    def _leave_out(self, name: str, kind: str, reason: str) -> None:
+        entry = LeftOut(name, kind, reason)
+        if entry not in self.left_out:
+            self.left_out.append(entry)
+
+
+def _reason(kind: str) -> str:
+    for prefix, reason in LEFT_OUT_BECAUSE.items():
+        if kind.startswith(prefix):
+            return reason
+    return "not run locally"
+
+
+def _environment(properties: Mapping[str, Node]) -> dict[str, Node]:
+    return (properties.get("Environment") or {}).get("Variables") or {}
+
+
+def _is_intrinsic(node: Node) -> bool:
+    if not isinstance(node, dict) or len(node) != 1:
+        return False
+    key = next(iter(node))
+    return key == "Ref" or str(key).startswith("Fn::")
+
+
+def _intrinsics(node: Node) -> Iterator[Node]:
+    """The outermost intrinsics in ``node``."""
+    if _is_intrinsic(node):
+        yield node
+    elif isinstance(node, dict):
+        for value in node.values():
+            yield from _intrinsics(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _intrinsics(value)
+
+
+def _references(node: Node) -> Iterator[str]:
+    """Names that the intrinsics in ``node`` refer to: resources, parameters and pseudo parameters."""
+    if isinstance(node, list):
+        for value in node:
+            yield from _references(value)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            if key == "Ref":
+                yield value
+            elif key == "Fn::GetAtt":
+                yield (value.split(".") if isinstance(value, str) else value)[0]
+            elif key == "Fn::Sub":
+                yield from _sub_references(value)
+            elif key != "DependsOn":
+                yield from _references(value)
+
+
+def _sub_references(value: Node) -> Iterator[str]:
+    text, variables = (value, {}) if isinstance(value, str) else (value[0], value[1])
+    yield from _references(list(variables.values()))
+    for name in _SUBSTITUTION.findall(text):
+        if name not in variables:
+            yield name.split(".")[0]
+
+
+def _canonical(node: Node) -> str:
+    return json.dumps(node, sort_keys=True)
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _flag(value: object) -> bool:
+    return _text(value) == "true"
+
+
+def _whole(title: str, settings: Mapping[str, Node], key: str, default: int, allowed: tuple[int, int]) -> int:
+    text = settings.get(key, default)
+    try:
+        number = int(text)
+    except (TypeError, ValueError):
+        raise TemplateError(f"{title}: {key} must be a whole number, not {text!r}") from None
+    low, high = allowed
+    if not low <= number <= high:
+        raise TemplateError(f"{title}: {key} must be from {low} to {high}, not {number}")
+    return number
+
+
+def _mapping(function: str, name: str, kind: str, settings: Mapping[str, Node]) -> EventSourceMapping:
+    title = f"{function}.{name}"
+    types = settings.get("FunctionResponseTypes") or []
+    if unknown := [entry for entry in types if entry != "ReportBatchItemFailures"]:
+        raise TemplateError(f"{title}: FunctionResponseTypes knows no {unknown[0]}")
+    source = settings.get("Queue" if kind == "SQS" else "Stream")
+    if not isinstance(source, str):
+        raise TemplateError(f"{title}: it names no {'Queue' if kind == 'SQS' else 'Stream'}")
+    window = _whole(title, settings, "MaximumBatchingWindowInSeconds", 0, (0, 300))
+    if kind == "SQS":
+        if source.endswith(".fifo"):
+            raise TemplateError(f"{title}: the local stack does not support FIFO queues")
+        batch_size = _whole(title, settings, "BatchSize", 10, (1, 10_000))
+        if batch_size > 10 and not window:
+            raise TemplateError(f"{title}: a BatchSize above 10 needs MaximumBatchingWindowInSeconds of at least 1")
+        return EventSourceMapping(
+            function,
+            name,
+            "sqs",
+            source,
+            batch_size,
+            window,
+            bool(types),
+            maximum_concurrency=_whole(title, settings.get("ScalingConfig") or {}, "MaximumConcurrency", 5, (2, 1000)),
+        )
+    position = settings.get("StartingPosition")
+    if position not in {"TRIM_HORIZON", "LATEST"}:
+        raise TemplateError(f"{title}: StartingPosition must be TRIM_HORIZON or LATEST, not {position}")
+    destination = ((settings.get("DestinationConfig") or {}).get("OnFailure") or {}).get("Destination")
+    if destination is not None and destination.split(":")[2] not in {"sqs", "sns", "s3"}:
+        raise TemplateError(f"{title}: OnFailure must be a queue, a topic or a bucket, not {destination}")
+    age = _whole(title, settings, "MaximumRecordAgeInSeconds", -1, (-1, 604_800))
+    if 0 <= age < 60:
+        raise TemplateError(f"{title}: MaximumRecordAgeInSeconds must be -1 or from 60 to 604800, not {age}")
+    return EventSourceMapping(
+        function,
+        name,
+        "dynamodb" if kind == "DynamoDB" else "kinesis",
+        source,
+        batch_size=_whole(title, settings, "BatchSize", 100, (1, 10_000)),
+        batching_window=window,
+        report_batch_item_failures=bool(types),
+        starting_position=position,
+        parallelization_factor=_whole(title, settings, "ParallelizationFactor", 1, (1, 10)),
+        maximum_retry_attempts=_whole(title, settings, "MaximumRetryAttempts", -1, (-1, 10_000)),
+        maximum_record_age=age,
+        bisect_on_function_error=_flag(settings.get("BisectBatchOnFunctionError", False)),
+        on_failure=destination,
+    )
+
+
+def _route(function: str, settings: Mapping[str, Node]) -> Route:
+    if str(settings.get("PayloadFormatVersion", "2.0")) != "2.0":
+        raise TemplateError(f"{function}: the local gateway knows PayloadFormatVersion 2.0 only")
+    path = settings.get("Path")
+    return Route(
+        function,
+        method=str(settings.get("Method", "ANY")).upper().replace("X-AMAZON-APIGATEWAY-ANY-METHOD", "ANY"),
+        path=None if path in {None, "$default"} else path,
+        timeout=int(settings.get("TimeoutInMillis", 30_000)) / 1000,
+    )
