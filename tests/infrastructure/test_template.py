@@ -1,14 +1,17 @@
 """Rules that the deployed template must hold, each of which somebody once broke somewhere."""
 
 import importlib.util
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import pytest
 
+from headwater.functions import entry
+from headwater.incidents import Incident, LoggedIncidents
 from headwater.settings import Settings
 from tests.infrastructure.expansion import PROJECT, TEMPLATE, Node
 
@@ -425,6 +428,57 @@ def test_each_queue_that_nobody_consumes_has_an_alarm_at_the_first_message(expan
 
     assert watched == set(of_type(expanded, "AWS::SQS::Queue")) - consumed(expanded)
     assert {alarm["Threshold"] for alarm in alarms} == {0}
+
+
+def emitted(text: str) -> dict[str, set[str]]:
+    """Names of the dimensions of each metric in a log, by metric."""
+    blocks = [json.loads(line)["_aws"]["CloudWatchMetrics"] for line in text.splitlines() if '"_aws"' in line]
+    return {
+        metric["Name"]: set(dimensions)
+        for block in blocks
+        for group in block
+        for dimensions in group["Dimensions"]
+        for metric in group["Metrics"]
+    }
+
+
+def test_each_incident_has_an_alarm_with_the_dimensions_that_it_is_counted_by(
+    expanded: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """FAULTS row 19, and whatever else an operator must hear of. A wrong dimension would never ring."""
+    # Given each incident that the code can report, reported once
+    incidents = get_args(Incident.__value__)
+    for incident in incidents:
+        LoggedIncidents("fan_out").report(incident, "for the test")
+    counted = emitted(capsys.readouterr().out)
+
+    # Then there is an alarm on each, by a function of ours
+    assert incidents
+    for incident in incidents:
+        (alarm,) = alarms_on(expanded, incident)
+        assert alarm["Namespace"] == "Headwater"
+        assert {part["Name"] for part in alarm["Dimensions"]} == counted[incident]
+        assert dimension(alarm, "function") in FUNCTIONS.values()
+        assert dimension(alarm, "service") == "headwater"
+
+
+def test_the_archives_freshness_is_told_by_a_metric_that_the_archiver_emits(
+    expanded: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a batch that the archiver reports
+    entry.report("archiver", "dynamodb", 0.0, RecordsSucceeded=1, RecordsFailed=0)
+    counted = emitted(capsys.readouterr().out)
+
+    # Then the alarm asks for it by the same dimensions
+    queries = expanded["Resources"]["ArchiveFreshnessAlarm"]["Properties"]["Metrics"]
+    (archived,) = (query["MetricStat"]["Metric"] for query in queries if query["Id"] == "archived")
+    assert archived["Namespace"] == "Headwater"
+    assert {part["Name"]: part["Value"] for part in archived["Dimensions"]} == {
+        "function": "archiver",
+        "source": "dynamodb",
+        "service": "headwater",
+    }
+    assert counted[archived["MetricName"]] == {"function", "source", "service"}
 
 
 def test_every_alarm_tells_somebody(expanded: Node) -> None:
