@@ -40,7 +40,7 @@ class Delivery:
 
 
 def encode(image: AttributeMap, *, replay: bool = False) -> OutgoingEvent:
-    """The outgoing form of an event item's image. ``data`` is copied as text: it is never parsed.
+    """The outgoing form of an event item's image. ``data`` is checked, then copied as the text that it is.
 
     Raises
     ------
@@ -68,7 +68,11 @@ def encode(image: AttributeMap, *, replay: bool = False) -> OutgoingEvent:
                 envelope[extension] = metadata[name]
         if replay:
             envelope["replay"] = True
-        envelope["data"] = orjson.Fragment(image["data"]["S"])
+        data = image["data"]["S"]
+        # A fragment is copied as it is: text that is no JSON would make a message that no consumer can read.
+        if not isinstance(orjson.loads(data), dict):
+            raise MalformedEventError("the attribute 'data' is not a JSON object")
+        envelope["data"] = orjson.Fragment(data)
         return OutgoingEvent(
             event_id=event_id,
             type=type_,
@@ -113,12 +117,15 @@ def decode(body: bytes | str) -> Delivery:
         data = {} if dataref else envelope["data"]
         if not isinstance(data, Mapping):
             raise MalformedEventError("the attribute 'data' is not a JSON object")
+        aggregate_id = envelope["subject"]
+        if not isinstance(aggregate_id, str) or "#" not in aggregate_id:
+            raise MalformedEventError("the attribute 'subject' is not an aggregate's id, <type>#<id>")
         event = RecordedEvent(
-            aggregate_id=envelope["subject"],
-            version=int(envelope["sequence"]),
+            aggregate_id=aggregate_id,
+            version=_count("sequence", envelope["sequence"]),
             event_id=envelope["id"],
             type=envelope["type"],
-            schema_version=int(schema_version),
+            schema_version=_count("dataschema", schema_version),
             occurred_at=envelope["time"],
             data=data,
             metadata={name: envelope[extension] for extension, name in _METADATA.items() if extension in envelope},
@@ -128,3 +135,13 @@ def decode(body: bytes | str) -> Delivery:
     except (AttributeError, TypeError, orjson.JSONDecodeError) as error:
         raise MalformedEventError(f"not a CloudEvent: {error}") from error
     return Delivery(event=event, replay=bool(envelope.get("replay", False)), dataref=dataref)
+
+
+def _count(name: str, text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise MalformedEventError(f"the attribute {name!r} gives no version from 1 up")
+    return number

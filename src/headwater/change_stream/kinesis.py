@@ -19,6 +19,14 @@ def sequence_number(raw: Mapping[str, Any]) -> str:
         raise MalformedRecordError(f"not a Kinesis record: {error!r}") from error
 
 
+def partition_key(raw: Mapping[str, Any]) -> str:
+    """What the record was routed by: its aggregate's id, legible even where the body is not."""
+    try:
+        return str(raw["kinesis"]["partitionKey"])
+    except (KeyError, TypeError) as error:
+        raise MalformedRecordError(f"not a Kinesis record: {error!r}") from error
+
+
 def body(raw: Mapping[str, Any]) -> bytes:
     """The record's data."""
     try:
