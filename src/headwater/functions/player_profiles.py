@@ -1,0 +1,6 @@
+"""Keeps the player profiles in step with the events."""
+
+from headwater import bootstrap
+from headwater.functions.entry import batch_handler
+
+handler = batch_handler("player_profiles", "kinesis", bootstrap.player_profiles().process)

@@ -1,0 +1,136 @@
+"""What a read model declares of itself. One module each; the runner does the rest."""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+from headwater.domain.events import DomainEvent, MalformedEventError, RecordedEvent, UnknownEventError
+
+#: A row's own attributes: plain values that DynamoDB holds.
+type State = dict[str, Any]
+#: ``(state, payload, event) -> state``. Pure: it gives a new state and leaves the one that it got as it was.
+type Evolve = Callable[[State, Any, RecordedEvent], State]
+
+#: What the runner keeps in a row beside the state.
+RESERVED_ATTRIBUTES = frozenset({"pk", "applied", "revision", "deleted"})
+
+#: What a fold raises over data that it cannot read; deterministic, so trying again would not help.
+_UNFOLDABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+def aggregate_key(aggregate_id: str) -> str:
+    """The part after the type: ``user#X`` and ``player#X`` share the row of X."""
+    return aggregate_id.partition("#")[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Projection:
+    """A read model as a fold over the events of some aggregate types, one row a key.
+
+    Parameters
+    ----------
+    name, generation
+        A row's key is ``<name>@<generation>#<key>``. A fold that changes its meaning takes a new generation.
+    initial
+        The state of a row without events.
+    folds
+        The event types that change the state, each with its pure function.
+    deleted_by
+        The event types that turn the row into a tombstone. A tombstone is final: later events only pass its gates.
+    ignores
+        The event types that it declares it does not need. Of an aggregate type that it folds, they still pass the
+        gate, because versions have no gaps. A type that is neither here nor folded is an error, not a silent skip.
+    key
+        The row's key from an aggregate id. It sees no data: all events of one aggregate belong to one row, whose gate
+        counts them, and at most one aggregate of each type belongs to a row. Folds of different aggregates must
+        commute, because nothing orders their events.
+    """
+
+    name: str
+    generation: int
+    initial: Mapping[str, Any]
+    folds: Mapping[type[DomainEvent], Evolve]
+    deleted_by: Collection[type[DomainEvent]] = ()
+    ignores: Collection[type[DomainEvent]] = ()
+    key: Callable[[str], str] = aggregate_key
+    aggregate_types: frozenset[str] = field(init=False)
+    _evolves: Mapping[str, tuple[str, Evolve | None]] = field(init=False, repr=False)
+    _ignored: frozenset[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+            raise ValueError(f"projection name {self.name!r} must be lower-case letters, digits and underscores")
+        if clash := RESERVED_ATTRIBUTES & self.initial.keys():
+            raise ValueError(f"projection {self.name}: the runner keeps the attribute(s) {sorted(clash)} itself")
+        declared = [*self.folds, *self.deleted_by, *self.ignores]
+        if twice := sorted({event.__name__ for event in declared if declared.count(event) > 1}):
+            raise ValueError(f"projection {self.name} declares {twice} more than once")
+        evolves: dict[str, tuple[str, Evolve | None]] = {
+            event.__name__: (event.aggregate_type, evolve) for event, evolve in self.folds.items()
+        }
+        evolves |= {event.__name__: (event.aggregate_type, None) for event in self.deleted_by}
+        object.__setattr__(self, "_evolves", evolves)
+        object.__setattr__(self, "_ignored", frozenset(event.__name__ for event in self.ignores))
+        object.__setattr__(self, "aggregate_types", frozenset(type_ for type_, _ in evolves.values()))
+
+    def pk(self, key: str) -> str:
+        """The row's primary key in the table of read models."""
+        return f"{self.name}@{self.generation}#{key}"
+
+    def concerns(self, event: RecordedEvent) -> bool:
+        """Whether the event belongs to an aggregate that this projection follows.
+
+        Raises
+        ------
+        UnknownEventError
+            It does not, and its type is not declared as ignored either.
+        """
+        if event.aggregate_type in self.aggregate_types:
+            return True
+        if event.type in self._ignored:
+            return False
+        raise self._undeclared(event)
+
+    def evolve(self, state: State | None, event: RecordedEvent) -> State | None:
+        """The state after one more event; None is a tombstone.
+
+        Raises
+        ------
+        UnknownEventError
+            The type is neither folded nor ignored, or its schema version is newer than this code.
+        MalformedEventError
+            The data is not what the type demands.
+        """
+        if event.type in self._ignored:
+            return state
+        if event.type not in self._evolves:
+            raise self._undeclared(event)
+        aggregate_type, evolve = self._evolves[event.type]
+        if event.aggregate_type != aggregate_type:
+            raise MalformedEventError(
+                f"event {event.event_id} ({event.type}) belongs to an aggregate of type {aggregate_type}, "
+                f"not {event.aggregate_type}"
+            )
+        payload = event.payload
+        if state is None or evolve is None:
+            return None
+        try:
+            return evolve(state, payload, event)
+        except _UNFOLDABLE as error:
+            # Only the error's type: its text may quote the data, which is personal.
+            raise MalformedEventError(
+                f"projection {self.name} cannot fold event {event.event_id} ({event.type}): {type(error).__name__}"
+            ) from error
+
+    def fold(self, events: Iterable[RecordedEvent]) -> State | None:
+        """The state after a whole history, each aggregate's events in order."""
+        initial: State | None = dict(self.initial)
+        return reduce(self.evolve, events, initial)
+
+    def _undeclared(self, event: RecordedEvent) -> UnknownEventError:
+        return UnknownEventError(
+            f"projection {self.name} neither folds nor ignores {event.type!r} of {event.aggregate_type!r}: "
+            f"declare it, deploy, then redrive event {event.event_id}"
+        )

@@ -1,0 +1,41 @@
+"""The table of read models in memory. tests/contract holds it to the same behaviour as the DynamoDB one."""
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+
+from headwater.projections.read_models import Row, RowConflictError
+
+
+class InMemoryReadModels:
+    """Implements `headwater.projections.read_models.ReadModelStore`; ``rows`` holds what is stored, by pk.
+
+    ``reads`` lists the keys of each read, ``writes`` the key of each write tried. ``faults`` are raised one a write, in
+    order: before it takes effect or, for those in ``after_effect``, after it, as when an answer is lost.
+    ``meanwhile`` runs once, between the next read and whatever follows: the other writer of a race.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self.reads: list[list[str]] = []
+        self.writes: list[str] = []
+        self.faults: list[Exception | None] = []
+        self.after_effect: list[Exception | None] = []
+        self.meanwhile: list[Callable[[], object]] = []
+
+    def get(self, pks: Sequence[str], *, consistent: bool = True) -> dict[str, Row]:
+        self.reads.append(list(pks))
+        rows = {pk: deepcopy(self.rows[pk]) for pk in pks if pk in self.rows}
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
+        return rows
+
+    def put(self, row: Row) -> None:
+        self.writes.append(row.pk)
+        if self.faults and (error := self.faults.pop(0)):
+            raise error
+        stored = self.rows.get(row.pk)
+        if (stored.revision if stored else 0) != row.revision - 1:
+            raise RowConflictError(row.pk, row.revision - 1)
+        self.rows[row.pk] = deepcopy(row)
+        if self.after_effect and (error := self.after_effect.pop(0)):
+            raise error
