@@ -17,6 +17,8 @@ class KinesisLimits:
     request_bytes: int = 10 * MIB
     #: Kinesis Data Streams quotas: 1 MiB a record unless the stream's MaxRecordSizeInKiB is raised.
     record_bytes: int = 1 * MIB
+    #: PutRecordsRequestEntry, Kinesis API reference: Unicode characters in a partition key.
+    partition_key_characters: int = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,7 @@ class SnsLimits:
     """PublishBatch, SNS API reference: ten entries; SNS quotas: 256 KiB a request, attributes included."""
 
     entries: int = 10
+    #: For one message and for all of a request, unless the topic's MaximumMessageSize is raised.
     request_bytes: int = 256 * KIB
 
 

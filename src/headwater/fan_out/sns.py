@@ -1,0 +1,118 @@
+"""Publishes events to the SNS topic, ten a request and many requests at once."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from headwater.change_stream.claim_checks import ClaimStore
+from headwater.change_stream.cloud_events import OutgoingEvent
+from headwater.fan_out.publisher import PublishError, RetryPolicy, error_code, fitted, send_with_retries, split
+from headwater.limits import SnsLimits
+
+if TYPE_CHECKING:
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sns.type_defs import PublishBatchRequestEntryTypeDef
+
+_THREADS = 16
+
+
+class SnsPublisher:
+    """Implements `headwater.fan_out.publisher.Publisher`. A standard topic promises no order, so none is kept.
+
+    Filter policies match the message attributes ``type`` and ``aggregate_type``.
+    """
+
+    def __init__(
+        self,
+        client: "SNSClient",
+        topic: str,
+        claims: ClaimStore,
+        *,
+        limits: SnsLimits | None = None,
+        retry: RetryPolicy | None = None,
+        threads: int = _THREADS,
+    ) -> None:
+        self._client = client
+        self._topic = topic
+        self._claims = claims
+        self._limits = limits or SnsLimits()
+        self._retry = retry or RetryPolicy()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sns")
+        client.meta.events.register("before-call.sns.PublishBatch", encode_once, unique_id="headwater-encode-once")
+
+    def publish(self, events: Sequence[OutgoingEvent]) -> Mapping[int, PublishError]:
+        ready: dict[int, OutgoingEvent] = {}
+        refused: dict[int, PublishError] = {}
+        for position, event in enumerate(events):
+            try:
+                ready[position] = fitted(event, _size, self._limits.request_bytes, self._claims)
+            except PublishError as error:
+                refused[position] = error
+        return refused | send_with_retries(list(ready), lambda pending: self._send(ready, pending), self._retry)
+
+    def _send(self, events: Mapping[int, OutgoingEvent], pending: Sequence[int]) -> dict[int, PublishError]:
+        outage = threading.Event()
+
+        def publish_batch(request: Sequence[int]) -> dict[int, PublishError]:
+            if outage.is_set():
+                return dict.fromkeys(request, PublishError("SNS: not tried, another call failed", transient=False))
+            try:
+                return self._publish_batch(events, request)
+            except (BotoCoreError, ClientError) as error:
+                # The SDK has tried several times: leave the rest to Lambda's retry rather than to a timeout.
+                outage.set()
+                return dict.fromkeys(request, PublishError(f"SNS: {error_code(error)}", transient=False))
+
+        sizes = {position: _size(events[position]) for position in pending}
+        requests = split(pending, sizes, self._limits.entries, self._limits.request_bytes)
+        refused: dict[int, PublishError] = {}
+        for answer in self._pool.map(publish_batch, requests):
+            refused |= answer
+        return refused
+
+    def _publish_batch(self, events: Mapping[int, OutgoingEvent], positions: Sequence[int]) -> dict[int, PublishError]:
+        answer = self._client.publish_batch(
+            TopicArn=self._topic,
+            PublishBatchRequestEntries=[_entry(str(position), events[position]) for position in positions],
+        )
+        taken = {int(entry["Id"]) for entry in answer.get("Successful", [])}
+        failed = {int(entry["Id"]): entry for entry in answer.get("Failed", [])}
+        refused = {}
+        for position in positions:
+            if position in failed:
+                code, fault = failed[position]["Code"], failed[position]["SenderFault"]
+                refused[position] = PublishError(f"SNS: {code}", transient=not fault)
+            elif position not in taken:
+                refused[position] = PublishError("SNS: missing from the answer", transient=True)
+        return refused
+
+
+def encode_once(params: dict[str, Any], **_: object) -> None:
+    """Form-encodes a request's body, which botocore does once to sign it and again to send it: half of all its work."""
+    if isinstance(params["body"], dict):
+        params["body"] = urlencode(params["body"]).encode()
+
+
+def _entry(identifier: str, event: OutgoingEvent) -> "PublishBatchRequestEntryTypeDef":
+    # SQS refuses the two noncharacters that JSON lets through; inside JSON text, escapes mean the same.
+    message = event.body.decode().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
+    return {
+        "Id": identifier,
+        "Message": message,
+        "MessageAttributes": {
+            "type": {"DataType": "String", "StringValue": event.type},
+            "aggregate_type": {"DataType": "String", "StringValue": event.aggregate_type},
+        },
+    }
+
+
+#: Names and data types of the two attributes count too.
+_ATTRIBUTE_BYTES = len("type" + "String" + "aggregate_type" + "String")
+
+
+def _size(event: OutgoingEvent) -> int:
+    return len(event.body) + len(event.type.encode()) + len(event.aggregate_type.encode()) + _ATTRIBUTE_BYTES

@@ -1,0 +1,39 @@
+"""What an operator must hear of although nothing failed: a line in the log, and a metric that an alarm can watch.
+
+Metrics are EMF log lines in the namespace Headwater, by function, one count an incident:
+
+- ``IllegalChanges``: an event's item was modified, or removed by something other than the table's TTL.
+- ``UnconfirmedEffects``: an effect was claimed and never confirmed; whether it happened is unknown.
+- ``OutdatedEffects``: an event came that is older than what the effect ledger remembers; it was not acted upon.
+- ``UnreadableRecords``: a stream record did not have the shape that AWS documents; the archive holds it as it came.
+"""
+
+from typing import Literal, Protocol
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+type Incident = Literal["IllegalChanges", "UnconfirmedEffects", "OutdatedEffects", "UnreadableRecords"]
+
+logger = Logger()
+
+
+class Incidents(Protocol):
+    """Takes reports. ``facts`` identify what it happened to; they never hold content, which may be personal."""
+
+    def report(self, incident: Incident, message: str, **facts: str) -> None: ...
+
+
+class LoggedIncidents:
+    """Writes each report to the log of ``function`` and counts it."""
+
+    def __init__(self, function: str) -> None:
+        self._function = function
+
+    def report(self, incident: Incident, message: str, **facts: str) -> None:
+        logger.error(message, extra={"function": self._function, "incident": incident, **facts})
+        # Metrics would share its dimensions with whatever else runs in this process at the moment.
+        metrics = EphemeralMetrics()
+        metrics.add_dimension(name="function", value=self._function)
+        metrics.add_metric(name=incident, unit=MetricUnit.Count, value=1)
+        metrics.flush_metrics()
