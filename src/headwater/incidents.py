@@ -4,7 +4,7 @@ Metrics are EMF log lines in the namespace Headwater, by function, one count an 
 
 - ``IllegalChanges``: an event's item was modified, or removed by something other than the table's TTL.
 - ``UnconfirmedEffects``: an effect was claimed and never confirmed; whether it happened is unknown.
-- ``OutdatedEffects``: an event came that is older than what the effect ledger remembers; it was not acted upon.
+- ``OutdatedEffects``: a replayed event is older than what the effect ledger remembers; it was not acted upon.
 - ``UnreadableRecords``: a stream record did not have the shape that AWS documents; the archive holds it as it came.
 """
 

@@ -1,17 +1,12 @@
-"""Records as Lambda delivers them from the events table's stream (AWS's documented shape)."""
+"""The events table's stream for tests of the fan-out: whole events as records, and what a batch answer names."""
 
 from typing import Any, Literal
 
 from headwater.domain.events import PlayCompleted, RecordedEvent
 from headwater.event_store import codec
 from tests.fakes.events import recorded
-
-_BASE = 111_000_000_000_000_000_000_000
-
-
-def sequence_number(position: int) -> str:
-    """The sequence number of the stream's record at ``position``."""
-    return str(_BASE + position)
+from tests.fakes.stream_records import BY_TTL
+from tests.fakes.stream_records import stream_record as change_record
 
 
 def stream_record(
@@ -23,30 +18,18 @@ def stream_record(
 ) -> dict[str, Any]:
     """One record of the stream, at ``position`` in its shard."""
     item = codec.encode(event)
-    images = {
-        "INSERT": {"NewImage": item},
-        "MODIFY": {"NewImage": item, "OldImage": item},
-        "REMOVE": {"OldImage": item},
-    }
-    record: dict[str, Any] = {
-        "eventID": f"{position:032x}",
-        "eventName": operation,
-        "eventVersion": "1.1",
-        "eventSource": "aws:dynamodb",
-        "awsRegion": "eu-west-1",
-        "dynamodb": {
-            "ApproximateCreationDateTime": 1772366400.0,
-            "Keys": {name: item[name] for name in ("aggregate_id", "version")},
-            **images[operation],
-            "SequenceNumber": sequence_number(position),
-            "SizeBytes": 1200,
-            "StreamViewType": "NEW_AND_OLD_IMAGES",
-        },
-        "eventSourceARN": "arn:aws:dynamodb:eu-west-1:123456789012:table/events/stream/2026-01-01T00:00:00.000",
-    }
-    if by_ttl:
-        record["userIdentity"] = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
-    return record
+    record = change_record(
+        position,
+        new=item if operation != "REMOVE" else None,
+        old=item if operation != "INSERT" else None,
+        operation=operation,
+    )
+    return record | {"userIdentity": BY_TTL} if by_ttl else record
+
+
+def sequence_number(position: int) -> str:
+    """The sequence number of the stream's record at ``position``."""
+    return str(stream_record(play(1, 1), position)["dynamodb"]["SequenceNumber"])
 
 
 def play(player: int, version: int, game: str = "chess", **envelope: Any) -> RecordedEvent:

@@ -1,0 +1,118 @@
+"""The effect ledger on DynamoDB: one item an effect, key ``effect#<consumer>#<event id>``."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from headwater.attribute_values import marshal_item, unmarshal_item
+from headwater.clock import utc_now
+from headwater.effects.ledger import Claim, ClaimHeldError, UnconfirmedClaimError
+from headwater.ids import uuid7
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+#: Twice the longest function timeout: past it, whoever claimed cannot be at work any more.
+LEASE = timedelta(minutes=2)
+#: Over a year, so that what happens once a year and is replayed late is still known.
+MEMORY = timedelta(days=400)
+
+_CLAIMED, _CONFIRMED = "claimed", "confirmed"
+
+
+class DynamoDbEffectLedger:
+    """Implements `headwater.effects.ledger.EffectLedger`. Times are in epoch seconds; the TTL is ``expires_at``."""
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        *,
+        lease: timedelta = LEASE,
+        memory: timedelta = MEMORY,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._lease = lease
+        self._memory = memory
+        self._clock = clock
+
+    @property
+    def memory(self) -> timedelta:
+        return self._memory
+
+    def claim(self, consumer: str, event_id: str, *, take_over: bool = False) -> Claim | None:
+        now = self._clock()
+        claim = Claim(consumer=consumer, event_id=event_id, token=uuid7())
+        condition = "attribute_not_exists(pk)"
+        if take_over:
+            condition += " OR (#state = :claimed AND lease_until <= :now)"
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=marshal_item(
+                    {
+                        "pk": _pk(claim),
+                        "state": _CLAIMED,
+                        "token": claim.token,
+                        "lease_until": _seconds(now + self._lease),
+                        "expires_at": _seconds(now + self._memory),
+                    }
+                ),
+                ConditionExpression=condition,
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **_parameters({":claimed": _CLAIMED, ":now": _seconds(now)} if take_over else {}),
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            answer: dict[str, Any] = {**error.response}
+            held = unmarshal_item(answer["Item"])
+            if held["state"] == _CONFIRMED:
+                return None
+            if held["lease_until"] > _seconds(now):
+                raise ClaimHeldError(f"{_pk(claim)} is claimed until {held['lease_until']}") from error
+            raise UnconfirmedClaimError(
+                f"{_pk(claim)} was claimed until {held['lease_until']} and never confirmed"
+            ) from error
+        return claim
+
+    def confirm(self, claim: Claim) -> None:
+        now = self._clock()
+        self._client.put_item(
+            TableName=self._table,
+            Item=marshal_item(
+                {
+                    "pk": _pk(claim),
+                    "state": _CONFIRMED,
+                    "confirmed_at": _seconds(now),
+                    "expires_at": _seconds(now + self._memory),
+                }
+            ),
+        )
+
+    def release(self, claim: Claim) -> None:
+        try:
+            self._client.delete_item(
+                TableName=self._table,
+                Key=marshal_item({"pk": _pk(claim)}),
+                ConditionExpression="#state = :claimed AND #token = :token",
+                ExpressionAttributeNames={"#state": "state", "#token": "token"},
+                ExpressionAttributeValues=marshal_item({":claimed": _CLAIMED, ":token": claim.token}),
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            # Taken over or confirmed since: no longer ours to give up.
+            return
+
+
+def _pk(claim: Claim) -> str:
+    return f"effect#{claim.consumer}#{claim.event_id}"
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+def _parameters(values: dict[str, Any]) -> dict[str, Any]:
+    if not values:
+        return {}
+    return {"ExpressionAttributeNames": {"#state": "state"}, "ExpressionAttributeValues": marshal_item(values)}

@@ -1,0 +1,6 @@
+"""Sends each new user one welcome e-mail."""
+
+from headwater import bootstrap
+from headwater.functions.entry import batch_handler
+
+handler = batch_handler("welcome_email", "sqs", bootstrap.welcome_email().consume)

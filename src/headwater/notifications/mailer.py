@@ -1,0 +1,123 @@
+"""Sending one e-mail through SES."""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+)
+
+from headwater.effects.consumer import EffectNotPerformedError
+
+if TYPE_CHECKING:
+    from mypy_boto3_sesv2 import SESV2Client
+
+#: RFC 5321: a path has at most 256 octets with its brackets, a local part at most 64. Narrower than RFC 5322: no
+#: quoted local parts, no comments, no ``%`` (source routes, and encoded line breaks), ASCII only, as SES demands.
+_ADDRESS = re.compile(
+    r"[A-Za-z0-9!#$&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$&'*+/=?^_`{|}~-]+)*"
+    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])"
+)
+_ADDRESS_CHARACTERS = 254
+_LOCAL_PART_CHARACTERS = 64
+
+
+class UndeliverableAddressError(ValueError):
+    """An address that no mail can be sent to, or that is more than one address."""
+
+
+class NotSentError(EffectNotPerformedError):
+    """SES did not accept the e-mail; nothing was sent."""
+
+
+class DeliveryUnknownError(Exception):
+    """SES may or may not have accepted the e-mail."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Email:
+    """One e-mail to one person, in text and HTML.
+
+    Raises
+    ------
+    UndeliverableAddressError
+        ``recipient`` is not one plain address. The message does not quote it: it goes to logs.
+    ValueError
+        ``subject`` has a line break or another control character.
+    """
+
+    recipient: str
+    subject: str
+    text: str
+    html: str
+
+    def __post_init__(self) -> None:
+        local_part, _, _ = self.recipient.partition("@")
+        if (
+            not _ADDRESS.fullmatch(self.recipient)
+            or len(self.recipient) > _ADDRESS_CHARACTERS
+            or len(local_part) > _LOCAL_PART_CHARACTERS
+        ):
+            raise UndeliverableAddressError("the recipient is not one plain e-mail address; nothing was sent")
+        if not self.subject.isprintable():
+            raise ValueError("the subject has a line break or another control character; nothing was sent")
+
+
+class Mailer(Protocol):
+    """Sends e-mails."""
+
+    def send(self, email: Email) -> str:
+        """Sends one e-mail; gives the provider's message id.
+
+        Raises
+        ------
+        NotSentError
+            It was certainly not accepted: throttled, quota used up, rejected, or no connection.
+        DeliveryUnknownError
+            No answer, or an error on the provider's side: it may have been accepted.
+        """
+        ...
+
+
+class SesMailer:
+    """Implements `Mailer` by SES v2. Its client must not retry: a second try after a lost answer is a second mail."""
+
+    def __init__(self, client: "SESV2Client", sender: str, configuration_set: str) -> None:
+        self._client = client
+        self._sender = sender
+        self._configuration_set = configuration_set
+
+    def send(self, email: Email) -> str:
+        try:
+            answer = self._client.send_email(
+                FromEmailAddress=self._sender,
+                Destination={"ToAddresses": [email.recipient]},
+                Content={
+                    "Simple": {
+                        "Subject": {"Data": email.subject, "Charset": "UTF-8"},
+                        "Body": {
+                            "Text": {"Data": email.text, "Charset": "UTF-8"},
+                            "Html": {"Data": email.html, "Charset": "UTF-8"},
+                        },
+                    }
+                },
+                ConfigurationSetName=self._configuration_set,
+            )
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            # Only the code: SES quotes addresses in its messages.
+            reason = f"SES answered {status} {error.response['Error']['Code']}"
+            if 400 <= status < 500:
+                raise NotSentError(reason) from None
+            raise DeliveryUnknownError(reason) from None
+        except (ConnectTimeoutError, EndpointConnectionError, NoCredentialsError, ParamValidationError) as error:
+            raise NotSentError(f"not sent to SES: {type(error).__name__}") from None
+        except BotoCoreError as error:
+            raise DeliveryUnknownError(f"no answer from SES: {type(error).__name__}") from None
+        return answer["MessageId"]

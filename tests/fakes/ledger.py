@@ -1,0 +1,54 @@
+"""The effect ledger in memory. tests/contract holds it to the same behaviour as the DynamoDB one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import count
+
+from headwater.clock import utc_now
+from headwater.effects.ledger import Claim, ClaimHeldError, UnconfirmedClaimError
+
+
+@dataclass(slots=True)
+class Entry:
+    token: str
+    lease_until: datetime
+    confirmed: bool = False
+
+
+class InMemoryEffectLedger:
+    """Implements `headwater.effects.ledger.EffectLedger`; ``entries`` by (consumer, event id)."""
+
+    def __init__(
+        self,
+        *,
+        lease: timedelta = timedelta(minutes=2),
+        memory: timedelta = timedelta(days=400),
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.entries: dict[tuple[str, str], Entry] = {}
+        self.memory = memory
+        self._lease = lease
+        self._clock = clock
+        self._tokens = count()
+
+    def claim(self, consumer: str, event_id: str, *, take_over: bool = False) -> Claim | None:
+        held = self.entries.get((consumer, event_id))
+        if held:
+            if held.confirmed:
+                return None
+            if held.lease_until > self._clock():
+                raise ClaimHeldError(f"{event_id} is claimed")
+            if not take_over:
+                raise UnconfirmedClaimError(f"{event_id} was never confirmed")
+        claim = Claim(consumer=consumer, event_id=event_id, token=str(next(self._tokens)))
+        self.entries[consumer, event_id] = Entry(claim.token, self._clock() + self._lease)
+        return claim
+
+    def confirm(self, claim: Claim) -> None:
+        self.entries[claim.consumer, claim.event_id] = Entry(claim.token, self._clock(), confirmed=True)
+
+    def release(self, claim: Claim) -> None:
+        held = self.entries.get((claim.consumer, claim.event_id))
+        if held and held.token == claim.token and not held.confirmed:
+            del self.entries[claim.consumer, claim.event_id]

@@ -1,0 +1,69 @@
+"""What SES's answers mean: certainly not sent, or unknown."""
+
+from typing import Any, cast
+
+import pytest
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ParamValidationError,
+    ReadTimeoutError,
+)
+
+from headwater.notifications.mailer import DeliveryUnknownError, Email, NotSentError, SesMailer
+from tests.fakes.publishers import client_error
+
+EMAIL = Email(recipient="ada@example.org", subject="Welcome", text="Hello", html="<p>Hello</p>")
+ENDPOINT = "https://email.eu-west-1.amazonaws.com"
+
+
+def failing(error: Exception) -> SesMailer:
+    class Ses:
+        def send_email(self, **_: Any) -> None:
+            raise error
+
+    return SesMailer(cast("Any", Ses()), "hello@headwater.example", "headwater")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        client_error("TooManyRequestsException", "SendEmail", 429),
+        client_error("LimitExceededException", "SendEmail"),
+        client_error("BadRequestException", "SendEmail"),
+        client_error("MessageRejected", "SendEmail"),
+        client_error("AccessDeniedException", "SendEmail", 403),
+        ConnectTimeoutError(endpoint_url=ENDPOINT),
+        EndpointConnectionError(endpoint_url=ENDPOINT),
+        ParamValidationError(report="Invalid type for ada@example.org"),
+    ],
+)
+def test_row_26_a_refusal_and_a_connection_never_made_leave_no_doubt(error: Exception) -> None:
+    """FAULTS row 26: throttled, quota used up, rejected."""
+    with pytest.raises(NotSentError) as caught:
+        failing(error).send(EMAIL)
+
+    assert "ada@example.org" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        client_error("InternalFailure", "SendEmail", 500),
+        client_error("ServiceUnavailable", "SendEmail", 503),
+        ReadTimeoutError(endpoint_url=ENDPOINT),
+        ConnectionClosedError(endpoint_url=ENDPOINT),
+    ],
+)
+def test_row_26_an_answer_that_was_lost_leaves_it_unknown(error: Exception) -> None:
+    """FAULTS row 26: a timeout after SES accepted."""
+    with pytest.raises(DeliveryUnknownError):
+        failing(error).send(EMAIL)
+
+
+@pytest.mark.parametrize("character", ["\r", "\n", "\x00", "\x85", "\u2028"])
+def test_row_27_a_subject_of_more_than_one_line_is_no_e_mail(character: str) -> None:
+    """FAULTS row 27."""
+    with pytest.raises(ValueError, match="subject"):
+        Email(recipient="ada@example.org", subject=f"Hi{character}Bcc: eve@example.org", text="", html="")
