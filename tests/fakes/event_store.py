@@ -13,10 +13,14 @@ from headwater.event_store.store import (
     WriteRefusedError,
 )
 from headwater.limits import DynamoDbLimits
+from tests.fakes.schemas import demand_valid
 
 
 class InMemoryEventStore:
-    """Implements `headwater.event_store.store.EventStore`; ``tables`` holds what conditional writes touch, by pk."""
+    """Implements `headwater.event_store.store.EventStore`; ``tables`` holds what conditional writes touch, by pk.
+
+    An event that its JSON Schema does not take fails the test that appends it.
+    """
 
     def __init__(self, limits: DynamoDbLimits | None = None) -> None:
         self.histories: dict[str, list[RecordedEvent]] = {}
@@ -35,6 +39,8 @@ class InMemoryEventStore:
                 raise ConcurrencyError(append.aggregate_id, append.expected_version, stored)
         for write in also:
             self._check(write)
+        for event in recorded:
+            demand_valid(event)
         for event in recorded:
             self.histories.setdefault(event.aggregate_id, []).append(event)
         for write in also:

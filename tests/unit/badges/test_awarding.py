@@ -219,7 +219,12 @@ def test_a_deleted_player_earns_nothing_more(system: System) -> None:
 
 def test_an_award_by_hand_is_not_overwritten(system: System) -> None:
     by_hand = BadgeEarned(
-        user_id="u1", badge="first-play", game="chess", title="x", earned_at="x", play_event_id="by hand"
+        user_id="u1",
+        badge="first-play",
+        game="chess",
+        title="x",
+        earned_at="2026-03-01T12:00:00.000Z",
+        play_event_id="by hand",
     )
     event = NewEvent(event_id=uuid7(), payload=by_hand, occurred_at="2026-01-01T00:00:00.000Z")
     InMemoryEventStore.append(system.events, Append("badge#u1#first-play:chess", 0, [event]))
