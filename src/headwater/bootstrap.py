@@ -8,12 +8,28 @@ import boto3
 from botocore.config import Config
 
 from headwater.change_stream.claim_checks import S3ClaimStore
+from headwater.clock import utc_now
 from headwater.event_store.dynamodb import DynamoDbEventStore
+from headwater.ids import uuid7
 from headwater.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_kinesis import KinesisClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sesv2 import SESV2Client
+    from mypy_boto3_sns import SNSClient
+
+    from headwater.accounts.profiles import Profiles
+    from headwater.accounts.use_cases import Accounts
+    from headwater.archive.archiver import Archiver
+    from headwater.effects.consumer import QueueConsumer
+    from headwater.effects.dynamodb import DynamoDbEffectLedger
+    from headwater.fan_out.fan_out import FanOut
+    from headwater.projections.dynamodb import DynamoDbReadModels
+    from headwater.projections.projection import Projection
+    from headwater.projections.read_models import ReadModelReader
+    from headwater.projections.runner import ProjectionRunner
 
 #: Standard mode backs off with jitter and retries throttles, timeouts and 5xx; the read timeout leaves room for a
 #: second try within the shortest function timeout. The pool fits the threads that publishers and projections use.
@@ -56,3 +72,143 @@ def event_store() -> DynamoDbEventStore:
 @cache
 def claim_store() -> S3ClaimStore:
     return S3ClaimStore(s3(), settings().archive_bucket)
+
+
+#: Threads that write rows side by side: what a table answers in milliseconds is waited for once, not in a row.
+_ROW_WRITERS = 8
+
+
+@cache
+def read_models() -> "DynamoDbReadModels":
+    from headwater.projections.dynamodb import DynamoDbReadModels
+
+    return DynamoDbReadModels(dynamodb(), settings().read_models_table)
+
+
+@cache
+def read_model_reader() -> "ReadModelReader":
+    from headwater.projections.read_models import ReadModelReader
+
+    return ReadModelReader(read_models())
+
+
+@cache
+def player_profiles() -> "ProjectionRunner":
+    from headwater.projections.player_profiles import PLAYER_PROFILES
+    from headwater.projections.runner import ProjectionRunner
+
+    return ProjectionRunner(PLAYER_PROFILES, read_models(), event_store(), claim_store(), writers=_ROW_WRITERS)
+
+
+@cache
+def badges() -> "ProjectionRunner":
+    from headwater.badges.awarder import Awarder
+    from headwater.badges.progress import BADGE_PROGRESS
+    from headwater.projections.runner import ProjectionRunner
+
+    return ProjectionRunner(
+        BADGE_PROGRESS,
+        read_models(),
+        event_store(),
+        claim_store(),
+        before_write=Awarder(event_store(), uuid7, utc_now).award,
+        writers=_ROW_WRITERS,
+    )
+
+
+@cache
+def archiver() -> "Archiver":
+    from headwater.archive.archiver import Archiver
+    from headwater.archive.objects import S3ObjectStore
+    from headwater.incidents import LoggedIncidents
+
+    return Archiver(S3ObjectStore(s3(), settings().archive_bucket), LoggedIncidents("archiver"))
+
+
+@cache
+def accounts() -> "Accounts":
+    from headwater.accounts.credentials import Credentials
+    from headwater.accounts.items import DynamoDbItems
+    from headwater.accounts.passwords import Argon2Passwords
+    from headwater.accounts.request_ledger import RequestLedger
+    from headwater.accounts.use_cases import Accounts
+
+    credentials, ledger = settings().credentials_table, settings().ledger_table
+    return Accounts(
+        store=event_store(),
+        credentials=Credentials(DynamoDbItems(dynamodb(), credentials), credentials),
+        requests=RequestLedger(DynamoDbItems(dynamodb(), ledger), ledger),
+        passwords=Argon2Passwords(),
+        clock=utc_now,
+        new_id=uuid7,
+    )
+
+
+@cache
+def profiles() -> "Profiles[Projection]":
+    from headwater.accounts.profiles import Profiles
+    from headwater.badges.progress import BADGE_PROGRESS
+    from headwater.projections.player_profiles import PLAYER_PROFILES
+
+    return Profiles(event_store(), read_model_reader(), PLAYER_PROFILES, BADGE_PROGRESS)
+
+
+@cache
+def kinesis() -> "KinesisClient":
+    client: KinesisClient = _session().client("kinesis", config=_CONFIG)
+    return client
+
+
+@cache
+def sns() -> "SNSClient":
+    client: SNSClient = _session().client("sns", config=_CONFIG)
+    return client
+
+
+@cache
+def ses() -> "SESV2Client":
+    # No retries: SES has no idempotency token, so a second try after a lost answer would be a second e-mail.
+    config = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+    client: SESV2Client = _session().client("sesv2", config=config)
+    return client
+
+
+@cache
+def fan_out() -> "FanOut":
+    from headwater.fan_out.fan_out import FanOut
+    from headwater.fan_out.kinesis import KinesisPublisher
+    from headwater.fan_out.sns import SnsPublisher
+    from headwater.incidents import LoggedIncidents
+
+    return FanOut(
+        [
+            KinesisPublisher(kinesis(), settings().events_stream, claim_store()),
+            SnsPublisher(sns(), settings().events_topic, claim_store()),
+        ],
+        LoggedIncidents("fan_out"),
+    )
+
+
+@cache
+def effect_ledger() -> "DynamoDbEffectLedger":
+    from headwater.effects.dynamodb import DynamoDbEffectLedger
+
+    return DynamoDbEffectLedger(dynamodb(), settings().ledger_table)
+
+
+@cache
+def welcome_email() -> "QueueConsumer":
+    from headwater.effects.consumer import QueueConsumer
+    from headwater.incidents import LoggedIncidents
+    from headwater.notifications.mailer import SesMailer
+    from headwater.notifications.welcome_email import CONSUMER, HANDLES, WelcomeEmail
+
+    mailer = SesMailer(ses(), settings().sender_address, settings().email_configuration_set)
+    return QueueConsumer(
+        CONSUMER,
+        HANDLES,
+        WelcomeEmail(mailer).prepare,
+        claims=claim_store(),
+        ledger=effect_ledger(),
+        incidents=LoggedIncidents(CONSUMER),
+    )

@@ -1,15 +1,15 @@
 """What every asynchronous function's entry shares: logs, metrics and the batch answer.
 
 Metrics are EMF log lines in the namespace Headwater, by function and source: RecordsSucceeded, RecordsFailed
-(counts) and ProcessingTime (milliseconds a batch).
+(counts) and ProcessingTime (milliseconds a batch). The HTTP API's entry reports through the same `report`.
 """
 
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from headwater.change_stream.batch import BatchOutcome, records_of
 
@@ -34,7 +34,7 @@ def batch_handler(function: str, source: Source, process: Callable[[Any], BatchO
         try:
             outcome = process(records)
         except Exception:
-            _report(function, source, 0, len(records), started)
+            report(function, source, started, RecordsSucceeded=0, RecordsFailed=len(records))
             raise
         for failure in outcome.failures:
             logger.error(
@@ -45,19 +45,26 @@ def batch_handler(function: str, source: Source, process: Callable[[Any], BatchO
                 reason=str(failure.error),
                 request_id=context.aws_request_id,
             )
-        _report(function, source, outcome.received - len(outcome.failures), len(outcome.failures), started)
+        failed = len(outcome.failures)
+        report(function, source, started, RecordsSucceeded=outcome.received - failed, RecordsFailed=failed)
         return outcome.queue_response() if source == "sqs" else outcome.stream_response()
 
     return handler
 
 
-def _report(function: str, source: Source, succeeded: int, failed: int, started: float) -> None:
-    # One Metrics object a report: functions that share a process must not share dimensions.
-    metrics = Metrics()
+def report(function: str, source: str, started: float, *, route: str | None = None, **counts: int) -> None:
+    """Writes counts, and the time since ``started`` (`time.perf_counter`), as one EMF line.
+
+    With a ``route``, CloudWatch keeps them a second time by route.
+    """
+    # Ephemeral: Powertools' Metrics shares its state within the process, and functions may share a process.
+    metrics = EphemeralMetrics()
     metrics.add_dimension(name="function", value=function)
     metrics.add_dimension(name="source", value=source)
-    metrics.add_metric(name="RecordsSucceeded", unit=MetricUnit.Count, value=succeeded)
-    metrics.add_metric(name="RecordsFailed", unit=MetricUnit.Count, value=failed)
+    if route is not None:
+        metrics.add_dimensions(function=function, source=source, route=route)
+    for name, value in counts.items():
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
     metrics.add_metric(
         name="ProcessingTime", unit=MetricUnit.Milliseconds, value=(time.perf_counter() - started) * 1000
     )

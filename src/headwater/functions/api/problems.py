@@ -1,0 +1,64 @@
+"""Errors as problem details (RFC 9457). The one table from an error to its status."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headwater.accounts.request_ledger import IdempotencyKeyReusedError, RequestRepeatedError
+from headwater.accounts.use_cases import EmailTakenError, VersionMismatchError
+from headwater.domain.fields import InvalidFieldsError
+from headwater.domain.user import UserDeletedError, UserNotFoundError
+from headwater.event_store.store import ConcurrencyError, WriteRefusedError
+from headwater.functions.api.request import Answer, BodyTooLargeError, UnsupportedMediaTypeError
+from headwater.functions.api.router import MethodNotAllowedError, RouteNotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """``kind`` names it for programs, ``title`` for people; ``detail``, if given, replaces the error's own text."""
+
+    status: int
+    kind: str
+    title: str
+    detail: str | None = None
+
+
+_CONFLICT = Problem(409, "conflict", "Others changed it", "others kept changing the same thing: try again")
+
+PROBLEMS: Mapping[type[Exception], Problem] = {
+    InvalidFieldsError: Problem(
+        400, "invalid-request", "The request is not valid", "each field's problem is in errors"
+    ),
+    UserNotFoundError: Problem(404, "user-not-found", "No such user"),
+    RouteNotFoundError: Problem(404, "route-not-found", "No such path"),
+    MethodNotAllowedError: Problem(405, "method-not-allowed", "The path does not take this method"),
+    EmailTakenError: Problem(409, "email-taken", "The e-mail address is taken"),
+    ConcurrencyError: _CONFLICT,
+    WriteRefusedError: _CONFLICT,
+    RequestRepeatedError: _CONFLICT,
+    UserDeletedError: Problem(410, "user-deleted", "The user was deleted"),
+    VersionMismatchError: Problem(412, "version-mismatch", "The user has another version"),
+    BodyTooLargeError: Problem(413, "body-too-large", "The body is too large"),
+    UnsupportedMediaTypeError: Problem(415, "unsupported-media-type", "The body is not JSON"),
+    IdempotencyKeyReusedError: Problem(422, "idempotency-key-reused", "The Idempotency-Key was used before"),
+}
+
+_UNEXPECTED = Problem(500, "unexpected", "Something went wrong on our side", "try again; the error was logged")
+
+
+def answer_to(error: Exception) -> Answer:
+    """The answer for an error; one that is not in the table is told nothing about."""
+    problem = PROBLEMS.get(type(error), _UNEXPECTED)
+    body: dict[str, Any] = {
+        "type": f"urn:headwater:problem:{problem.kind}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail or str(error),
+    }
+    headers = {"content-type": "application/problem+json"}
+    match error:
+        case InvalidFieldsError(errors=errors):
+            body["errors"] = [{"field": item.field, "problem": item.problem} for item in errors]
+        case MethodNotAllowedError(allowed=allowed):
+            headers["allow"] = ", ".join(allowed)
+    return Answer(status=problem.status, body=body, headers=headers)
