@@ -5,12 +5,20 @@ The one place that knows the wire format. Faster than boto3's ``TypeDeserializer
 """
 
 import base64
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 type AttributeValue = Mapping[str, Any]
 type AttributeMap = Mapping[str, AttributeValue]
+
+#: "Naming rules and data types", DynamoDB developer guide: 38 significant digits, 1E-130 to 9.99…E+125.
+_DIGITS = 38
+_SMALLEST_EXPONENT, _LARGEST_EXPONENT = -130, 125
+_SAFE_INTEGER = 10**_DIGITS
+_KINDS = frozenset({"S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS"})
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 
 class MalformedAttributeError(ValueError):
@@ -34,50 +42,61 @@ def unmarshal(value: AttributeValue) -> Any:
             raise MalformedAttributeError(f"type S holds {type(content).__name__}, expected text")
         return content
     try:
-        match kind:
-            case "N":
+        match kind, content:
+            case "N", str():
                 return _number(content)
-            case "BOOL":
-                return bool(content)
-            case "NULL":
+            case "BOOL", bool():
+                return content
+            case "NULL", _:
                 return None
-            case "M":
+            case "M", dict():
                 return {name: unmarshal(item) for name, item in content.items()}
-            case "L":
+            case "L", list():
                 return [unmarshal(item) for item in content]
-            case "B":
+            case "B", str() | bytes() | bytearray():
                 return _binary(content)
-            case "SS":
+            case "SS", list() if all(isinstance(item, str) for item in content):
                 return set(content)
-            case "NS":
+            case "NS", list():
                 return {_number(item) for item in content}
-            case "BS":
+            case "BS", list():
                 return {_binary(item) for item in content}
     except MalformedAttributeError:
         raise
     except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
         raise MalformedAttributeError(f"type {kind} holds a value that it cannot: {error}") from error
+    if kind in _KINDS:
+        raise MalformedAttributeError(f"type {kind} holds {type(content).__name__}, which it cannot")
     raise MalformedAttributeError(f"unknown DynamoDB type {kind!r}")
 
 
 def unmarshal_item(image: AttributeMap) -> dict[str, Any]:
     """A whole item as a plain dictionary."""
+    if not isinstance(image, Mapping):
+        raise MalformedAttributeError(f"an item is an object of attributes, got {type(image).__name__}")
     return {name: unmarshal(value) for name, value in image.items()}
 
 
 def marshal(value: Any) -> dict[str, Any]:
-    """One Python value as DynamoDB JSON. Floats are refused: they would not come back as they went."""
+    """One Python value as DynamoDB JSON.
+
+    Raises
+    ------
+    MalformedAttributeError
+        A value that would not come back as it went: a float, a number beyond 38 digits or DynamoDB's range, an empty
+        set, a name that is not text.
+    """
     match value:
         case str():
             return {"S": value}
         case bool():
             return {"BOOL": value}
         case int() | Decimal():
-            return {"N": str(value)}
+            return {"N": _number_text(value)}
         case None:
             return {"NULL": True}
         case Mapping():
-            return {"M": {str(name): marshal(item) for name, item in value.items()}}
+            return {"M": marshal_item(value)}
         case list() | tuple():
             return {"L": [marshal(item) for item in value]}
         case bytes() | bytearray():
@@ -91,15 +110,37 @@ def marshal(value: Any) -> dict[str, Any]:
 
 def marshal_item(item: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """A whole item as DynamoDB JSON."""
-    return {name: marshal(value) for name, value in item.items()}
+    marshalled = {name: marshal(value) for name, value in item.items()}
+    if not all(isinstance(name, str) for name in marshalled):
+        raise MalformedAttributeError("the names of attributes are text")
+    return marshalled
 
 
 def _number(text: str) -> int | Decimal:
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    # int and Decimal take more than DynamoDB writes: underscores, spaces, other scripts' digits, NaN.
+    if not _NUMBER.fullmatch(text):
+        raise MalformedAttributeError("type N holds text that is not a number")
     try:
         return int(text)
     except ValueError:
         return Decimal(text)
 
 
-def _binary(content: str | bytes) -> bytes:
+def _number_text(value: int | Decimal) -> str:
+    if isinstance(value, int) and -_SAFE_INTEGER < value < _SAFE_INTEGER:
+        return str(value)
+    number = Decimal(value)
+    if not number:
+        return "0"
+    if number.is_finite() and _SMALLEST_EXPONENT <= number.adjusted() <= _LARGEST_EXPONENT:
+        digits = "".join(map(str, number.as_tuple().digits))
+        # DynamoDB trims zeros at the end before it counts.
+        if len(digits.rstrip("0")) <= _DIGITS:
+            return str(number)
+    raise MalformedAttributeError("DynamoDB holds numbers of up to 38 digits, from 1E-130 to 9.99E+125")
+
+
+def _binary(content: str | bytes | bytearray) -> bytes:
     return base64.b64decode(content, validate=True) if isinstance(content, str) else bytes(content)
