@@ -1,0 +1,125 @@
+"""The outgoing event, there and back, with and without a claim check."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headwater.change_stream import cloud_events
+from headwater.change_stream.claim_checks import resolve
+from headwater.domain.events import MalformedEventError, RecordedEvent
+from headwater.event_store import codec
+from tests.fakes.attribute_strategies import TEXT
+from tests.fakes.kinesis_records import InMemoryClaimStore
+from tests.fakes.stream_records import play_image
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(TEXT, children, max_size=3),
+    max_leaves=6,
+)
+METADATA = st.fixed_dictionaries({}, optional=dict.fromkeys(("correlation_id", "causation_id", "actor"), TEXT))
+
+
+@st.composite
+def events(draw: st.DrawFn) -> RecordedEvent:
+    return RecordedEvent(
+        aggregate_id=f"player#{draw(TEXT)}",
+        version=draw(st.integers(1, 10**19)),
+        event_id=draw(TEXT),
+        type="PlayCompleted",
+        schema_version=draw(st.integers(1, 99)),
+        occurred_at="2026-03-01T12:00:00.000Z",
+        data=draw(st.dictionaries(TEXT, JSON, max_size=3)),
+        metadata=draw(METADATA),
+    )
+
+
+@given(event=events(), replay=st.booleans())
+def test_an_event_comes_back_as_it_was_sent(event: RecordedEvent, replay: bool) -> None:
+    outgoing = cloud_events.encode(codec.encode(event), replay=replay)
+
+    delivery = cloud_events.decode(outgoing.body)
+
+    assert delivery.event == event
+    assert delivery.replay is replay
+    assert delivery.dataref is None
+
+
+def test_the_envelope_is_cloud_events_1_0() -> None:
+    body = json.loads(cloud_events.encode(play_image(12, event_id="event-12")).body)
+
+    assert body == {
+        "specversion": "1.0",
+        "id": "event-12",
+        "type": "PlayCompleted",
+        "source": "urn:headwater:events",
+        "subject": "player#0199-a",
+        "time": "2026-03-01T12:00:00.000Z",
+        "datacontenttype": "application/json",
+        "dataschema": "urn:headwater:schema:PlayCompleted:1",
+        "sequence": "00000000000000000012",
+        "partitionkey": "player#0199-a",
+        "actor": "user#0199-a",
+        "data": {"game": "chess", "score": 12, "played_at": "2026-03-01T11:59:00.000Z"},
+    }
+
+
+def test_data_is_sent_as_the_text_that_was_stored() -> None:
+    image = play_image()
+    image["data"] = {"S": '{"score" : 1.50, "big": 12345678901234567890123456789012345678}'}
+
+    assert b'"data":{"score" : 1.50, "big": 12345678901234567890123456789012345678}' in cloud_events.encode(image).body
+
+
+@given(event=events())
+def test_a_claim_check_resolves_to_the_whole_event(event: RecordedEvent) -> None:
+    """FAULTS row 13, the consumer's side."""
+    claims = InMemoryClaimStore()
+    outgoing = cloud_events.encode(codec.encode(event))
+    ticket = cloud_events.without_data(outgoing, claims.put(outgoing.event_id, outgoing.body))
+
+    assert cloud_events.decode(ticket.body).dataref is not None
+    assert resolve(ticket.body, claims).event == event
+    assert resolve(outgoing.body, claims).event == event
+
+
+@pytest.mark.parametrize(
+    "attribute", ["aggregate_id", "version", "event_id", "type", "occurred_at", "metadata", "data"]
+)
+@pytest.mark.parametrize("value", [None, {}, {"BOOL": True}])
+def test_an_image_that_is_no_event_is_refused(attribute: str, value: Any) -> None:
+    image = play_image() | {attribute: value}
+    if value is None:
+        del image[attribute]
+
+    with pytest.raises(MalformedEventError):
+        cloud_events.encode(image)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": None},
+        {"sequence": "first"},
+        {"dataschema": "urn:other:schema:PlayCompleted:1"},
+        {"dataschema": "urn:headwater:schema:BadgeEarned:1"},
+        {"dataschema": 7},
+        {"data": None},
+        {"data": [1]},
+    ],
+)
+def test_a_message_that_is_no_event_of_ours_is_refused(change: dict[str, Any]) -> None:
+    message = json.loads(cloud_events.encode(play_image()).body) | change
+    body = json.dumps({name: value for name, value in message.items() if value is not None})
+
+    with pytest.raises(MalformedEventError):
+        cloud_events.decode(body)
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", b"[]", b"5", b'"text"', b"null", b"{"])
+def test_what_is_no_json_object_is_refused(body: bytes) -> None:
+    with pytest.raises(MalformedEventError):
+        cloud_events.decode(body)
