@@ -1,0 +1,67 @@
+"""The object store behind the archive: objects are written once and never replaced."""
+
+from typing import TYPE_CHECKING, Protocol
+
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+#: 412 when the key is taken; 409 when another conditional write to it is under way (S3 API reference, PutObject).
+_TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+
+
+class ObjectExistsError(Exception):
+    """The key is taken, or is being taken by a write under way."""
+
+
+class ObjectNotFoundError(Exception):
+    """There is no such object (yet)."""
+
+
+class ObjectStore(Protocol):
+    """Whole objects by key. Whatever else goes wrong raises the adapter's own errors."""
+
+    def put_new(self, key: str, body: bytes) -> None:
+        """Stores an object under a key that is free.
+
+        Raises
+        ------
+        ObjectExistsError
+            The key is taken; the object there is left as it is.
+        """
+        ...
+
+    def get(self, key: str) -> bytes:
+        """The object's bytes.
+
+        Raises
+        ------
+        ObjectNotFoundError
+            Nothing is stored under the key.
+        """
+        ...
+
+
+class S3ObjectStore:
+    """Objects of one bucket."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def put_new(self, key: str, body: bytes) -> None:
+        try:
+            self._client.put_object(
+                Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*", ContentType="application/zstd"
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _TAKEN:
+                raise ObjectExistsError(f"s3://{self._bucket}/{key} is taken") from error
+            raise
+
+    def get(self, key: str) -> bytes:
+        try:
+            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        except self._client.exceptions.NoSuchKey as error:
+            raise ObjectNotFoundError(f"s3://{self._bucket}/{key} does not exist") from error

@@ -1,0 +1,6 @@
+"""Archives every change of the events table to S3."""
+
+from headwater import bootstrap
+from headwater.functions.entry import batch_handler
+
+handler = batch_handler("archiver", "dynamodb", bootstrap.archiver().archive)
