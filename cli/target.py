@@ -1,0 +1,65 @@
+"""Which stack a command works on: the one running on this machine, or a deployed one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from devstack.stack import running_stack
+
+LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A session for a stack, and that stack's outputs by name."""
+
+    session: boto3.session.Session
+    endpoint_url: str | None
+    outputs: Mapping[str, str]
+
+    def client(self, service: str) -> Any:
+        return self.session.client(service, endpoint_url=self.endpoint_url)
+
+    def output(self, name: str) -> str:
+        """One of the stack's outputs.
+
+        Raises
+        ------
+        click.ClickException
+            The stack has none of that name: it is another stack, or an older one.
+        """
+        if name not in self.outputs:
+            raise click.ClickException(f"the stack has no output {name}; is it a Headwater stack of this version?")
+        return self.outputs[name]
+
+
+def resolve(stack: str, region: str | None) -> Target:
+    """The target of ``--stack``: ``local``, or the name of a deployed CloudFormation stack.
+
+    Raises
+    ------
+    click.ClickException
+        No local stack runs, or the deployed one cannot be read; says what to do.
+    """
+    if stack == LOCAL:
+        running = running_stack(Path.cwd())
+        if running is None:
+            raise click.ClickException(
+                "no local stack is running here: start one with 'make run', or name one with --stack"
+            )
+        return _target(running.session(), running.endpoint_url, running.stack_name)
+    return _target(boto3.session.Session(region_name=region), None, stack)
+
+
+def _target(session: boto3.session.Session, endpoint_url: str | None, stack: str) -> Target:
+    try:
+        described = session.client("cloudformation", endpoint_url=endpoint_url).describe_stacks(StackName=stack)
+    except (BotoCoreError, ClientError) as error:
+        raise click.ClickException(f"cannot read the stack {stack!r}: {error}") from error
+    outputs = described["Stacks"][0].get("Outputs", [])
+    return Target(session, endpoint_url, {output["OutputKey"]: output["OutputValue"] for output in outputs})

@@ -1,0 +1,158 @@
+"""Counts of events at each station, read from the table, the bucket, the shards, a queue and the read models.
+
+Never from counters of our own: a counter can be wrong in the same way as the code that it counts.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from backports import zstd
+
+from headwater.attribute_values import unmarshal_item
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_kinesis import KinesisClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+
+#: Events by aggregate type.
+type Counts = Counter[str]
+
+#: SQS ReceiveMessage and DeleteMessageBatch take ten messages.
+_QUEUE_BATCH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """Distinct events that one station holds, by aggregate type, and how many copies it holds beyond those."""
+
+    name: str
+    events: Counts
+    copies: int = 0
+
+
+def appended(dynamodb: "DynamoDBClient", table: str) -> Station:
+    """Items of the events table."""
+    pages = dynamodb.get_paginator("scan").paginate(
+        TableName=table, ProjectionExpression="aggregate_type", ConsistentRead=True
+    )
+    return Station("appended", Counter(item["aggregate_type"]["S"] for page in pages for item in page["Items"]))
+
+
+def archived(s3: "S3Client", bucket: str) -> Station:
+    """INSERT lines in the archive's objects, once per stream event id."""
+    return _distinct(
+        "archived",
+        (
+            (line["stream_event_id"], line["aggregate_type"])
+            for line in archive_lines(s3, bucket)
+            if line["operation"] == "INSERT"
+        ),
+    )
+
+
+def archive_lines(s3: "S3Client", bucket: str) -> Iterator[dict[str, Any]]:
+    """Every line under ``raw/``, object by object."""
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="raw/"):
+        for entry in page.get("Contents", []):
+            body = s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
+            yield from map(orjson.loads, zstd.decompress(body).splitlines())
+
+
+def on_kinesis(kinesis: "KinesisClient", stream: str) -> Station:
+    """Records in all shards of the stream, from their beginning, once per event id."""
+    return _distinct("on Kinesis", map(_identity, _shard_records(kinesis, stream)))
+
+
+def _shard_records(kinesis: "KinesisClient", stream: str) -> Iterator[bytes]:
+    for shard in kinesis.list_shards(StreamName=stream)["Shards"]:
+        iterator: str | None = kinesis.get_shard_iterator(
+            StreamName=stream, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+        while iterator:
+            page = kinesis.get_records(ShardIterator=iterator, Limit=10_000)
+            yield from (record["Data"] for record in page["Records"])
+            if not page["Records"] and not page.get("MillisBehindLatest"):
+                break
+            iterator = page.get("NextShardIterator")
+
+
+class TopicProbe:
+    """A queue on the topic with no filter, to see what was published. Lives as long as the emulator."""
+
+    def __init__(self, sns: "SNSClient", sqs: "SQSClient", topic: str) -> None:
+        self._sqs = sqs
+        self._queue = sqs.create_queue(QueueName="demo-probe", Attributes={"VisibilityTimeout": "600"})["QueueUrl"]
+        attributes = sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])["Attributes"]
+        sns.subscribe(
+            TopicArn=topic,
+            Protocol="sqs",
+            Endpoint=attributes["QueueArn"],
+            Attributes={"RawMessageDelivery": "true"},
+        )
+
+    def station(self) -> Station:
+        """Messages that the topic delivered since the probe began, once per event id. Drains the queue."""
+        with ThreadPoolExecutor(4) as drains:
+            bodies = [body for drained in drains.map(lambda _: self._drain(), range(4)) for body in drained]
+        return _distinct("on SNS", map(_identity, bodies))
+
+    def _drain(self) -> list[str]:
+        bodies: list[str] = []
+        while messages := self._sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=_QUEUE_BATCH).get(
+            "Messages"
+        ):
+            bodies += (message["Body"] for message in messages)
+            self._sqs.delete_message_batch(
+                QueueUrl=self._queue,
+                Entries=[
+                    {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]}
+                    for index, message in enumerate(messages)
+                ],
+            )
+        return bodies
+
+
+def applied(dynamodb: "DynamoDBClient", table: str) -> Station:
+    """What the read models hold: the versions that profiles have reached, and the badges that players have."""
+    counts: Counts = Counter()
+    for page in dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
+        for item in map(unmarshal_item, page["Items"]):
+            match item["pk"].partition("@")[0]:
+                case "player_profiles":
+                    counts.update(item["applied"])
+                case "badges":
+                    counts["badge"] += len(item.get("earned", {}))
+    return Station("applied", counts)
+
+
+def differences(stations: list[Station], unread: frozenset[str]) -> list[str]:
+    """Where a station's counts are not the first one's, in words. The last station has no ``unread`` types."""
+    first = stations[0]
+    return [
+        f"{station.name} holds {station.events[kind]} events of {kind}, {first.name} {first.events[kind]}"
+        for station in stations[1:]
+        for kind in sorted(first.events | station.events)
+        if not (station is stations[-1] and kind in unread)
+        if station.events[kind] != first.events[kind]
+    ]
+
+
+def _identity(body: bytes | str) -> tuple[str, str]:
+    event: Mapping[str, Any] = orjson.loads(body)
+    return event["id"], event["subject"].partition("#")[0]
+
+
+def _distinct(name: str, events: Iterator[tuple[str, str]]) -> Station:
+    seen: dict[str, str] = {}
+    total = 0
+    for event_id, kind in events:
+        seen[event_id] = kind
+        total += 1
+    return Station(name, Counter(seen.values()), total - len(seen))

@@ -1,0 +1,71 @@
+"""What the demo shows: things first, numbers after, and the accounting last."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group
+from rich.json import JSON
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from cli.local_sql import Answer
+from devstack.demo.accounting import Station
+from devstack.demo.lag import Lag
+
+#: Rows of a query's answer that fit on a screen beside everything else.
+_ROWS_SHOWN = 8
+
+
+def show_profile(console: Console, profile: Mapping[str, Any]) -> None:
+    console.print(Panel(JSON.from_data(dict(profile)), title="A profile, from the read models", title_align="left"))
+
+
+def show_mail(console: Console, mail: Mapping[str, Any], sent: int) -> None:
+    text = Group(
+        Text(f"To: {', '.join(mail['To'])}"), Text(f"Subject: {mail['Subject']}"), "", Text(mail["BodyText"].strip())
+    )
+    console.print(Panel(text, title=f"One of {sent} mails", title_align="left"))
+
+
+def show_archive_line(console: Console, line: Mapping[str, Any]) -> None:
+    filled = {name: value for name, value in line.items() if value is not None}
+    console.print(Panel(JSON.from_data(filled), title="A line of the archive", title_align="left"))
+
+
+def show_answer(console: Console, title: str, answer: Answer) -> None:
+    table = Table(title=f"Query: {title}", title_justify="left")
+    for column in answer.columns:
+        table.add_column(column, overflow="fold")
+    for row in answer.rows[:_ROWS_SHOWN]:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    if len(answer.rows) > _ROWS_SHOWN:
+        table.caption = f"{_ROWS_SHOWN} of {len(answer.rows)} rows"
+    console.print(table)
+
+
+def show_lags(console: Console, lags: Sequence[Lag]) -> None:
+    table = Table(title="From append to effect, seconds", title_justify="left")
+    table.add_column("consumer")
+    for column in ("events", "p50", "p99", "longest"):
+        table.add_column(column, justify="right")
+    for lag in lags:
+        table.add_row(lag.consumer, str(lag.events), f"{lag.p50:.2f}", f"{lag.p99:.2f}", f"{lag.longest:.2f}")
+    console.print(table)
+
+
+def show_accounting(console: Console, stations: Sequence[Station], unread: frozenset[str]) -> None:
+    """One row a type of aggregate; ``unread`` types are folded by no read model."""
+    table = Table(title="Accounting, in events, each counted where it lies", title_justify="left", show_footer=True)
+    kinds = sorted(set().union(*(station.events for station in stations)))
+    table.add_column("aggregate", footer="all")
+    for station in stations:
+        copies = f" (+{station.copies} copies)" if station.copies else ""
+        table.add_column(station.name, justify="right", footer=f"{station.events.total()}{copies}")
+    for kind in kinds:
+        cells = (
+            "no read model" if station is stations[-1] and kind in unread else str(station.events[kind])
+            for station in stations
+        )
+        table.add_row(kind, *cells)
+    console.print(table)
