@@ -5,6 +5,8 @@ USERS  ?= 50
 PLAYS  ?= 2000
 PORT   ?= 8080
 ENV    ?= default
+FUNCTION ?= HttpApiFunction
+ENDPOINT ?=
 ARGS   ?=
 
 SHELL := bash
@@ -19,7 +21,7 @@ PIP   := -m pip --disable-pip-version-check install --quiet --require-hashes
 export SAM_CLI_TELEMETRY := 0
 export __SAM_CLI_APP_DIR := $(CURDIR)/.cache/sam
 # The tools environment first, so that SAM's builder finds the interpreter that made it and not another one of the PATH.
-SAM := mkdir -p .cache/sam && PATH="$(CURDIR)/$(TOOLS):$$PATH" $(TOOLS)/sam
+SAM := PATH="$(CURDIR)/$(TOOLS):$$PATH" $(TOOLS)/sam
 
 .PHONY: help
 help: ## List the targets
@@ -68,6 +70,11 @@ build: .venv-tools/.installed ## Build what is deployed and print its size (ENV=
 	@$(SAM) build --config-env $(ENV)
 	@$(TOOLS)/python tests/infrastructure/artefact.py .aws-sam/build
 
+.PHONY: invoke
+invoke: setup build ## Run a function in Lambda's image (FUNCTION=FanOutFunction ENDPOINT=http://127.0.0.1:4566)
+	@$(if $(ENDPOINT),$(BIN)/python -m devstack.invoke "$(ENDPOINT)") \
+	  env $(SAM) local invoke $(FUNCTION) --event events/$(FUNCTION).json $(ARGS)
+
 .PHONY: deploy
 deploy: build ## Build and deploy (ENV=default|dev|prod); see docs/deploying.md
 	@$(SAM) deploy --config-env $(ENV)
@@ -110,6 +117,7 @@ clean: ## Remove everything that make has made
 	@echo "making .venv-tools (once; about a minute)"
 	@$(PYTHON) -m venv .venv-tools
 	@$(TOOLS)/python $(PIP) -r requirements/tools.txt
+	@mkdir -p $(__SAM_CLI_APP_DIR)
 	@touch $@
 
 define require-python
