@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -50,7 +49,7 @@ def run(port: int, emulator_port: int, root: Path, parameters: tuple[str, ...], 
                 click.echo("Left out of the template:")
                 for part in stack.left_out:
                     click.echo(f"  {part.name} ({part.kind}): {part.reason}")
-            threading.Event().wait()
+            stack.wait()
     except KeyboardInterrupt:
         click.echo("Stopped.")
     except DevstackError as error:

@@ -91,6 +91,8 @@ class Emulator:
                 start_new_session=True,
             )
 
+        (self.folder / "emulator.pid").write_text(f"{self._process.pid}\n", encoding="utf-8")
+
     def wait(self) -> None:
         """Wait until it answers."""
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
@@ -122,8 +124,8 @@ class Emulator:
             process.stdin.close()
 
     @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process is not None else None
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def _healthy(self) -> bool:
         connection = http.client.HTTPConnection(HOST, self.port, timeout=1)

@@ -120,6 +120,7 @@ class _ThreadLogs(threading.local):
 
 
 _thread_logs = _ThreadLogs()
+_process_is_free = threading.Lock()
 
 
 class _RoutedStream:
@@ -211,6 +212,7 @@ class FunctionHost:
         self._saved_streams: tuple[TextIO, TextIO] | None = None
         self._deadlines: _Deadlines | None = None
         self._background: _LogFile | None = None
+        self._holds_process = False
         self._lock = threading.Lock()
         self._running = 0
         self._started = 0
@@ -238,6 +240,9 @@ class FunctionHost:
         FunctionError
             Names the function that cannot share the environment, or cannot be imported, and why.
         """
+        if not _process_is_free.acquire(blocking=False):
+            raise FunctionError("another local stack runs in this process; its functions have the environment")
+        self._holds_process = True
         variables = {**shared_environment(self._functions.values()), **environment}
         self._logs.mkdir(parents=True, exist_ok=True)
         self._deadlines = _Deadlines()
@@ -281,6 +286,9 @@ class FunctionHost:
         self._hosted = {}
         if self._background is not None:
             self._background.close()
+        if self._holds_process:
+            self._holds_process = False
+            _process_is_free.release()
 
     def invoke(self, logical_id: str, payload: bytes) -> Future[Outcome]:
         """Invoke a function with a JSON event; the future always gets an Outcome, never an exception."""
@@ -328,10 +336,12 @@ class FunctionHost:
         log.finish()
         duration = f"{outcome.duration * 1000:.2f} ms"
         log.write(f"END RequestId: {request_id}\nREPORT RequestId: {request_id}\tDuration: {duration}\n")
-        if outcome.error is None and self.on_success is not None:
-            # Decoded once more: the handler may have changed its own copy.
-            self.on_success(hosted.function.logical_id, orjson.loads(payload))
-        _settle(future, outcome)
+        try:
+            if outcome.error is None and self.on_success is not None:
+                # Decoded once more: the handler may have changed its own copy.
+                self.on_success(hosted.function.logical_id, orjson.loads(payload))
+        finally:
+            _settle(future, outcome)
 
     def _time_out(self, hosted: _Hosted, future: Future[Outcome], request_id: str) -> None:
         if future.done():

@@ -52,10 +52,15 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
-SHORTEST_POLL_SECONDS: Final = 0.03
-LONGEST_POLL_SECONDS: Final = 0.25
-"""Between two reads of an idle shard: after each invocation the short one, then ever longer ones."""
+BUSY_POLL_SECONDS: Final = 0.1
+IDLE_POLL_SECONDS: Final = 0.25
+"""Between two reads of a shard: while functions run, and else.
 
+The first invocation after a pause is followed by a read at once, further ones by one read in this time: many small
+batches cost the emulator and the functions more than anything else does.
+"""
+
+FULL_PAGE_RECORDS: Final = 100
 RECONNECT_SECONDS: Final = 0.5
 QUEUE_WAIT_SECONDS: Final = 1
 DYNAMODB_RETENTION_SECONDS: Final = 24 * 3600
@@ -244,12 +249,6 @@ def event_payload(bodies: Iterable[bytes]) -> bytes:
     return b'{"Records":[' + b",".join(bodies) + b"]}"
 
 
-def invoke_result(outcome: Outcome) -> InvokeResult:
-    """The machine's view of how an invocation ended."""
-    response = json.loads(outcome.payload) if outcome.error is None else None
-    return InvokeResult(response, outcome.error, outcome.request_id)
-
-
 class ShardReader:
     """Polls one shard and hands its records to every mapping on it, each at its own pace."""
 
@@ -315,35 +314,45 @@ class ShardReader:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        interval = SHORTEST_POLL_SECONDS
-        while not self._stopping and self._iterator is not None:
-            began = time.monotonic()
-            try:
-                records, following = self._client.records(self._iterator)
-            except EmulatorError as error:
-                self._recover(error)
-                continue
-            except (OSError, http.client.HTTPException):
-                self._wake.wait(RECONNECT_SECONDS)
-                self._wake.clear()
-                continue
-            self._iterator = following
-            if records:
-                self._add(records)
-                interval = SHORTEST_POLL_SECONDS
-                # A page that is full, in records or in bytes, has another behind it.
-                if len(records) >= 100:
-                    continue
-            else:
-                self.drained_at = began
-            if self._wake.wait(interval):
-                self._wake.clear()
-                interval = SHORTEST_POLL_SECONDS
-                time.sleep(max(0.0, began + SHORTEST_POLL_SECONDS - time.monotonic()))
-            else:
-                interval = min(interval * 2, LONGEST_POLL_SECONDS)
-        self.drained_at = float("inf")
-        self._client.close()
+        try:
+            while not self._stopping and self._read():
+                pass
+        except Exception as error:
+            self._console.line(f"{self.stream_arn} {self.shard_id} is no longer read: {error!r}")
+            raise
+        finally:
+            self._client.close()
+
+    def _read(self) -> bool:
+        """Read once, then wait until the next read is due. False at the end of a closed shard."""
+        began = time.monotonic()
+        try:
+            if self._iterator is None:
+                self._iterator = self._client.iterator(self.stream_arn, self.shard_id, self._position, self._last)
+            records, following = self._client.records(self._iterator)
+        except EmulatorError as error:
+            self._recover(error)
+            return True
+        except (OSError, http.client.HTTPException):
+            self._pause(RECONNECT_SECONDS)
+            return True
+        if records:
+            self._add(records)
+        else:
+            self.drained_at = began
+        self._iterator = following
+        if following is None:
+            self.drained_at = float("inf")
+            return False
+        # A page that is full, in records or in bytes, has another behind it.
+        if len(records) < FULL_PAGE_RECORDS and (records or self._wake.wait(IDLE_POLL_SECONDS)):
+            self._pause(began + BUSY_POLL_SECONDS - time.monotonic())
+            self._wake.clear()
+        return True
+
+    def _pause(self, seconds: float) -> None:
+        if seconds > 0 and not self._stopping:
+            time.sleep(seconds)
 
     def _add(self, records: Sequence[Mapping[str, Any]]) -> None:
         if self._client.kind == "dynamodb":
@@ -358,12 +367,14 @@ class ShardReader:
             listener()
 
     def _recover(self, error: EmulatorError) -> None:
-        if error.code == "ExpiredIteratorException":
-            self._iterator = self._client.iterator(self.stream_arn, self.shard_id, self._position, self._last)
-        elif not self._stopping:
+        if error.code in {"ExpiredIteratorException", "TrimmedDataAccessException"}:
+            self._iterator = None
+        if error.code == "TrimmedDataAccessException":
+            # As Lambda does: on with the oldest record that is left.
+            self._position, self._last = "TRIM_HORIZON", None
+        if error.code != "ExpiredIteratorException" and not self._stopping:
             self._console.line(f"{self.stream_arn} {self.shard_id} cannot be read: {error}")
-            self._wake.wait(RECONNECT_SECONDS)
-            self._wake.clear()
+            self._pause(RECONNECT_SECONDS)
 
 
 @dataclass(slots=True)
@@ -395,7 +406,7 @@ class _Driver:
         self._functions = functions
         self._console = console
         self._changed = threading.Condition()
-        self._results: deque[tuple[int, Outcome]] = deque()
+        self._results: deque[tuple[int, InvokeResult]] = deque()
         self._news = True
         self._busy = False
         self._wake_at: float | None = None
@@ -440,21 +451,38 @@ class _Driver:
                 results = list(self._results)
                 self._results.clear()
                 self._wake_at = None
-            self._step(results)
+            try:
+                self._step(results)
+            except Exception as error:
+                self._console.line(f"{self.mapping.title} no longer delivers: {error!r}")
+                raise
             self._busy = False
 
-    def _step(self, results: list[tuple[int, Outcome]]) -> None:
+    def _step(self, results: list[tuple[int, InvokeResult]]) -> None:
         raise NotImplementedError
 
     def _invoke(self, action: Invoke) -> None:
         payload = event_payload(record.body for record in action.records)
         future = self._functions.invoke(self.mapping.function, payload)
-        future.add_done_callback(partial(self._finished, action.batch_id))
+        future.add_done_callback(partial(self._finished, action))
 
-    def _finished(self, batch_id: int, future: Future[Outcome]) -> None:
+    def _finished(self, action: Invoke, future: Future[Outcome]) -> None:
+        outcome = future.result()
+        result = InvokeResult(error=outcome.error, request_id=outcome.request_id)
+        if outcome.error is None:
+            result = InvokeResult(json.loads(outcome.payload), None, outcome.request_id)
+            self._show_partial_failure(action, result.response)
         with self._changed:
-            self._results.append((batch_id, future.result()))
+            self._results.append((action.batch_id, result))
             self._changed.notify()
+
+    def _show_partial_failure(self, action: Invoke, response: object) -> None:
+        # The invocation succeeded, so that nobody else says that records in it did not.
+        failures = response.get("batchItemFailures") if isinstance(response, Mapping) else None
+        if failures and self.mapping.report_batch_item_failures:
+            self._console.line(
+                f"{self.mapping.title} reports {len(failures)} of {len(action.records)} record(s) failed"
+            )
 
     def _persist(self, what: str, attempt: Callable[[], None]) -> None:
         """Do what must not be lost, as often as it takes, until the stack stops."""
@@ -495,10 +523,10 @@ class StreamDriver(_Driver):
         """Records read from the shard and not yet checkpointed."""
         return self.reader.total - self.machine.settled
 
-    def _step(self, results: list[tuple[int, Outcome]]) -> None:
+    def _step(self, results: list[tuple[int, InvokeResult]]) -> None:
         machine = self.machine
-        for batch_id, outcome in results:
-            self._carry_out(machine.complete(batch_id, invoke_result(outcome), time.time()))
+        for batch_id, result in results:
+            self._carry_out(machine.complete(batch_id, result, time.time()))
         while (room := machine.room) and (records := self.reader.take(self._subscriber, room)):
             self._carry_out(machine.receive(records, time.time()))
         self._carry_out(machine.tick(time.time()))
@@ -602,10 +630,10 @@ class QueueDriver(_Driver):
                 self._received.extend(queue_message(message, self.mapping.source_arn) for message in messages)
                 self.notify()
 
-    def _step(self, results: list[tuple[int, Outcome]]) -> None:
+    def _step(self, results: list[tuple[int, InvokeResult]]) -> None:
         machine = self.machine
-        for batch_id, outcome in results:
-            self._carry_out(machine.complete(batch_id, invoke_result(outcome), time.time()))
+        for batch_id, result in results:
+            self._carry_out(machine.complete(batch_id, result, time.time()))
         received = [self._received.popleft() for _ in range(len(self._received))]
         self._carry_out(machine.receive(received, time.time()) if received else machine.tick(time.time()))
         self._wake_at = machine.next_time

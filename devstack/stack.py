@@ -48,6 +48,8 @@ LOCAL_PARAMETERS: Final = {
 """Values for template parameters of these names, where the template has them: a laptop waits for nothing."""
 
 ENDPOINT_PARAMETER: Final = "AwsEndpointUrl"
+SENDER_PARAMETER: Final = "SenderAddress"
+"""An address that somebody verifies in SES before a deployment; here devstack does."""
 
 
 class NotQuietError(DevstackError):
@@ -183,13 +185,25 @@ class LocalStack:
         """
         deadline = time.monotonic() + timeout
         while not self._is_quiet(deadline):
-            backlog = self.backlog()
             if progress is not None:
-                progress(backlog)
+                progress(self.backlog())
             if time.monotonic() >= deadline:
-                left = ", ".join(f"{name}: {count}" for name, count in backlog.items() if count) or "invocations"
-                raise NotQuietError(f"the stack was still busy after {timeout:g} s ({left})")
-            time.sleep(0.02)
+                left = ", ".join(f"{name}: {count}" for name, count in self.backlog().items() if count)
+                raise NotQuietError(f"the stack was still busy after {timeout:g} s ({left or 'invocations'})")
+            time.sleep(0.1)
+
+    def wait(self) -> None:
+        """Stay up until somebody interrupts.
+
+        Raises
+        ------
+        DevstackError
+            The emulator ended by itself.
+        """
+        emulator = _started(self._emulator)
+        while emulator.alive:
+            time.sleep(1)
+        raise DevstackError(f"the emulator ended by itself: see {emulator.log}, and start again")
 
     def _is_quiet(self, deadline: float) -> bool:
         mappings, host = _started(self._mappings), _started(self._host)
@@ -301,6 +315,9 @@ class LocalStack:
 
     def _provision(self, data_plane: Mapping[str, Any]) -> dict[str, str]:
         cloudformation: CloudFormationClient = self.client("cloudformation")
+        parameters = self._parameters()
+        if SENDER_PARAMETER in parameters:
+            self.client("sesv2").create_email_identity(EmailIdentity=parameters[SENDER_PARAMETER])
         body = json.dumps(data_plane, separators=(",", ":"))
         if len(body.encode()) > TEMPLATE_BODY_LIMIT_BYTES:
             s3 = self.client("s3")
@@ -312,9 +329,7 @@ class LocalStack:
         try:
             cloudformation.create_stack(
                 StackName=STACK_NAME,
-                Parameters=[
-                    {"ParameterKey": name, "ParameterValue": value} for name, value in self._parameters().items()
-                ],
+                Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
                 **source,  # type: ignore[arg-type]
             )
         except ClientError as error:

@@ -1,5 +1,6 @@
 """The local stack on a small template of its own: delivery, failures, HTTP, and that nothing is left behind."""
 
+import io
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ from devstack.stack import LocalStack, NotQuietError, running_stack
 
 PROJECT = Path(__file__).parents[1] / "integration" / "devstack" / "project"
 ROOT = Path(__file__).parents[2]
-PARAMETERS = {"CountingWindow": "0", "Sender": "me@example.com"}
+PARAMETERS = {"CountingWindow": "0", "SenderAddress": "me@example.com", "Owner": "tests"}
 QUIET_SECONDS = 15
 
 
@@ -39,9 +40,18 @@ def succeeded() -> list[tuple[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def stack(project: Path, succeeded: list[tuple[str, Any]]) -> Iterator[LocalStack]:
+def said() -> io.StringIO:
+    """What the stack prints for the person at the keyboard."""
+    return io.StringIO()
+
+
+@pytest.fixture(scope="module")
+def stack(project: Path, succeeded: list[tuple[str, Any]], said: io.StringIO) -> Iterator[LocalStack]:
     with LocalStack(
-        project, parameters=PARAMETERS, on_success=lambda function, event: succeeded.append((function, event))
+        project,
+        parameters=PARAMETERS,
+        on_success=lambda function, event: succeeded.append((function, event)),
+        stream=said,
     ) as stack:
         yield stack
 
@@ -145,10 +155,23 @@ def test_logs_are_in_the_run_folder_by_function(stack: LocalStack) -> None:
     assert "START RequestId: " in log
 
 
+def test_mail_from_the_templates_sender_is_accepted(stack: LocalStack) -> None:
+    stack.client("sesv2").send_email(
+        FromEmailAddress="me@example.com",
+        Destination={"ToAddresses": ["you@example.com"]},
+        Content={"Simple": {"Subject": {"Data": "Hi"}, "Body": {"Text": {"Data": "there"}}}},
+    )
+    assert [(mail["To"], mail["Subject"], mail["BodyText"]) for mail in stack.sent_mails()] == [
+        (["you@example.com"], "Hi", "there")
+    ]
+
+
 # ---- failures
 
 
-def test_a_poison_change_is_reported_and_its_neighbours_flow(stack: LocalStack, journal: Any) -> None:
+def test_a_poison_change_is_reported_and_its_neighbours_flow(
+    stack: LocalStack, journal: Any, said: io.StringIO
+) -> None:
     """FAULTS row 1: partial answers, bisect, one retry, then OnFailure to a queue."""
     put_at_once(stack, ("before", "plain"), ("rotten", "poison"), ("after", "plain"))
     stack.wait_until_quiet(QUIET_SECONDS)
@@ -162,9 +185,11 @@ def test_a_poison_change_is_reported_and_its_neighbours_flow(stack: LocalStack, 
     assert place["batchSize"] == 1
     assert place["startSequenceNumber"] == place["endSequenceNumber"]
     assert journal.seen("forward").count("rotten") >= 2, "it was retried"
+    assert "ForwardFunction.Orders reports 1 of 1 record(s) failed" in said.getvalue()
+    assert "ForwardFunction.Orders gives up 1 record(s)" in said.getvalue()
 
 
-def test_a_batch_that_raises_goes_to_the_bucket_with_its_payload(stack: LocalStack) -> None:
+def test_a_batch_that_raises_goes_to_the_bucket_with_its_payload(stack: LocalStack, said: io.StringIO) -> None:
     put(stack, "odd", "uncountable")
     stack.wait_until_quiet(QUIET_SECONDS)
     s3, bucket = stack.client("s3"), stack.outputs["FailedBatchesBucketName"]
@@ -175,6 +200,9 @@ def test_a_batch_that_raises_goes_to_the_bucket_with_its_payload(stack: LocalSta
     assert record["responseContext"]["functionError"] == "Unhandled"
     (payload,) = json.loads(record["payload"])["Records"]
     assert payload["kinesis"]["partitionKey"] == "odd"
+    (line,) = [line for line in said.getvalue().splitlines() if line.startswith("CountFunction failed after ")]
+    assert "ValueError: cannot count odd" in line
+    assert "Traceback" in (stack.run_folder / "logs" / "CountFunction.log").read_text()
 
 
 def test_a_partial_queue_answer_retries_what_failed_and_redrives_what_never_works(
@@ -256,6 +284,13 @@ def test_another_process_can_find_the_stack(stack: LocalStack, project: Path) ->
     dynamodb.close()
 
 
+def test_a_second_stack_in_the_same_process_is_refused(stack: LocalStack, project: Path) -> None:
+    with pytest.raises(DevstackError, match="another local stack runs in this process"):
+        LocalStack(project, parameters=PARAMETERS).start()
+    stack.wait_until_quiet(QUIET_SECONDS)
+    assert os.environ["AWS_ENDPOINT_URL"] == stack.endpoint_url
+
+
 def devstack(project: Path, *arguments: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "devstack", "run", "--root", str(project), "--port", "0"]
     for name, value in PARAMETERS.items():
@@ -316,6 +351,17 @@ def test_stacks_of_several_processes_run_side_by_side(stack: LocalStack, project
         process.communicate(timeout=15)
 
 
+def test_an_emulator_that_ends_by_itself_ends_the_stack_in_one_line(tmp_path: Path) -> None:
+    project = copy_of_project(tmp_path)
+    process = devstack(project)
+    until_up(process, project)
+    (run,) = (project / ".devstack").glob("run-*")
+    os.kill(int((run / "emulator.pid").read_text()), signal.SIGKILL)
+    output = process.communicate(timeout=15)[0]
+    assert process.returncode == 1
+    assert output.splitlines()[-1].startswith("devstack: the emulator ended by itself: see ")
+
+
 @pytest.mark.parametrize("option", ["--port", "--emulator-port"])
 def test_a_port_in_use_is_one_line_that_says_what_to_do(tmp_path: Path, option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -348,7 +394,7 @@ def test_a_resource_that_the_emulator_refuses_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
-    [({}, "parameter Sender has no default"), ({"Sender": "x", "Wrong": "1"}, "no parameter Wrong")],
+    [({}, "parameter Owner has no default"), ({"Owner": "x", "Wrong": "1"}, "no parameter Wrong")],
 )
 def test_parameters_that_do_not_fit_are_named(tmp_path: Path, parameters: dict[str, str], message: str) -> None:
     with pytest.raises(DevstackError, match=message):

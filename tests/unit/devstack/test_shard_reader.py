@@ -1,0 +1,157 @@
+"""Reading a shard for several mappings, with a client that answers from a list."""
+
+import http.client
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from devstack.console import Console
+from devstack.event_source_mapping import StreamRecord
+from devstack.mappings import EmulatorError, ShardReader, StreamClient
+
+STREAM = "arn:aws:kinesis:us-east-1:000000000000:stream/s"
+
+
+class ListedShard(StreamClient):
+    """A shard in memory; an iterator is a position. ``faults`` are raised by the next reads."""
+
+    def __init__(self) -> None:
+        super().__init__("kinesis", 0)
+        self.numbers: list[str] = []
+        self.faults: list[Exception] = []
+        self.closed = False
+
+    def put(self, count: int) -> None:
+        self.numbers += [f"{len(self.numbers) + number:04d}" for number in range(count)]
+
+    def iterator(self, stream_arn: str, shard_id: str, position: str, after: str | None = None) -> str:
+        if after is not None:
+            return str(self.numbers.index(after) + 1)
+        return str(0 if position == "TRIM_HORIZON" else len(self.numbers))
+
+    def records(self, iterator: str) -> tuple[list[dict[str, Any]], str | None]:
+        if self.faults:
+            raise self.faults.pop(0)
+        start = int(iterator)
+        page = self.numbers[start : start + 150]
+        following = None if self.closed and start + len(page) == len(self.numbers) else str(start + len(page))
+        raw = {"ApproximateArrivalTimestamp": 1.0, "Data": "", "PartitionKey": "k"}
+        return [{**raw, "SequenceNumber": number} for number in page], following
+
+
+@pytest.fixture
+def shard() -> ListedShard:
+    return ListedShard()
+
+
+@pytest.fixture
+def console() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def reading(shard: ListedShard, console: io.StringIO) -> Iterator[Callable[..., ShardReader]]:
+    readers = []
+
+    def make(position: str = "TRIM_HORIZON") -> ShardReader:
+        readers.append(ShardReader(shard, STREAM, "shardId-0", position=position, console=Console(stream=console)))
+        return readers[-1]
+
+    yield make
+    for reader in readers:
+        reader.stop()
+        reader.join(5)
+
+
+def take(reader: ShardReader, subscriber: int, count: int) -> list[str]:
+    """Exactly the subscriber's next ``count`` records."""
+    taken: list[StreamRecord] = []
+    deadline = time.monotonic() + 5
+    while len(taken) < count and time.monotonic() < deadline:
+        reader.poke()
+        taken += reader.take(subscriber, count - len(taken))
+        time.sleep(0.005)
+    assert not reader.take(subscriber, 1)
+    return [record.sequence_number for record in taken]
+
+
+def test_each_mapping_takes_every_record_at_its_own_pace(
+    shard: ListedShard, reading: Callable[..., ShardReader]
+) -> None:
+    reader = reading()
+    fast, slow = reader.subscribe(lambda: None), reader.subscribe(lambda: None)
+    shard.put(400)
+    reader.start()
+    assert take(reader, fast, 400) == shard.numbers
+    shard.put(5)
+    assert take(reader, fast, 5) == shard.numbers[400:]
+    assert take(reader, slow, 405) == shard.numbers
+    assert reader.total == 405
+
+
+def test_mappings_are_told_of_new_records(shard: ListedShard, reading: Callable[..., ShardReader]) -> None:
+    told = threading.Event()
+    reader = reading()
+    reader.subscribe(told.set)
+    reader.start()
+    assert not told.wait(0.05)
+    shard.put(1)
+    assert told.wait(5)
+
+
+def test_latest_begins_when_the_stack_starts(shard: ListedShard, reading: Callable[..., ShardReader]) -> None:
+    shard.put(3)
+    reader = reading("LATEST")
+    subscriber = reader.subscribe(lambda: None)
+    reader.start()
+    shard.put(2)
+    assert take(reader, subscriber, 2) == shard.numbers[3:]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        EmulatorError("ExpiredIteratorException", "expired"),
+        EmulatorError("InternalFailure", "try again"),
+        ConnectionResetError(),
+        http.client.RemoteDisconnected("gone"),
+    ],
+)
+def test_a_failed_read_loses_and_repeats_nothing(
+    shard: ListedShard, reading: Callable[..., ShardReader], fault: Exception
+) -> None:
+    reader = reading()
+    subscriber = reader.subscribe(lambda: None)
+    shard.put(2)
+    reader.start()
+    assert take(reader, subscriber, 2) == shard.numbers
+    shard.faults.append(fault)
+    shard.put(2)
+    assert take(reader, subscriber, 2) == shard.numbers[2:]
+
+
+def test_records_that_were_trimmed_are_skipped_and_said(
+    shard: ListedShard, reading: Callable[..., ShardReader], console: io.StringIO
+) -> None:
+    reader = reading()
+    subscriber = reader.subscribe(lambda: None)
+    shard.put(2)
+    shard.faults.append(EmulatorError("TrimmedDataAccessException", "trimmed"))
+    reader.start()
+    assert take(reader, subscriber, 2) == shard.numbers
+    assert "TrimmedDataAccessException" in console.getvalue()
+
+
+def test_the_end_of_a_closed_shard_counts_as_read(shard: ListedShard, reading: Callable[..., ShardReader]) -> None:
+    shard.put(1)
+    shard.closed = True
+    reader = reading()
+    subscriber = reader.subscribe(lambda: None)
+    reader.start()
+    assert take(reader, subscriber, 1) == shard.numbers
+    reader.join(5)
+    assert reader.drained_at == float("inf")
