@@ -33,7 +33,8 @@ class FakeKinesis:
     """PutRecords: keeps to the limits, goes on after a record that fails, and answers 200 even if all do.
 
     ``records`` holds (partition key, data) in the order in which the stream has them; ``calls`` the data of each
-    call. ``fails(data, call)`` makes a record of that call (1, 2, …) fail; ``down`` refuses calls as a whole.
+    call. ``fails(data, call)`` makes a record of that call (1, 2, …) fail; ``down`` refuses calls as a whole, and
+    ``refusals`` counts those.
     """
 
     def __init__(self, limits: KinesisLimits | None = None) -> None:
@@ -41,6 +42,7 @@ class FakeKinesis:
         self.calls: list[list[bytes]] = []
         self.fails: Callable[[bytes, int], bool] = lambda _data, _call: False
         self.down = False
+        self.refusals = 0
         self._limits = limits or KinesisLimits()
 
     @property
@@ -50,6 +52,7 @@ class FakeKinesis:
     def put_records(self, *, StreamName: str, Records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803
         sizes = [len(record["Data"]) + len(record["PartitionKey"].encode()) for record in Records]
         if self.down:
+            self.refusals += 1
             raise client_error("ProvisionedThroughputExceededException", "PutRecords")
         if not 1 <= len(Records) <= self._limits.records:
             raise client_error("ValidationException", "PutRecords")
@@ -70,7 +73,7 @@ class FakeSns:
     """PublishBatch: keeps to the limits and answers 200 with the entries that failed.
 
     ``messages`` holds (message, its attributes) as published. ``fails(event)`` gives the entry's error code, or None;
-    codes of `SENDER_FAULTS` are the sender's. ``down`` refuses calls as a whole.
+    codes of `SENDER_FAULTS` are the sender's. ``down`` refuses calls as a whole, and ``refusals`` counts those.
     """
 
     SENDER_FAULTS = ("InvalidParameter",)
@@ -80,6 +83,7 @@ class FakeSns:
         self.calls: list[int] = []
         self.fails: Callable[[Mapping[str, Any]], str | None] = lambda _event: None
         self.down = False
+        self.refusals = 0
         self.meta = SimpleNamespace(events=SimpleNamespace(register=lambda *_, **__: None))
         self._limits = limits or SnsLimits()
         self._lock = threading.Lock()
@@ -97,6 +101,7 @@ class FakeSns:
         entries = PublishBatchRequestEntries
         with self._lock:
             if self.down:
+                self.refusals += 1
                 raise client_error("InternalError", "PublishBatch", 500)
             if not 1 <= len(entries) <= self._limits.entries:
                 raise client_error("TooManyEntriesInBatchRequest", "PublishBatch")

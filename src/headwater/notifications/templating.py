@@ -31,6 +31,11 @@ class EmailTemplate:
         return self.text.substitute(lines), self.html.substitute(escaped)
 
 
+#: Invisible, yet part of how names are spelt in Persian and Indic scripts, and of emoji.
+_JOINERS = "\u200c\u200d"
+
+
 def one_line(value: str) -> str:
     """The value without line breaks and other control characters, each run of white space as one space."""
-    return "".join(character for character in " ".join(value.split()) if character.isprintable())
+    line = " ".join(value.split())
+    return "".join(character for character in line if character.isprintable() or character in _JOINERS)

@@ -1,17 +1,19 @@
 """The fan-out of a batch, against destinations in memory."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 import pytest
 
 from headwater.change_stream.batch import BatchOutcome
+from headwater.change_stream.cloud_events import OutgoingEvent
 from headwater.change_stream.records import MalformedRecordError
 from headwater.domain.events import ActivityRecorded
 from headwater.fan_out.fan_out import FanOut
 from headwater.fan_out.kinesis import KinesisPublisher
-from headwater.fan_out.publisher import Publisher
+from headwater.fan_out.publisher import Publisher, PublishError
 from headwater.fan_out.sns import SnsPublisher
 from tests.fakes.events import recorded
 from tests.fakes.incidents import RecordedIncidents
@@ -52,6 +54,17 @@ def test_every_destination_gets_every_new_event_in_order() -> None:
     for publisher in (one, other):
         assert order(publisher.taken, "player#0199-0") == order(events, "player#0199-0")
         assert order(publisher.taken, "player#0199-1") == order(events, "player#0199-1")
+
+
+def test_destinations_are_served_in_parallel() -> None:
+    both_at_work = threading.Barrier(2, timeout=10)
+
+    class Meeting(InMemoryPublisher):
+        def publish(self, events: Sequence[OutgoingEvent]) -> Mapping[int, PublishError]:
+            both_at_work.wait()
+            return super().publish(events)
+
+    assert fan_out(Meeting(), Meeting()).fan_out(batch(3, players=1)) == BatchOutcome(3)
 
 
 def test_a_thousand_records_cost_two_calls_to_kinesis_and_a_hundred_to_sns() -> None:

@@ -14,9 +14,11 @@ from tests.fakes.table_stream import play, plays
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:events"
 
 
-def publisher(sns: FakeSns, limits: SnsLimits | None = None, claims: InMemoryClaimStore | None = None) -> SnsPublisher:
+def publisher(
+    sns: FakeSns, limits: SnsLimits | None = None, claims: InMemoryClaimStore | None = None, threads: int = 4
+) -> SnsPublisher:
     return SnsPublisher(
-        sns.client, TOPIC, claims or InMemoryClaimStore(), limits=limits or SnsLimits(), retry=AT_ONCE, threads=4
+        sns.client, TOPIC, claims or InMemoryClaimStore(), limits=limits or SnsLimits(), retry=AT_ONCE, threads=threads
     )
 
 
@@ -149,8 +151,9 @@ def test_row_14_a_topic_that_is_down_is_not_asked_for_the_rest_of_the_batch() ->
     sns = FakeSns()
     sns.down = True
 
-    refused = publisher(sns).publish([outgoing(event) for event in plays(200, players=3)])
+    refused = publisher(sns, threads=1).publish([outgoing(event) for event in plays(200, players=3)])
 
+    assert sns.refusals == 1
     assert sorted(refused) == list(range(200))
     assert not any(error.transient for error in refused.values())
 
