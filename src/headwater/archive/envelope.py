@@ -289,7 +289,7 @@ def _whole_number(text: str, largest: int) -> int:
 @lru_cache(maxsize=8192)
 def _capture_time(seconds: float) -> tuple[str, str]:
     """The moment to the millisecond, and its UTC day."""
-    moment = timestamp(datetime.fromtimestamp(round(seconds * 1000) / 1000, UTC))
+    moment = timestamp(datetime.fromtimestamp(seconds, UTC))
     return moment, moment.partition("T")[0]
 
 

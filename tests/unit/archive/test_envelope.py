@@ -109,6 +109,38 @@ TABLE_COLUMNS: dict[str, type] = {
 }
 
 
+@pytest.mark.parametrize("attribute", [*EVENT, "expires_at"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"S": 5},
+        {"S": None},
+        {"S": "1", "N": "1"},
+        {"N": "1", "S": "1"},
+        {"N": 1},
+        {"N": "007"},
+        {"N": "1.0"},
+        {"N": str(2**63)},
+        {"N": str(-(2**63) - 1)},
+        {"N": str(2**31)},
+        {"N": "9" * 38},
+        {"B": "AQ=="},
+        {},
+        None,
+    ],
+)
+def test_a_value_that_its_column_would_change_stays_in_the_image(attribute: str, value: Any) -> None:
+    """FAULTS row 17: what DynamoDB does not write, and numbers that the column's type cannot hold."""
+    raw = stream_record(5, EVENT | {attribute: value})
+
+    columns = columns_of(raw)
+
+    assert change_record(columns) == parse(raw)
+    for name, column in columns.items():
+        assert type(column) is TABLE_COLUMNS[name]
+        assert not isinstance(column, int) or abs(column) < (2**31 if name == "schema_version" else 2**63)
+
+
 def test_an_appended_event_is_columns_and_nothing_beside_them() -> None:
     assert columns_of(stream_record(5, EVENT, at="2026-03-01T12:00:00.250Z")) == {
         "stream_event_id": f"{5:032x}",
