@@ -120,7 +120,6 @@ class _ThreadLogs(threading.local):
 
 
 _thread_logs = _ThreadLogs()
-_process_is_free = threading.Lock()
 
 
 class _RoutedStream:
@@ -212,7 +211,6 @@ class FunctionHost:
         self._saved_streams: tuple[TextIO, TextIO] | None = None
         self._deadlines: _Deadlines | None = None
         self._background: _LogFile | None = None
-        self._holds_process = False
         self._lock = threading.Lock()
         self._running = 0
         self._started = 0
@@ -240,9 +238,6 @@ class FunctionHost:
         FunctionError
             Names the function that cannot share the environment, or cannot be imported, and why.
         """
-        if not _process_is_free.acquire(blocking=False):
-            raise FunctionError("another local stack runs in this process; its functions have the environment")
-        self._holds_process = True
         variables = {**shared_environment(self._functions.values()), **environment}
         self._logs.mkdir(parents=True, exist_ok=True)
         self._deadlines = _Deadlines()
@@ -286,9 +281,6 @@ class FunctionHost:
         self._hosted = {}
         if self._background is not None:
             self._background.close()
-        if self._holds_process:
-            self._holds_process = False
-            _process_is_free.release()
 
     def invoke(self, logical_id: str, payload: bytes) -> Future[Outcome]:
         """Invoke a function with a JSON event; the future always gets an Outcome, never an exception."""

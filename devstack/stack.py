@@ -22,7 +22,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from devstack.console import Console
-from devstack.emulator import ACCESS_KEY, NO_AWS_ACCOUNT, REGION, SECRET_KEY, Emulator, require_free
+from devstack.emulator import ACCESS_KEY, REGION, SECRET_KEY, Emulator, require_free
+from devstack.environment import IsolatedEnvironment
 from devstack.errors import DevstackError
 from devstack.functions import FunctionHost, Outcome
 from devstack.gateway import Gateway
@@ -92,6 +93,7 @@ class LocalStack:
         self._emulator_port = emulator_port
         self._given_parameters = dict(parameters or {})
         self._on_success = on_success
+        self._environment = IsolatedEnvironment()
         self._console = Console(verbose=verbose, stream=stream)
         self._run: _RunFolder | None = None
         self._emulator: Emulator | None = None
@@ -251,9 +253,13 @@ class LocalStack:
         data_plane = template.data_plane()
         if self._port:
             require_free(self._port, "--port")
+        self._environment.enter()
         self._run = _RunFolder(self._template_path.parent / RUNS_FOLDER)
         emulator = self._emulator = Emulator(self._run.path, self._emulator_port)
         emulator.launch()
+        # The second core is idle while the emulator imports; clients take as long.
+        for service in ("cloudformation", "sesv2", "sqs", "sns", "s3"):
+            self.client(service)
         emulator.wait()
         outputs = self._provision(data_plane)
         application = self._application = template.resolve(outputs)
@@ -261,7 +267,7 @@ class LocalStack:
             application.functions.values(), self._run.path / "logs", self._console, STACK_NAME
         )
         host.on_success = self._on_success
-        host.start({**NO_AWS_ACCOUNT, "AWS_ENDPOINT_URL": emulator.endpoint})
+        host.start({"AWS_ENDPOINT_URL": emulator.endpoint})
         mappings = self._mappings = Mappings.build(
             application.mappings,
             port=emulator.port,
@@ -302,6 +308,7 @@ class LocalStack:
                 client.close()
             if self._run is not None:
                 self._run.release()
+            self._environment.leave()
             self._gateway = self._mappings = self._host = self._emulator = self._run = None
             self._clients = {}
 

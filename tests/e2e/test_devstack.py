@@ -1,15 +1,12 @@
-"""The local stack on a small template of its own: delivery, failures, HTTP, and that nothing is left behind."""
+"""The local stack on a small template of its own: delivery, failures, HTTP."""
 
 import io
 import json
 import os
-import shutil
 import signal
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +15,9 @@ import urllib3
 
 from devstack.errors import DevstackError
 from devstack.stack import LocalStack, NotQuietError, running_stack
+from tests.integration.devstack.processes import PARAMETERS, copy_of_project, devstack, eventually
 
-PROJECT = Path(__file__).parents[1] / "integration" / "devstack" / "project"
-ROOT = Path(__file__).parents[2]
-PARAMETERS = {"CountingWindow": "0", "SenderAddress": "me@example.com", "Owner": "tests"}
 QUIET_SECONDS = 15
-
-
-def copy_of_project(folder: Path) -> Path:
-    return Path(shutil.copytree(PROJECT, folder / "project", ignore=shutil.ignore_patterns(".devstack", "__pycache__")))
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +71,6 @@ def put_at_once(stack: LocalStack, *orders: tuple[str, str]) -> None:
 def messages_on(stack: LocalStack, url: str) -> list[dict[str, Any]]:
     answer = stack.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10)
     return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return value
 
 
 # ---- delivery
@@ -291,53 +274,6 @@ def test_a_second_stack_in_the_same_process_is_refused(stack: LocalStack, projec
     assert os.environ["AWS_ENDPOINT_URL"] == stack.endpoint_url
 
 
-def devstack(project: Path, *arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "devstack", "run", "--root", str(project), "--port", "0"]
-    for name, value in PARAMETERS.items():
-        command += ["--parameter", f"{name}={value}"]
-    return subprocess.Popen(
-        [*command, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def until_up(process: "subprocess.Popen[str]", project: Path) -> str:
-    """Wait for a stack in another process, and return its AWS endpoint."""
-    found = eventually(lambda: running_stack(project) or process.poll() is not None, 20)
-    assert process.poll() is None, process.communicate()[0]
-    endpoint: str = found.endpoint_url
-    return endpoint
-
-
-def answers(endpoint: str) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", int(endpoint.rsplit(":", 1)[1])), timeout=1):
-            return True
-    except OSError:
-        return False
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_no_signal_leaves_an_emulator_or_a_run_folder_behind(tmp_path: Path, number: signal.Signals) -> None:
-    """FAULTS row 40."""
-    project = copy_of_project(tmp_path)
-    process = devstack(project)
-    endpoint = until_up(process, project)
-    assert answers(endpoint)
-    process.send_signal(number)
-    output = process.communicate(timeout=15)[0]
-    eventually(lambda: not answers(endpoint), 5)
-    assert "Traceback" not in output
-    assert running_stack(project) is None
-    if number == signal.SIGKILL:
-        # the next start clears what the killed run could not
-        (dead,) = (project / ".devstack").glob("run-*")
-        again = devstack(project)
-        until_up(again, project)
-        again.send_signal(signal.SIGINT)
-        again.communicate(timeout=15)
-        assert not (dead / "tmp").exists()
-
-
 def test_stacks_of_several_processes_run_side_by_side(stack: LocalStack, project: Path) -> None:
     process = devstack(project)
     mine = stack.run_folder
@@ -349,53 +285,3 @@ def test_stacks_of_several_processes_run_side_by_side(stack: LocalStack, project
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=15)
-
-
-def test_an_emulator_that_ends_by_itself_ends_the_stack_in_one_line(tmp_path: Path) -> None:
-    project = copy_of_project(tmp_path)
-    process = devstack(project)
-    until_up(process, project)
-    (run,) = (project / ".devstack").glob("run-*")
-    os.kill(int((run / "emulator.pid").read_text()), signal.SIGKILL)
-    output = process.communicate(timeout=15)[0]
-    assert process.returncode == 1
-    assert output.splitlines()[-1].startswith("devstack: the emulator ended by itself: see ")
-
-
-@pytest.mark.parametrize("option", ["--port", "--emulator-port"])
-def test_a_port_in_use_is_one_line_that_says_what_to_do(tmp_path: Path, option: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        process = devstack(copy_of_project(tmp_path), option, str(port))
-        output = process.communicate(timeout=20)[0]
-    assert process.returncode == 1
-    line = (
-        f"devstack: port {port} on 127.0.0.1 cannot be opened (Address already in use): "
-        f"stop what uses it, or choose another with {option}, or {option} 0 for a free one"
-    )
-    assert output.splitlines() == [line]
-
-
-def test_an_emulator_that_does_not_start_is_one_line_with_its_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    with pytest.raises(DevstackError, match=r"the emulator did not start: see .*emulator\.log, and run `make setup`"):
-        LocalStack(copy_of_project(tmp_path), parameters=PARAMETERS).start()
-
-
-def test_a_resource_that_the_emulator_refuses_is_named(tmp_path: Path) -> None:
-    project = copy_of_project(tmp_path)
-    template = project / "template.yaml"
-    template.write_text(template.read_text().replace("VisibilityTimeout: 1", "VisibilityTimeout: 999999"))
-    with pytest.raises(DevstackError, match="MailQueue"):
-        LocalStack(project, parameters=PARAMETERS).start()
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [({}, "parameter Owner has no default"), ({"Owner": "x", "Wrong": "1"}, "no parameter Wrong")],
-)
-def test_parameters_that_do_not_fit_are_named(tmp_path: Path, parameters: dict[str, str], message: str) -> None:
-    with pytest.raises(DevstackError, match=message):
-        LocalStack(copy_of_project(tmp_path), parameters=parameters).start()

@@ -141,6 +141,32 @@ def test_the_window_of_what_a_full_batch_left_over_begins_with_that_batch() -> N
     assert run.invoked == [[1, 2], [3]]
 
 
+def test_the_window_begins_with_the_first_record_that_waits() -> None:
+    run = Run(batch_size=2, batching_window=10)
+    run.receive(records(1, 1))
+    run.wait(4)
+    run.receive(records(2, 3))
+    run.answer(OK)
+    run.wait(9.9)
+    assert run.invoked == [[1, 2]], "record 3 has waited since the batch before it went"
+    run.wait(0.1)
+    assert run.invoked == [[1, 2], [3]]
+
+
+def test_the_commas_between_records_count_towards_the_payload() -> None:
+    run = Run(batch_size=1000, payload_limit=14 + 200 * 101)
+    run.receive(records(1, 203))
+    assert len(run.invoked[0]) == 200
+
+
+def test_a_batch_that_went_leaves_the_payload_of_the_next_one_empty() -> None:
+    run = Run(batch_size=100, batching_window=10, payload_limit=14 + 2 * 101)
+    run.receive(records(1, 2))
+    run.answer(OK)
+    run.receive(records(3, 3))
+    assert run.invoked == [[1, 2]], "the third waits for its window"
+
+
 def test_a_batch_is_closed_by_the_payload_limit_before_the_window_or_the_size() -> None:
     # given room for two records of 100 bytes, their comma and the envelope
     run = Run(batch_size=100, batching_window=10, payload_limit=14 + 2 * 101)
@@ -240,9 +266,31 @@ def test_an_invocation_that_could_not_be_made_spends_no_retry() -> None:
     for _ in range(5):
         run.answer(InvokeResult(throttled=True))
         run.wait_for_retry()
+    run.answer(ERROR)
+    assert [sent.invoke_count for sent in run.sent] == [1], "nor does it count as an invocation"
+    assert run.checkpoints == [1]
+
+
+def test_throttles_leave_the_retries_for_errors() -> None:
+    run = Run(maximum_retry_attempts=1)
+    run.receive(records(1, 1))
+    for result in (InvokeResult(throttled=True), InvokeResult(throttled=True), ERROR):
+        run.answer(result)
+        run.wait_for_retry()
     run.answer(OK)
     assert run.sent == []
-    assert run.checkpoints == [1]
+
+
+def test_the_backoff_starts_again_after_a_batch_was_given_up() -> None:
+    run = Run(batch_size=1, maximum_retry_attempts=3, first_backoff=1, longest_backoff=60)
+    run.receive(records(1, 2))
+    for _ in range(3):
+        run.answer(ERROR)
+        run.wait_for_retry()
+    run.answer(ERROR)
+    assert run.invoked[-1] == [2], "the next batch goes at once"
+    run.answer(ERROR)
+    assert run.machine.next_time == run.now + 1
 
 
 # ---- Record age: "Discard records older than the specified age"; -1 is infinite: "retried until the record expires"
@@ -429,6 +477,17 @@ def test_the_checkpoint_never_passes_a_record_of_a_slower_lane() -> None:
     assert run.machine.idle
 
 
+def test_the_checkpoint_waits_for_the_slowest_of_several_lanes() -> None:
+    run = Run(parallelization_factor=10)
+    run.receive([record(1, key="ada"), record(2, key="bob"), record(3, key="carol")])
+    assert sorted(run.invoked) == [[1], [2], [3]]
+    run.answer(OK, [3])
+    run.answer(OK, [2])
+    assert run.checkpoints == []
+    run.answer(OK, [1])
+    assert run.checkpoints == [3]
+
+
 # ---- OnFailure: the documented invocation record
 
 
@@ -582,3 +641,10 @@ def test_queue_messages_are_gathered_for_the_window() -> None:
 def test_a_queue_batch_is_closed_by_the_payload_limit() -> None:
     machine = QueueMachine(QueueMappingSettings(payload_limit=14 + 2 * 101))
     assert batches(machine.receive(messages(1, 3), NOON)) == [["m1", "m2"], ["m3"]]
+
+
+def test_a_queue_batch_that_went_leaves_the_payload_of_the_next_one_empty() -> None:
+    machine = QueueMachine(QueueMappingSettings(batch_size=100, batching_window=5, payload_limit=14 + 2 * 101))
+    assert batches(machine.receive(messages(1, 2), NOON)) == [["m1", "m2"]]
+    assert batches(machine.receive(messages(3, 3), NOON)) == []
+    assert batches(machine.tick(NOON + 5)) == [["m3"]]
