@@ -132,6 +132,15 @@ def test_a_gap_is_healed_from_the_event_store(system: System) -> None:
     assert system.row().applied == {"player": 3}
 
 
+def test_all_that_healing_reads_is_applied(system: System) -> None:
+    """FAULTS row 5: what is on its way and was read with the missing events need not be waited for."""
+    history = system.stored(plays(5))
+
+    assert system.runner.process(kinesis_batch([history[1]])).failures == []
+
+    assert system.row().applied == {"player": 5}
+
+
 def test_a_gap_that_the_event_store_does_not_fill_is_tried_again(system: System) -> None:
     """FAULTS row 5: nothing above the gap is applied, or acknowledged."""
     one, two, three, four = plays(4)
@@ -188,6 +197,20 @@ def test_a_record_that_cannot_be_read_stops_the_aggregate_that_it_was_routed_by(
     assert isinstance(outcome.failures[0].error, MalformedEventError)
     assert system.row().applied == {"player": 1, "user": 1}
     assert system.profile("u2")["plays"] == 1
+
+
+def test_an_aggregate_does_not_pass_an_unreadable_record_in_its_batch_even_where_the_store_could_heal_it(
+    system: System,
+) -> None:
+    """FAULTS row 2: what follows a failure is given back with it; delivered without it, the gap is healed."""
+    one, two, three = system.stored(plays(3))
+    batch = [kinesis_record(one, 1), kinesis_record(two, 2, body=b"{"), kinesis_record(three, 3)]
+
+    assert failed(system.runner.process(batch)) == [2, 3]
+    assert system.row().applied == {"player": 1}
+
+    assert system.runner.process(batch[2:]).failures == []
+    assert system.row().applied == {"player": 3}
 
 
 def test_data_that_is_not_base64_fails_its_record_alone(system: System) -> None:
