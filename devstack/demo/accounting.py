@@ -52,7 +52,7 @@ def archived(s3: "S3Client", bucket: str) -> Station:
         (
             (line["stream_event_id"], line["aggregate_type"])
             for line in archive_lines(s3, bucket)
-            if line["operation"] == "INSERT"
+            if line.get("operation") == "INSERT"
         ),
     )
 

@@ -35,7 +35,7 @@ def run(root: Path, users: int, plays: int) -> int:
     lags = LagRecorder()
     template = Template.load(root / "template.yaml")
     with console.status("Starting the local stack"):
-        stack = LocalStack(template.path, on_success=lags.record).start()
+        stack = LocalStack(root, on_success=lags.record).start()
     try:
         ready = time.monotonic()
         console.print(f"The local stack is up after {ready - started:.1f} s: {stack.url}")

@@ -1,29 +1,30 @@
-"""The stack's tables, for integration tests under moto."""
+"""The stack's tables, for integration tests under moto, with the keys that template.yaml gives them."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from devstack.template import Template
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+#: Tests' names for the template's tables.
+_TABLES = {
+    "events": "EventsTable",
+    "credentials": "CredentialsTable",
+    "read_models": "ReadModelsTable",
+    "ledger": "LedgerTable",
+}
+
 
 def create_tables(client: "DynamoDBClient") -> None:
-    """Creates events, credentials, read_models and ledger with the keys of template.yaml."""
-    client.create_table(
-        TableName="events",
-        KeySchema=[
-            {"AttributeName": "aggregate_id", "KeyType": "HASH"},
-            {"AttributeName": "version", "KeyType": "RANGE"},
-        ],
-        AttributeDefinitions=[
-            {"AttributeName": "aggregate_id", "AttributeType": "S"},
-            {"AttributeName": "version", "AttributeType": "N"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    for name in ("credentials", "read_models", "ledger"):
+    """Creates events, credentials, read_models and ledger."""
+    resources = Template.load(Path(__file__).parents[2] / "template.yaml").document["Resources"]
+    for name, logical_id in _TABLES.items():
+        properties = resources[logical_id]["Properties"]
         client.create_table(
             TableName=name,
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
+            KeySchema=properties["KeySchema"],
+            AttributeDefinitions=properties["AttributeDefinitions"],
+            BillingMode=properties["BillingMode"],
         )

@@ -1,0 +1,209 @@
+"""The whole system on template.yaml: a request's way to every consumer, and the demo that shows it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+from click.testing import CliRunner
+
+from cli.main import main as headwater
+from devstack.demo.traffic import Api, Request, RequestRefusedError
+from devstack.stack import LocalStack, running_stack
+
+ROOT = Path(__file__).parents[2]
+QUIET_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[LocalStack]:
+    with LocalStack(ROOT) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def api(stack: LocalStack) -> Api:
+    return Api(stack.url)
+
+
+@pytest.fixture(scope="module")
+def ada(stack: LocalStack, api: Api) -> str:
+    """A user who registered, played chess on ten days in a row, and go once."""
+    registration = {"name": "Ada", "email": "ada@example.org", "password": "correct horse battery"}
+    user_id: str = api.send(Request("POST", "/register", registration))["user_id"]
+    for day in range(1, 11):
+        play = {"game": "chess", "score": day * 10, "played_at": f"2026-03-{day:02d}T23:30:00+00:00"}
+        api.send(Request("POST", "/users/{user_id}/plays", play), user_id)
+    api.send(Request("POST", "/users/{user_id}/plays", {"game": "go", "score": 3}), user_id)
+    stack.wait_until_quiet(QUIET_SECONDS)
+    return user_id
+
+
+def test_plays_become_a_profile_with_badges(api: Api, ada: str) -> None:
+    profile = api.send(Request("GET", "/users/{user_id}"), ada)
+
+    assert profile["name"] == "Ada"
+    assert profile["plays"] == 11
+    assert profile["best_scores"] == {"chess": 100, "go": 3}
+    assert {(badge["badge"], badge["game"]) for badge in profile["badges"]} == {
+        ("first-play", "chess"),
+        ("first-play", "go"),
+        ("ten-days-in-a-row", "chess"),
+    }
+
+
+def test_a_registration_becomes_one_mail(stack: LocalStack, ada: str) -> None:
+    mails = [mail for mail in stack.sent_mails() if mail["To"] == ["ada@example.org"]]
+
+    assert len(mails) == 1
+    assert "Ada" in mails[0]["BodyText"]
+
+
+def test_the_password_is_nowhere_but_in_the_hash(stack: LocalStack, ada: str) -> None:
+    """FAULTS row 30: in no table, no archive object and no log."""
+    canary = "correct horse battery"
+    dynamodb, s3 = stack.client("dynamodb"), stack.client("s3")
+    names = ("EventsTableName", "CredentialsTableName", "ReadModelsTableName", "LedgerTableName")
+    items = [dynamodb.scan(TableName=stack.outputs[name])["Items"] for name in names]
+    bucket = stack.outputs["ArchiveBucketName"]
+    keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    logs = [path.read_text() for path in (stack.run_folder / "logs").iterdir()]
+
+    assert all(items), "every table was written to, or this test proves nothing"
+    assert canary not in json.dumps(items)
+    assert not [key for key in keys if canary.encode() in _content(s3, bucket, key)]
+    assert not [log for log in logs if canary in log]
+
+
+def test_the_operator_reads_a_history(stack: LocalStack, ada: str) -> None:
+    shown = CliRunner().invoke(headwater, ["events", "show", f"player#{ada}", "--after", "9", "--json"])
+
+    assert shown.exit_code == 0, shown.output
+    events = [json.loads(line) for line in shown.output.splitlines()]
+    assert [(event["version"], event["type"], event["data"]["game"]) for event in events] == [
+        (10, "PlayCompleted", "chess"),
+        (11, "PlayCompleted", "go"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["events", "show", "user#nobody"], "has no events of user#nobody"),
+        (["events", "show", "nobody"], "has no type; write it as <type>#<id>"),
+        (["events", "show", "user#nobody", "--after", "-1"], "Invalid value for '--after'"),
+    ],
+)
+def test_the_operator_is_told_what_is_wrong(stack: LocalStack, arguments: list[str], message: str) -> None:
+    shown = CliRunner().invoke(headwater, arguments)
+
+    assert shown.exit_code != 0
+    assert message in " ".join(shown.output.split())
+
+
+def test_a_refused_request_writes_nothing(stack: LocalStack, api: Api, ada: str) -> None:
+    """FAULTS row 18: through the real gateway."""
+    table = stack.outputs["EventsTableName"]
+    before = stack.client("dynamodb").scan(TableName=table, Select="COUNT")["Count"]
+    refused = [
+        ("/users/{user_id}/plays", b'{"game": "chess", "score": NaN}', 400),
+        ("/users/{user_id}/plays", b'{"game": "chess", "score": 1, "played_at": "2999-01-01T00:00:00Z"}', 400),
+        ("/users/{user_id}/plays", b'{"game": "chess", "score": "1"}', 400),
+        ("/users/01990000-0000-7000-8000-000000000000/plays", b'{"game": "chess", "score": 1}', 404),
+        ("/register", b'{"name": "A", "email": "a@example.org\\r\\nBcc: b@example.org", "password": "12345678"}', 400),
+        ("/register", b"{", 400),
+        ("/register", b" " * 11_000_000, 413),
+    ]
+    for path, body, status in refused:
+        answer = urllib3.request(
+            "POST",
+            stack.url + path.format(user_id=ada),
+            body=body,
+            headers={"content-type": "application/json"},
+            retries=False,
+        )
+        assert answer.status == status, (path, body[:80], answer.data)
+    stack.wait_until_quiet(QUIET_SECONDS)
+
+    assert stack.client("dynamodb").scan(TableName=table, Select="COUNT")["Count"] == before
+
+
+def test_a_deleted_user_is_gone_and_the_address_free(api: Api, stack: LocalStack) -> None:
+    registration = {"name": "Bob", "email": "bob@example.org", "password": "another long password"}
+    user_id = api.send(Request("POST", "/register", registration))["user_id"]
+    api.send(Request("DELETE", "/users/{user_id}"), user_id)
+    stack.wait_until_quiet(QUIET_SECONDS)
+
+    with pytest.raises(RequestRefusedError, match="410"):
+        api.send(Request("GET", "/users/{user_id}"), user_id)
+    assert api.send(Request("POST", "/register", registration))["user_id"] != user_id
+
+
+def _content(s3: Any, bucket: str, key: str) -> bytes:
+    from backports import zstd
+
+    body: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    return zstd.decompress(body) if key.endswith(".zst") else body
+
+
+def _demo(users: int, plays: int) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "devstack", "demo", "--users", str(users), "--plays", str(plays)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def _finished(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    with process:
+        output = process.communicate(timeout=120)[0]
+    return process.returncode, output
+
+
+def test_the_demo_accounts_for_every_event() -> None:
+    status, output = _finished(_demo(3, 45))
+
+    assert status == 0, output
+    assert "Every event is at every station, once." in output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_demo_stopped_in_the_middle_leaves_nothing_behind(number: signal.Signals) -> None:
+    """FAULTS row 40: as far as a process on this machine goes; the next run starts from nothing."""
+    earlier = running_stack(ROOT)
+    demo = _demo(20, 2000)
+    endpoint = _new_endpoint(demo, earlier.endpoint_url if earlier else None)
+    time.sleep(2)
+    assert demo.poll() is None, "the demo must still be at it"
+
+    demo.send_signal(number)
+    _, output = _finished(demo)
+
+    assert "Traceback" not in output
+    _until_gone(endpoint)
+    status, output = _finished(_demo(2, 10))
+    assert status == 0, output
+
+
+def _new_endpoint(demo: "subprocess.Popen[str]", earlier: str | None) -> str:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and demo.poll() is None:
+        found = running_stack(ROOT)
+        if found and found.endpoint_url != earlier:
+            return found.endpoint_url
+        time.sleep(0.1)
+    raise AssertionError("the demo's stack did not come up")
+
+
+def _until_gone(endpoint: str) -> None:
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        try:
+            urllib3.request("GET", f"{endpoint}/_ministack/health", timeout=1, retries=False)
+        except urllib3.exceptions.HTTPError:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"an emulator still answers at {endpoint}")
