@@ -22,6 +22,7 @@ PIP   := -m pip --disable-pip-version-check install --quiet --require-hashes --n
 # SAM CLI: no telemetry, and its own files inside the clone.
 export SAM_CLI_TELEMETRY := 0
 export __SAM_CLI_APP_DIR := $(CURDIR)/.cache/sam
+export SAM_LAYER_CACHE_BASEDIR := $(CURDIR)/.cache/sam/layers
 # The tools environment first, so that SAM's builder finds the interpreter that made it and not another one of the PATH.
 SAM := PATH="$(CURDIR)/$(TOOLS):$$PATH" $(TOOLS)/sam
 
@@ -50,7 +51,7 @@ check: setup .venv-tools/.installed ## Format, lint, types, imports, and the tem
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --cache-dir .cache/import-linter
+	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
 	$(TOOLS)/cfn-lint template.yaml
 	@# What the raw form hides: the expanded one is what CloudFormation gets.
 	@mkdir -p .cache
