@@ -10,7 +10,7 @@ import click
 
 from devstack.emulator import ACCESS_KEY, REGION, SECRET_KEY
 from devstack.errors import DevstackError
-from devstack.stack import LocalStack, exit_on_sigterm
+from devstack.stack import LocalStack, exit_on_signals
 
 
 @click.group()
@@ -39,7 +39,7 @@ def main() -> None:
 @click.option("--verbose", is_flag=True, help="Print every invocation, and what of the template does not run here.")
 def run(port: int, emulator_port: int, root: Path, parameters: tuple[str, ...], *, verbose: bool) -> None:
     """Start the stack and leave it up."""
-    exit_on_sigterm()
+    exit_on_signals()
     began = time.monotonic()
     try:
         values = dict(_parameter(text) for text in parameters)
@@ -64,7 +64,7 @@ def demo(users: int, plays: int) -> None:
     """Run every part of the system once, and account for every event."""
     from devstack.demo.run import run as run_demo
 
-    exit_on_sigterm()
+    exit_on_signals()
     try:
         sys.exit(run_demo(Path(), users, plays))
     except KeyboardInterrupt:

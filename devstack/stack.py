@@ -466,13 +466,15 @@ def _uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def exit_on_sigterm() -> None:
-    """Have SIGTERM leave through the context managers, as Ctrl-C does."""
+def exit_on_signals() -> None:
+    """Have SIGTERM leave through the context managers as Ctrl-C does, and both even if the shell had them ignored."""
 
     def leave(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, leave)
+    # A script's background job starts with SIGINT ignored, and could not be stopped by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _started[T](part: T | None) -> T:
