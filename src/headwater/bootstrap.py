@@ -1,6 +1,8 @@
 """The composition root: the only module that builds clients and adapters, each once a container."""
 
 import os
+import time
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -20,12 +22,14 @@ if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sns import SNSClient
 
+    from headwater.accounts.passwords import PasswordHasher
     from headwater.accounts.profiles import Profiles
     from headwater.accounts.use_cases import Accounts
     from headwater.archive.archiver import Archiver
     from headwater.effects.consumer import QueueConsumer
     from headwater.effects.dynamodb import DynamoDbEffectLedger
     from headwater.fan_out.fan_out import FanOut
+    from headwater.fan_out.publisher import Publisher
     from headwater.projections.dynamodb import DynamoDbReadModels
     from headwater.projections.projection import Projection
     from headwater.projections.read_models import ReadModelReader
@@ -40,6 +44,27 @@ _CONFIG = Config(
     max_pool_connections=32,
     tcp_keepalive=True,
 )
+
+
+#: Threads that write rows side by side: what a table answers in milliseconds is waited for once, not in a row.
+_ROW_WRITERS = 8
+
+# What the builders below take from the machine, clients included, they take through the functions of this module (and
+# `utc_now` and `uuid7`), so that the system can run as it is against another clock, without threads or a network.
+
+
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def executor(threads: int, name: str) -> Executor:
+    return ThreadPoolExecutor(threads, thread_name_prefix=name)
+
+
+def password_hasher() -> "PasswordHasher":
+    from headwater.accounts.passwords import Argon2Passwords
+
+    return Argon2Passwords()
 
 
 @cache
@@ -66,7 +91,7 @@ def s3() -> "S3Client":
 
 @cache
 def event_store() -> DynamoDbEventStore:
-    return DynamoDbEventStore(dynamodb(), settings().events_table)
+    return DynamoDbEventStore(dynamodb(), settings().events_table, sleep=sleep)
 
 
 @cache
@@ -74,15 +99,11 @@ def claim_store() -> S3ClaimStore:
     return S3ClaimStore(s3(), settings().archive_bucket)
 
 
-#: Threads that write rows side by side: what a table answers in milliseconds is waited for once, not in a row.
-_ROW_WRITERS = 8
-
-
 @cache
 def read_models() -> "DynamoDbReadModels":
     from headwater.projections.dynamodb import DynamoDbReadModels
 
-    return DynamoDbReadModels(dynamodb(), settings().read_models_table)
+    return DynamoDbReadModels(dynamodb(), settings().read_models_table, sleep=sleep)
 
 
 @cache
@@ -97,7 +118,14 @@ def player_profiles() -> "ProjectionRunner":
     from headwater.projections.player_profiles import PLAYER_PROFILES
     from headwater.projections.runner import ProjectionRunner
 
-    return ProjectionRunner(PLAYER_PROFILES, read_models(), event_store(), claim_store(), writers=_ROW_WRITERS)
+    return ProjectionRunner(
+        PLAYER_PROFILES,
+        read_models(),
+        event_store(),
+        claim_store(),
+        writers=executor(_ROW_WRITERS, "player-profiles"),
+        sleep=sleep,
+    )
 
 
 @cache
@@ -112,7 +140,8 @@ def badges() -> "ProjectionRunner":
         event_store(),
         claim_store(),
         before_write=Awarder(event_store(), uuid7, utc_now).award,
-        writers=_ROW_WRITERS,
+        writers=executor(_ROW_WRITERS, "badges"),
+        sleep=sleep,
     )
 
 
@@ -122,14 +151,13 @@ def archiver() -> "Archiver":
     from headwater.archive.objects import S3ObjectStore
     from headwater.incidents import LoggedIncidents
 
-    return Archiver(S3ObjectStore(s3(), settings().archive_bucket), LoggedIncidents("archiver"))
+    return Archiver(S3ObjectStore(s3(), settings().archive_bucket), LoggedIncidents("archiver"), now=utc_now)
 
 
 @cache
 def accounts() -> "Accounts":
     from headwater.accounts.credentials import Credentials
     from headwater.accounts.items import DynamoDbItems
-    from headwater.accounts.passwords import Argon2Passwords
     from headwater.accounts.request_ledger import RequestLedger
     from headwater.accounts.use_cases import Accounts
 
@@ -138,7 +166,7 @@ def accounts() -> "Accounts":
         store=event_store(),
         credentials=Credentials(DynamoDbItems(dynamodb(), credentials), credentials),
         requests=RequestLedger(DynamoDbItems(dynamodb(), ledger), ledger),
-        passwords=Argon2Passwords(),
+        passwords=password_hasher(),
         clock=utc_now,
         new_id=uuid7,
     )
@@ -177,23 +205,23 @@ def ses() -> "SESV2Client":
 def fan_out() -> "FanOut":
     from headwater.fan_out.fan_out import FanOut
     from headwater.fan_out.kinesis import KinesisPublisher
-    from headwater.fan_out.sns import SnsPublisher
+    from headwater.fan_out.publisher import RetryPolicy
+    from headwater.fan_out.sns import SENDERS, SnsPublisher
     from headwater.incidents import LoggedIncidents
 
-    return FanOut(
-        [
-            KinesisPublisher(kinesis(), settings().events_stream, claim_store()),
-            SnsPublisher(sns(), settings().events_topic, claim_store()),
-        ],
-        LoggedIncidents("fan_out"),
-    )
+    retry = RetryPolicy(sleep=sleep)
+    publishers: list[Publisher] = [
+        KinesisPublisher(kinesis(), settings().events_stream, claim_store(), retry=retry),
+        SnsPublisher(sns(), settings().events_topic, claim_store(), retry=retry, executor=executor(SENDERS, "sns")),
+    ]
+    return FanOut(publishers, LoggedIncidents("fan_out"), executor=executor(len(publishers), "fan-out"))
 
 
 @cache
 def effect_ledger() -> "DynamoDbEffectLedger":
     from headwater.effects.dynamodb import DynamoDbEffectLedger
 
-    return DynamoDbEffectLedger(dynamodb(), settings().ledger_table)
+    return DynamoDbEffectLedger(dynamodb(), settings().ledger_table, clock=utc_now, new_token=uuid7)
 
 
 @cache
@@ -211,4 +239,5 @@ def welcome_email() -> "QueueConsumer":
         claims=claim_store(),
         ledger=effect_ledger(),
         incidents=LoggedIncidents(CONSUMER),
+        clock=utc_now,
     )

@@ -31,12 +31,14 @@ class DynamoDbEffectLedger:
         lease: timedelta = LEASE,
         memory: timedelta = MEMORY,
         clock: Callable[[], datetime] = utc_now,
+        new_token: Callable[[], str] = uuid7,
     ) -> None:
         self._client = client
         self._table = table
         self._lease = lease
         self._memory = memory
         self._clock = clock
+        self._new_token = new_token
 
     @property
     def memory(self) -> timedelta:
@@ -44,7 +46,7 @@ class DynamoDbEffectLedger:
 
     def claim(self, consumer: str, event_id: str, *, take_over: bool = False) -> Claim | None:
         now = self._clock()
-        claim = Claim(consumer=consumer, event_id=event_id, token=uuid7())
+        claim = Claim(consumer=consumer, event_id=event_id, token=self._new_token())
         condition = "attribute_not_exists(pk)"
         if take_over:
             condition += " OR (#state = :claimed AND lease_until <= :now)"

@@ -1,7 +1,7 @@
 """From the events table's stream to every destination."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from typing import Any
 
 from headwater.change_stream import cloud_events, dynamodb
@@ -19,12 +19,16 @@ class FanOut:
     Only an INSERT is a new event. An expiry is dropped without a word; any other change of an event is an incident.
     A record fails if it is no event, or if one of the destinations did not take it; the others may have it, and get
     it again with the retry. A record that is no event holds back the later ones of its aggregate.
+
+    ``executor`` runs the publishers; by default one thread each.
     """
 
-    def __init__(self, publishers: Sequence[Publisher], incidents: Incidents) -> None:
+    def __init__(
+        self, publishers: Sequence[Publisher], incidents: Incidents, *, executor: Executor | None = None
+    ) -> None:
         self._publishers = publishers
         self._incidents = incidents
-        self._pool = ThreadPoolExecutor(len(publishers), thread_name_prefix="fan-out")
+        self._executor = executor or ThreadPoolExecutor(len(publishers), thread_name_prefix="fan-out")
 
     def fan_out(self, records: Sequence[Mapping[str, Any]]) -> BatchOutcome:
         """Handles one batch of a DynamoDB stream, as Lambda delivers it.
@@ -51,7 +55,7 @@ class FanOut:
                 elif event:
                     sequence_numbers.append(sequence_number)
                     events.append(event)
-        running = [self._pool.submit(publisher.publish, events) for publisher in self._publishers]
+        running = [self._executor.submit(publisher.publish, events) for publisher in self._publishers]
         # To the end of all, also when one raises: a thread that outlived this call would publish into the next one.
         wait(running)
         for publishing in running:

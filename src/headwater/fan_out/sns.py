@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sns.type_defs import PublishBatchRequestEntryTypeDef
 
-_THREADS = 16
+#: Requests side by side: a batch of the stream takes a hundred.
+SENDERS = 16
 
 
 class SnsPublisher:
@@ -34,14 +35,14 @@ class SnsPublisher:
         *,
         limits: SnsLimits | None = None,
         retry: RetryPolicy | None = None,
-        threads: int = _THREADS,
+        executor: Executor | None = None,
     ) -> None:
         self._client = client
         self._topic = topic
         self._claims = claims
         self._limits = limits or SnsLimits()
         self._retry = retry or RetryPolicy()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sns")
+        self._executor = executor or ThreadPoolExecutor(SENDERS, thread_name_prefix="sns")
         client.meta.events.register("before-call.sns.PublishBatch", encode_once, unique_id="headwater-encode-once")
 
     def publish(self, events: Sequence[OutgoingEvent]) -> Mapping[int, PublishError]:
@@ -70,7 +71,7 @@ class SnsPublisher:
         sizes = {position: _size(events[position]) for position in pending}
         requests = split(pending, sizes, self._limits.entries, self._limits.request_bytes)
         refused: dict[int, PublishError] = {}
-        for answer in self._pool.map(publish_batch, requests):
+        for answer in self._executor.map(publish_batch, requests):
             refused |= answer
         return refused
 

@@ -8,7 +8,7 @@ its aggregate has reached a version, never the only copy: what is missing below 
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,7 +87,7 @@ class ProjectionRunner:
     before_write
         Called once a row and try, after the fold and before the row's write.
     writers
-        Threads that settle rows side by side; each row stays with one. 1 uses the caller's thread alone.
+        Settles rows side by side; each row stays with one thread. None uses the caller's thread alone.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class ProjectionRunner:
         claims: ClaimStore,
         *,
         before_write: BeforeWrite | None = None,
-        writers: int = 1,
+        writers: Executor | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._projection = projection
@@ -107,9 +107,7 @@ class ProjectionRunner:
         self._claims = claims
         self._before_write = before_write
         self._sleep = sleep
-        self._map: Callable[..., Iterable[list[Failure]]] = (
-            ThreadPoolExecutor(writers, thread_name_prefix=projection.name).map if writers > 1 else map
-        )
+        self._map: Callable[..., Iterable[list[Failure]]] = map if writers is None else writers.map
 
     def process(self, records: Sequence[Mapping[str, Any]]) -> BatchOutcome:
         """Applies one batch; reports every record whose event is not in its row afterwards.

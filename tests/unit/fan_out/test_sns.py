@@ -1,5 +1,6 @@
 """The SNS publisher against a client in memory."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -18,7 +19,12 @@ def publisher(
     sns: FakeSns, limits: SnsLimits | None = None, claims: InMemoryClaimStore | None = None, threads: int = 4
 ) -> SnsPublisher:
     return SnsPublisher(
-        sns.client, TOPIC, claims or InMemoryClaimStore(), limits=limits or SnsLimits(), retry=AT_ONCE, threads=threads
+        sns.client,
+        TOPIC,
+        claims or InMemoryClaimStore(),
+        limits=limits or SnsLimits(),
+        retry=AT_ONCE,
+        executor=ThreadPoolExecutor(threads),
     )
 
 

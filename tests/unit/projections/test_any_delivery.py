@@ -1,6 +1,7 @@
 """Whatever way a history is delivered, the rows become its pure fold (FAULTS rows 2 to 6)."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from hypothesis import given, settings
@@ -97,7 +98,7 @@ def arrive(run: Run, projection: Projection, *, writers: int = 1) -> tuple[InMem
         events,
         InMemoryClaimStore(),
         before_write=awarder.award if projection is BADGE_PROGRESS else None,
-        writers=writers,
+        writers=ThreadPoolExecutor(writers) if writers > 1 else None,
         sleep=lambda _: None,
     )
     deliver(kinesis_batch(run.arrival), runner.process, run.sizes)

@@ -1,6 +1,7 @@
 """The projection runner: gates, gaps, failures, races, and what it costs."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -41,7 +42,7 @@ class System:
             self.events,
             self.claims,
             before_write=before_write or self.changes.append,
-            writers=writers,
+            writers=ThreadPoolExecutor(writers) if writers > 1 else None,
             sleep=lambda _: None,
         )
 
