@@ -5,14 +5,15 @@ and wall-clock time, the simulator drives the same ones with virtual time. They 
 no threads. Every method takes ``now`` (epoch seconds) and returns the actions to carry out, in order.
 
 Sources: AWS Lambda Developer Guide, "Using Lambda to process records from Amazon DynamoDB/Kinesis/SQS" (batching,
-error handling, partial batch responses, retained discarded records).
+error handling, partial batch responses, retained discarded records). docs/delivery-semantics.md has each rule's words
+and its test, and what is this project's choice where AWS is silent.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -28,12 +29,16 @@ UNLIMITED: Final = -1
 
 Condition = Literal["RetryAttemptsExhausted", "RecordAgeExceeded"]
 
+type Accepts = Callable[[Any], bool]
+"""Whether a record's body passes the mapping's FilterCriteria."""
+
 
 @dataclass(frozen=True, slots=True)
 class StreamMappingSettings:
     """How one DynamoDB or Kinesis mapping delivers; names and defaults are CreateEventSourceMapping's.
 
-    Times are seconds. ``retention`` is the stream's own (DynamoDB: 24 h): no retry outlives it.
+    Times are seconds. ``retention`` is the stream's own (DynamoDB: 24 h): no retry outlives it. ``accepts`` stands for
+    FilterCriteria; None delivers every record.
     AWS does not publish its backoff; the two backoff values are this project's choice.
     """
 
@@ -48,6 +53,7 @@ class StreamMappingSettings:
     payload_limit: int = PAYLOAD_LIMIT_BYTES
     first_backoff: float = 0.2
     longest_backoff: float = 30
+    accepts: Accepts | None = None
 
     @property
     def age_limit(self) -> float:
@@ -194,6 +200,19 @@ class _Lane:
         return self.indexes[0] if self.indexes else None
 
 
+def readable_shards(parents: Mapping[str, Sequence[str]], drained: Set[str]) -> list[str]:
+    """Shards of a stream that may be read now: those not drained whose parents are, in the order of ``parents``.
+
+    ``parents`` maps each listed shard to its parent shards' ids (two after a merge); a parent that is no longer listed
+    has left the stream's retention. ``drained`` are shards whose end was read and whose every record is settled.
+    """
+    return [
+        shard
+        for shard, above in parents.items()
+        if shard not in drained and all(parent in drained or parent not in parents for parent in above)
+    ]
+
+
 class StreamShardMachine:
     """Delivery of one shard to one function.
 
@@ -204,10 +223,13 @@ class StreamShardMachine:
     def __init__(self, settings: StreamMappingSettings) -> None:
         self.settings = settings
         self.checkpoint: str | None = None
+        self.filtered = 0
+        """Records that the filter dropped since the machine began."""
         self._lanes = [_Lane() for _ in range(settings.parallelization_factor)]
         self._lane_of_batch: dict[int, _Lane] = {}
         self._last_batch_id = 0
         self._unsettled: deque[str] = deque()
+        self._unsettled_filtered: deque[int] = deque()
         self._first_unsettled = 0
         self._announced_wait: float | None = None
 
@@ -234,13 +256,22 @@ class StreamShardMachine:
     def room(self) -> int:
         """How many further records are worth reading now."""
         settings = self.settings
-        return max(0, 2 * settings.batch_size * settings.parallelization_factor - len(self._unsettled))
+        # What the filter dropped fills no batch, so that it must not keep what would from being read.
+        held = len(self._unsettled) - len(self._unsettled_filtered)
+        return max(0, 2 * settings.batch_size * settings.parallelization_factor - held)
 
     def receive(self, records: Sequence[StreamRecord], now: float) -> list[StreamAction]:
         """Take in the shard's next records."""
         lanes = self._lanes
+        accepts = self.settings.accepts
         index = self._first_unsettled + len(self._unsettled)
         for record in records:
+            if accepts is not None and not accepts(record.body):
+                # In no lane, so that the checkpoint passes it as soon as all before it are settled.
+                self._unsettled_filtered.append(index)
+                self.filtered += 1
+                index += 1
+                continue
             lane = lanes[0] if len(lanes) == 1 else lanes[zlib.crc32(record.lane_key.encode()) % len(lanes)]
             if not lane.queue:
                 lane.opened_at = now
@@ -397,6 +428,8 @@ class StreamShardMachine:
         for _ in range(settled):
             self.checkpoint = self._unsettled.popleft()
         self._first_unsettled += settled
+        while self._unsettled_filtered and self._unsettled_filtered[0] < self._first_unsettled:
+            self._unsettled_filtered.popleft()
         if self.checkpoint is not None:
             actions.append(Checkpoint(self.checkpoint))
 
@@ -419,7 +452,7 @@ class QueueMappingSettings:
     """How a mapping of a standard SQS queue delivers. Times are seconds.
 
     ``maximum_concurrency`` is ScalingConfig's; without it Lambda starts with five concurrent batches.
-    Visibility timeout, receive count and redrive are the queue's.
+    Visibility timeout, receive count and redrive are the queue's. ``accepts`` stands for FilterCriteria.
     """
 
     batch_size: int = 10
@@ -427,6 +460,7 @@ class QueueMappingSettings:
     report_batch_item_failures: bool = False
     maximum_concurrency: int = 5
     payload_limit: int = PAYLOAD_LIMIT_BYTES
+    accepts: Accepts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,6 +478,8 @@ class QueueMachine:
 
     def __init__(self, settings: QueueMappingSettings) -> None:
         self.settings = settings
+        self.filtered = 0
+        """Messages that the filter dropped since the machine began."""
         self._gathered: deque[QueueMessage] = deque()
         self._gathered_bytes = 0
         self._opened_at = 0.0
@@ -473,12 +509,22 @@ class QueueMachine:
         return max(0, self.settings.batch_size - len(self._gathered))
 
     def receive(self, messages: Sequence[QueueMessage], now: float) -> list[QueueAction]:
-        """Take in messages that the queue has just handed out."""
+        """Take in messages that the queue has just handed out; what the filter drops is deleted at once."""
+        actions: list[QueueAction] = []
+        if (accepts := self.settings.accepts) is not None:
+            kept: list[QueueMessage] = []
+            dropped: list[QueueMessage] = []
+            for message in messages:
+                (kept if accepts(message.body) else dropped).append(message)
+            messages = kept
+            self.filtered += len(dropped)
+            if dropped:
+                actions.append(DeleteMessages(tuple(dropped)))
         if messages and not self._gathered:
             self._opened_at = now
         self._gathered.extend(messages)
         self._gathered_bytes += sum(message.size + 1 for message in messages)
-        return self.tick(now)
+        return actions + self.tick(now)
 
     def tick(self, now: float) -> list[QueueAction]:
         """Start what is due at ``now``."""

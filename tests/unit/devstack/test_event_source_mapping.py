@@ -20,6 +20,7 @@ from devstack.event_source_mapping import (
     WaitUntil,
     failure_message,
     failure_object_key,
+    readable_shards,
 )
 
 NOON = 1_700_000_000.0
@@ -486,6 +487,84 @@ def test_the_checkpoint_waits_for_the_slowest_of_several_lanes() -> None:
     assert run.checkpoints == []
     run.answer(OK, [1])
     assert run.checkpoints == [3]
+
+
+# ---- FilterCriteria: "after your filter criteria evaluates a record, the streams iterator advances past this record"
+
+
+def is_even(body: str) -> bool:
+    return int(body.split()[1]) % 2 == 0
+
+
+def test_filtered_records_are_passed_by_without_an_invocation() -> None:
+    run = Run(accepts=is_even)
+    run.receive(records(1, 1))
+    assert run.invoked == []
+    assert run.checkpoints == [1]
+    assert run.machine.idle
+    assert run.machine.filtered == 1
+
+
+def test_filtered_records_do_not_count_to_the_batch_or_its_window() -> None:
+    """ "Lambda applies your filter criteria to each new event to determine whether to add it to the current batch"."""
+    run = Run(accepts=is_even, batch_size=2, batching_window=10)
+    run.receive(records(1, 1))
+    run.wait(8)
+    run.receive(records(2, 3))
+    run.wait(8)
+    assert run.invoked == [], "the window began with record 2"
+    run.receive(records(4, 5))
+    assert run.invoked == [[2, 4]]
+
+
+def test_the_checkpoint_passes_a_filtered_record_once_all_before_it_are_settled() -> None:
+    run = Run(accepts=is_even)
+    run.receive(records(1, 5))
+    assert run.checkpoints == [1]
+    run.answer(ERROR)
+    assert run.checkpoints == [1]
+    run.wait_for_retry()
+    run.answer(OK)
+    assert run.checkpoints == [1, 5]
+
+
+def test_records_that_the_filter_drops_do_not_keep_others_from_being_read() -> None:
+    run = Run(accepts=is_even, batch_size=10, batching_window=100)
+    run.receive([record(2), *[record(2 * number + 1) for number in range(1, 60)]])
+    assert run.machine.room == 19
+    assert run.machine.pending == 60
+
+
+def test_filtered_messages_are_deleted_and_count_to_no_batch() -> None:
+    """ "If a message doesn't satisfy your filter criteria, Lambda automatically removes the message"."""
+    machine = QueueMachine(QueueMappingSettings(batch_size=2, batching_window=5, accepts=is_even))
+    assert deleted(machine.receive(messages(1, 1), NOON)) == ["m1"]
+    assert machine.idle
+    actions = machine.receive(messages(2, 3), NOON + 1)
+    assert deleted(actions) == ["m3"]
+    assert batches(actions) == []
+    assert batches(machine.receive(messages(4, 5), NOON + 2)) == [["m2", "m4"]]
+    assert machine.filtered == 3
+
+
+# ---- Shards that split or merge: a parent's records come before its children's
+
+
+def test_a_child_shard_is_read_only_after_its_parent_is_drained() -> None:
+    """FAULTS row 6: after a split."""
+    parents: dict[str, list[str]] = {"root": [], "left": ["root"], "right": ["root"]}
+    assert readable_shards(parents, set()) == ["root"]
+    assert readable_shards(parents, {"root"}) == ["left", "right"]
+
+
+def test_a_merged_shard_is_read_only_after_both_its_parents_are_drained() -> None:
+    parents: dict[str, list[str]] = {"left": [], "right": [], "merged": ["left", "right"]}
+    assert readable_shards(parents, {"left"}) == ["right"]
+    assert readable_shards(parents, {"left", "right"}) == ["merged"]
+
+
+def test_a_parent_that_the_stream_no_longer_lists_holds_nobody_back() -> None:
+    assert readable_shards({"child": ["gone"]}, set()) == ["child"]
 
 
 # ---- OnFailure: the documented invocation record
