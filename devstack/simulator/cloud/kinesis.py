@@ -1,0 +1,196 @@
+"""Kinesis data streams.
+
+Sources: PutRecords and GetRecords in the Kinesis API reference; "Using AWS Lambda with Amazon Kinesis Data Streams" for
+the shape in which the log keeps records.
+"""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from devstack.emulator import ACCOUNT_ID, REGION
+from devstack.simulator.cloud.client import Answer, Client, Parameters, Surroundings, operation
+from devstack.simulator.cloud.errors import parameter_error
+from devstack.simulator.cloud.shards import Shard, ShardLog
+
+RECORDS: Final = 500
+RECORD_BYTES: Final = 1024 * 1024
+REQUEST_BYTES: Final = 10 * 1024 * 1024
+PARTITION_KEY_CHARACTERS: Final = 256
+PAGE_RECORDS: Final = 10_000
+
+_ROLE_ARN: Final = f"arn:aws:iam::{ACCOUNT_ID}:role/headwater"
+_FIRST_SEQUENCE_NUMBER: Final = 49_590_338_271_490_256_608_559_692_538_361_571_095_921_575_989_136_588_802
+
+
+class Kinesis(Client):
+    """The client, and the streams that it reaches."""
+
+    service = "kinesis"
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        super().__init__(surroundings)
+        self.logs: dict[str, ShardLog] = {}
+
+    @operation("PutRecords", ("StreamName", "Records"))
+    def put_records(self, params: Parameters) -> Answer:
+        entries = params["Records"]
+        log = self._log("PutRecords", params["StreamName"])
+        if not entries:
+            raise parameter_error("Invalid length for parameter Records, value: 0, valid min length: 1")
+        if len(entries) > RECORDS:
+            raise self._invalid(f"'records' failed to satisfy constraint: Member must have length <= {RECORDS}")
+        total = 0
+        for entry in entries:
+            if entry.keys() != {"Data", "PartitionKey"}:
+                raise NotImplementedError(f"an entry of PutRecords has Data and PartitionKey here, not {sorted(entry)}")
+            key = entry["PartitionKey"]
+            if not 1 <= len(key) <= PARTITION_KEY_CHARACTERS:
+                raise self._invalid(
+                    "'partitionKey' failed to satisfy constraint: "
+                    f"Member must have length <= {PARTITION_KEY_CHARACTERS}"
+                )
+            size = len(_bytes(entry["Data"])) + len(key.encode())
+            if size > RECORD_BYTES:
+                raise self._invalid(f"'data' failed to satisfy constraint: Member must have length <= {RECORD_BYTES}")
+            total += size
+        if total > REQUEST_BYTES:
+            raise self.error("PutRecords", "InvalidArgumentException", "Records size exceeds 10 MB limit")
+        refused = self.surroundings.faults.refuse(self.service, "PutRecords", len(entries))
+        now = self.surroundings.clock()
+        results = []
+        for position, entry in enumerate(entries):
+            # Entries after a refused one are taken all the same: PutRecords promises no order.
+            if position in refused:
+                shard = log.shard_of(entry["PartitionKey"])
+                results.append(
+                    {
+                        "ErrorCode": "ProvisionedThroughputExceededException",
+                        "ErrorMessage": f"Rate exceeded for shard {shard.id} in stream {log.name} "
+                        f"under account {ACCOUNT_ID}.",
+                    }
+                )
+            else:
+                results.append(_append(log, entry["PartitionKey"], _bytes(entry["Data"]), now))
+        return {"FailedRecordCount": len(refused), "Records": results}
+
+    @operation("ListShards", ("StreamName",))
+    def list_shards(self, params: Parameters) -> Answer:
+        return {"Shards": [_described(shard) for shard in self._log("ListShards", params["StreamName"]).shards]}
+
+    @operation("GetShardIterator", ("StreamName", "ShardId", "ShardIteratorType"))
+    def get_shard_iterator(self, params: Parameters) -> Answer:
+        log = self._log("GetShardIterator", params["StreamName"])
+        shard = self._shard("GetShardIterator", log, params["ShardId"])
+        match params["ShardIteratorType"]:
+            case "TRIM_HORIZON":
+                index = shard.first_index
+            case "LATEST":
+                index = shard.end
+            case other:
+                raise NotImplementedError(f"GetShardIterator has no {other} here")
+        return {"ShardIterator": f"{log.name}/{shard.id}/{index}"}
+
+    @operation("GetRecords", ("ShardIterator",), ("Limit",))
+    def get_records(self, params: Parameters) -> Answer:
+        try:
+            name, shard_id, index = params["ShardIterator"].split("/")
+            log = self.logs[name]
+            shard = log.shard(shard_id)
+            start = max(int(index), shard.first_index)
+        except (KeyError, ValueError):
+            raise self.error("GetRecords", "InvalidArgumentException", "Invalid ShardIterator.") from None
+        limit = params.get("Limit", PAGE_RECORDS)
+        if not 1 <= limit <= PAGE_RECORDS:
+            raise self.error("GetRecords", "InvalidArgumentException", f"Limit must be from 1 to {PAGE_RECORDS}")
+        page = shard.read(start, limit)
+        end = start + len(page)
+        answer: Answer = {
+            "Records": [
+                {
+                    "SequenceNumber": record.sequence_number,
+                    "ApproximateArrivalTimestamp": datetime.fromtimestamp(record.arrived_at, UTC),
+                    "Data": base64.b64decode(record.body["kinesis"]["data"]),
+                    "PartitionKey": record.body["kinesis"]["partitionKey"],
+                }
+                for record in page
+            ],
+            "MillisBehindLatest": 0 if end == shard.end else 1000,
+        }
+        # A closed shard that is read to its end has no next iterator.
+        if not (shard.closed and end == shard.end):
+            answer["NextShardIterator"] = f"{log.name}/{shard.id}/{end}"
+        return answer
+
+    @operation("SplitShard", ("StreamName", "ShardToSplit", "NewStartingHashKey"))
+    def split_shard(self, params: Parameters) -> Answer:
+        log = self._log("SplitShard", params["StreamName"])
+        shard = self._shard("SplitShard", log, params["ShardToSplit"])
+        if int(params["NewStartingHashKey"]) != (shard.first_hash + shard.last_hash) // 2 + 1:
+            raise NotImplementedError("SplitShard halves a shard here")
+        log.split(shard.id)
+        return {}
+
+    def _log(self, operation_name: str, name: str) -> ShardLog:
+        log = self.logs.get(name)
+        if log is None:
+            raise self.error(
+                operation_name,
+                "ResourceNotFoundException",
+                f"Stream {name} under account {ACCOUNT_ID} not found.",
+            )
+        return log
+
+    def _shard(self, operation_name: str, log: ShardLog, shard_id: str) -> Shard:
+        try:
+            return log.shard(shard_id)
+        except KeyError:
+            raise self.error(
+                operation_name,
+                "ResourceNotFoundException",
+                f"Shard {shard_id} in stream {log.name} under account {ACCOUNT_ID} does not exist",
+            ) from None
+
+    def _invalid(self, what: str) -> Exception:
+        return self.error("PutRecords", "ValidationException", f"1 validation error detected: Value at {what}")
+
+
+def _bytes(data: Any) -> bytes:
+    if isinstance(data, str):
+        return data.encode()
+    if not isinstance(data, bytes | bytearray):
+        raise parameter_error(f"Invalid type for parameter Data, type: {type(data)}")
+    return bytes(data)
+
+
+def _append(log: ShardLog, partition_key: str, data: bytes, now: float) -> dict[str, str]:
+    sequence_number = str(_FIRST_SEQUENCE_NUMBER + log.next_number())
+    shard = log.shard_of(partition_key)
+    body = {
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0",
+            "partitionKey": partition_key,
+            "sequenceNumber": sequence_number,
+            "data": base64.b64encode(data).decode(),
+            "approximateArrivalTimestamp": round(now, 3),
+        },
+        "eventSource": "aws:kinesis",
+        "eventVersion": "1.0",
+        "eventID": f"{shard.id}:{sequence_number}",
+        "eventName": "aws:kinesis:record",
+        "invokeIdentityArn": _ROLE_ARN,
+        "awsRegion": REGION,
+        "eventSourceARN": log.arn,
+    }
+    log.append(partition_key, partition_key, body, sequence_number)
+    return {"SequenceNumber": sequence_number, "ShardId": shard.id}
+
+
+def _described(shard: Shard) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "ShardId": shard.id,
+        "HashKeyRange": {"StartingHashKey": str(shard.first_hash), "EndingHashKey": str(shard.last_hash)},
+    }
+    return described | ({"ParentShardId": shard.parent} if shard.parent else {})
