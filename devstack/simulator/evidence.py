@@ -1,0 +1,108 @@
+"""What a run left behind, read past all faults: what the invariants judge by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from headwater.attribute_values import unmarshal_item
+from headwater.domain.events import MalformedEventError, RecordedEvent
+from headwater.event_store import codec
+from headwater.projections.projection import RESERVED_ATTRIBUTES, Projection
+from headwater.projections.read_models import Row
+
+if TYPE_CHECKING:
+    from devstack.simulator.delivery import GivenUp
+    from devstack.simulator.world import World
+
+#: One event's place: aggregate id and version.
+type Place = tuple[str, int]
+
+
+class Evidence:
+    """The committed events, and everything that came of them.
+
+    ``log`` holds, by aggregate id, the events in order of version. An item that is no event is in ``unreadable``; an
+    aggregate that holds a poison record is in ``poisoned``: from there on it may be parked, and no other aggregate may.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.poisoned = frozenset(world.poisoned)
+        self.given_up: list[GivenUp] = world.given_up
+        self.log: dict[str, list[RecordedEvent]] = {}
+        self.images: dict[Place, Mapping[str, Any]] = {}
+        self.unreadable: set[Place] = set()
+        for item in world.cloud.items(world.table_stream):
+            place = item["aggregate_id"]["S"], int(item["version"]["N"])
+            self.images[place] = item
+            try:
+                self.log.setdefault(place[0], []).append(codec.decode(item))
+            except MalformedEventError:
+                self.unreadable.add(place)
+        for events in self.log.values():
+            events.sort(key=lambda event: event.version)
+
+    def events(self, *types: str) -> Iterator[RecordedEvent]:
+        """All events of the aggregate types (of all, if none is named)."""
+        for aggregate_id, events in self.log.items():
+            if not types or aggregate_id.partition("#")[0] in types:
+                yield from events
+
+    def items(self, table: str) -> Iterator[dict[str, Any]]:
+        """A table's items as plain values."""
+        return map(unmarshal_item, self.world.cloud.items(table))
+
+    def rows(self, projection: Projection) -> dict[str, Row]:
+        """The read model's rows by key."""
+        prefix = projection.pk("")
+        rows = {}
+        for item in self._row_items:
+            pk: str = item["pk"]
+            if pk.startswith(prefix):
+                state = {name: value for name, value in item.items() if name not in RESERVED_ATTRIBUTES}
+                rows[pk.removeprefix(prefix)] = Row(
+                    pk=pk,
+                    state=None if item.get("deleted") else state,
+                    applied=item["applied"],
+                    revision=item["revision"],
+                )
+        return rows
+
+    @cached_property
+    def _row_items(self) -> list[dict[str, Any]]:
+        return list(self.items("ReadModelsTable"))
+
+    def messages(self, queue: str) -> list[Any]:
+        """The bodies that a queue still holds, decoded."""
+        return [orjson.loads(message.body) for message in self.world.cloud.queue(queue).messages.values()]
+
+    def objects(self, bucket: str, prefix: str) -> Iterator[tuple[str, bytes]]:
+        """A bucket's objects by key."""
+        for key, stored in self.world.cloud.bucket(bucket).objects.items():
+            if key.startswith(prefix):
+                yield key, stored.body
+
+    def parked(self, function: str) -> set[Place]:
+        """Events of batches that a function's mappings gave up, as far as a pointer to them waits at OnFailure."""
+        told = self._pointers
+        return {
+            event
+            for given_up in self.given_up
+            if given_up.function == function and given_up.place in told
+            for event in given_up.events
+        }
+
+    @cached_property
+    def _pointers(self) -> set[tuple[str, str, str, str]]:
+        """The places that OnFailure messages name: stream, shard, first and last sequence number."""
+        told = [*self.messages("FailedBatchesQueue")]
+        told += [orjson.loads(body) for _, body in self.objects("FailedBatchesBucket", "")]
+        places = set()
+        for message in told:
+            batch = message.get("KinesisBatchInfo") or message["DDBStreamBatchInfo"]
+            places.add((batch["streamArn"], batch["shardId"], batch["startSequenceNumber"], batch["endSequenceNumber"]))
+        return places

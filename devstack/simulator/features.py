@@ -1,0 +1,80 @@
+"""What the simulator must know of a feature, in one place: `FEATURES`.
+
+Functions and mappings come from template.yaml by themselves. What cannot be read from there is what a feature owes: the
+invariants by which its effects are judged. A function without a feature here is refused by name, so that no consumer
+is simulated without being judged. To add one: write its invariants in `invariants` and its line below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from devstack.errors import DevstackError
+from devstack.simulator import invariants
+from devstack.simulator.evidence import Evidence
+from devstack.simulator.faults import PROMISED, FaultKind
+from devstack.simulator.findings import Finding
+from devstack.template import Application
+
+type Invariant = Callable[[Evidence], Iterable[Finding]]
+
+
+class UnjudgedFunctionError(DevstackError):
+    """A function of the template has no invariant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """One feature's registration.
+
+    ``functions`` are the logical ids that it accounts for; ``faults`` the kinds that a run with it must have injected.
+    """
+
+    name: str
+    invariants: Sequence[Invariant]
+    functions: frozenset[str] = frozenset()
+    faults: frozenset[FaultKind] = frozenset()
+
+
+FEATURES: Final[Sequence[Feature]] = (
+    Feature(
+        name="event store",
+        invariants=(invariants.versions_have_no_gap, invariants.commands_happen_once),
+        faults=PROMISED,
+    ),
+    Feature(name="archive", functions=frozenset({"ArchiverFunction"}), invariants=(invariants.archive_is_the_log,)),
+    Feature(name="fan-out", functions=frozenset({"FanOutFunction"}), invariants=(invariants.parked_is_poisoned,)),
+    Feature(
+        name="player profiles",
+        functions=frozenset({"PlayerProfilesFunction"}),
+        invariants=(invariants.profiles_are_the_fold,),
+    ),
+    Feature(
+        name="badges",
+        functions=frozenset({"BadgesFunction"}),
+        invariants=(invariants.progress_is_the_fold, invariants.badges_are_earned_once),
+    ),
+    Feature(
+        name="welcome e-mail",
+        functions=frozenset({"WelcomeEmailFunction"}),
+        invariants=(invariants.each_user_is_greeted_once,),
+    ),
+)
+
+
+def judged(application: Application, features: Sequence[Feature] = FEATURES) -> None:
+    """Checks that each function behind a mapping has a feature.
+
+    Raises
+    ------
+    UnjudgedFunctionError
+        Names the function that has none.
+    """
+    known = {function for feature in features for function in feature.functions}
+    for mapping in application.mappings:
+        if mapping.function not in known:
+            raise UnjudgedFunctionError(
+                f"nothing judges {mapping.function} in the simulator: add its feature to devstack/simulator/features.py"
+            )

@@ -1,0 +1,196 @@
+"""Hosts the template's functions in this process: the real handlers over the in-memory cloud and virtual time."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType, SimpleNamespace
+from typing import Any, Final
+
+from devstack.emulator import ACCOUNT_ID, REGION
+from devstack.event_source_mapping import InvokeResult
+from devstack.functions import shared_environment
+from devstack.simulator.cloud import Cloud
+from devstack.simulator.engine import Engine
+from devstack.simulator.faults import FaultPlan, SimulatedCrash
+from devstack.template import Application
+from headwater import bootstrap, incidents
+from headwater.accounts.passwords import Argon2Passwords
+from headwater.functions import entry
+from headwater.settings import Settings
+
+#: The least that argon2 takes: thousands of registrations must not cost minutes.
+_CHEAP_HASH: Final = {"passes": 1, "memory_kib": 8, "lanes": 1}
+
+type Handler = Callable[[Mapping[str, Any], Any], Mapping[str, Any]]
+
+
+class InlineExecutor(Executor):
+    """Runs everything in the caller's thread, in the order of submission. A crash ends the caller, as it should."""
+
+    def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001  # an executor's work fails in its future
+            future.set_exception(error)
+        return future
+
+    def map[T](self, fn: Callable[..., T], *iterables: Any, **_: Any) -> Iterator[T]:
+        return iter([fn(*args) for args in zip(*iterables, strict=False)])
+
+
+class FailureLog:
+    """Stands in for the functions' logger: counts what failed, by function and reason."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.reasons: Counter[str] = Counter()
+
+    def error(self, message: str, **fields: Any) -> None:
+        facts = {**fields, **fields.get("extra", {})}
+        kind = facts.get("error") or facts.get("incident") or message
+        self.reasons[f"{facts.get('function', '')}: {kind}"] += 1
+        if self._engine.keeps_trace:
+            self._engine.detail(f"{message}: {facts}")
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an invocation ended, and how long it took in virtual seconds."""
+
+    result: InvokeResult
+    duration: float
+
+
+class Functions:
+    """The functions behind the mappings, invoked by logical id."""
+
+    def __init__(self, application: Application, engine: Engine, faults: FaultPlan, log: FailureLog) -> None:
+        self._application = application
+        self._engine = engine
+        self._faults = faults
+        self._handlers: dict[str, Handler] = {}
+        self._contexts: dict[str, Any] = {}
+        self._invocations = 0
+        self.log = log
+        for logical_id in {mapping.function for mapping in application.mappings}:
+            module, _, attribute = application.functions[logical_id].handler.rpartition(".")
+            self._handlers[logical_id] = getattr(importlib.import_module(module), attribute)
+
+    @property
+    def invocations(self) -> int:
+        return self._invocations
+
+    def function_arn(self, logical_id: str) -> str:
+        return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:headwater-{logical_id}"
+
+    def invoke(self, logical_id: str, records: Sequence[Any], slowed: float = 0.0) -> Ended:
+        """Runs a handler now. ``slowed`` seconds are added to what its calls take.
+
+        Past the function's Timeout, Lambda has stopped waiting: the answer is an error, though the work is done.
+        """
+        engine = self._engine
+        began = engine.now
+        self._invocations += 1
+        request_id = f"request-{self._invocations}"
+        context = SimpleNamespace(aws_request_id=request_id, function_name=logical_id)
+        outer, self._faults.in_function = self._faults.in_function, True
+        try:
+            response = self._handlers[logical_id]({"Records": list(records)}, context)
+            result = InvokeResult(response, None, request_id)
+        except SimulatedCrash as crash:
+            engine.detail(f"{logical_id} crashes {crash}")
+            result = InvokeResult(None, "Unhandled", request_id)
+        except NotImplementedError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a failed invocation, as Lambda has it
+            self.log.reasons[f"{logical_id}: {type(error).__name__}"] += 1
+            engine.detail(f"{logical_id} fails: {error!r}")
+            result = InvokeResult(None, "Unhandled", request_id)
+        finally:
+            self._faults.in_function = outer
+        duration = engine.now - began + slowed
+        engine.now = began
+        timeout = self._application.functions[logical_id].timeout
+        if duration > timeout:
+            return Ended(InvokeResult(None, "Unhandled", request_id), timeout)
+        return Ended(result, duration)
+
+
+@contextmanager
+def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[FailureLog]:
+    """Within it, bootstrap builds on the cloud and on virtual time; what it built before is as it was afterwards."""
+    environment = shared_environment(application.functions.values())
+    settings = Settings.from_environment(environment)
+    log = FailureLog(engine)
+    stand_ins: dict[str, Any] = {
+        "settings": lambda: settings,
+        "dynamodb": lambda: cloud.dynamodb,
+        "kinesis": lambda: cloud.kinesis,
+        "sns": lambda: cloud.sns,
+        "s3": lambda: cloud.s3,
+        "ses": lambda: cloud.sesv2,
+        "utc_now": engine.utc_now,
+        "uuid7": engine.uuid7,
+        "sleep": engine.spend,
+        "executor": lambda _threads, _name: InlineExecutor(),
+        "password_hasher": lambda: Argon2Passwords(**_CHEAP_HASH),
+    }
+    saved = {name: getattr(bootstrap, name) for name in stand_ins}
+    modules = _function_modules()
+    metrics = os.environ.get("POWERTOOLS_METRICS_DISABLED")
+    loggers = (entry.logger, incidents.logger)
+    jitter = random.getstate()
+    try:
+        os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
+        # Production code draws its jitter from here.
+        random.seed(engine.chance.getrandbits(64))
+        setattr(entry, "logger", log)  # noqa: B010  # another type, on purpose
+        setattr(incidents, "logger", log)  # noqa: B010
+        for name, stand_in in stand_ins.items():
+            setattr(bootstrap, name, stand_in)
+        _forget()
+        yield log
+    finally:
+        for name, original in saved.items():
+            setattr(bootstrap, name, original)
+        _forget()
+        for name in _function_modules():
+            del sys.modules[name]
+        sys.modules.update(modules)
+        entry.logger, incidents.logger = loggers
+        random.setstate(jitter)
+        if metrics is None:
+            os.environ.pop("POWERTOOLS_METRICS_DISABLED", None)
+        else:
+            os.environ["POWERTOOLS_METRICS_DISABLED"] = metrics
+
+
+def _forget() -> None:
+    """Makes a cold start: what bootstrap has built, and the handlers that hold it."""
+    for value in list(vars(bootstrap).values()):
+        if hasattr(value, "cache_clear"):
+            value.cache_clear()
+    for name in _function_modules():
+        del sys.modules[name]
+
+
+def _function_modules() -> dict[str, ModuleType]:
+    """The handlers' modules; what they share (entry, api) holds nothing of a run."""
+    shared = {"headwater.functions", "headwater.functions.entry", "headwater.functions.api"}
+    return {
+        name: module
+        for name, module in list(sys.modules.items())
+        if name.startswith("headwater.functions.") and name not in shared and ".api." not in name
+    }

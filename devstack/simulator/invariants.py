@@ -1,0 +1,235 @@
+"""What must be true when all is delivered. Each looks at the evidence alone, and recomputes instead of believing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, cast
+
+import orjson
+
+from devstack.simulator.evidence import Evidence, Place
+from devstack.simulator.findings import Finding, Harm
+from headwater.archive import reader
+from headwater.archive.envelope import change_record
+from headwater.badges.progress import BADGE_PROGRESS
+from headwater.change_stream.records import Operation
+from headwater.domain.badges import no_progress, record_play
+from headwater.domain.events import PlayCompleted, RecordedEvent, UserRegistered
+from headwater.projections.player_profiles import PLAYER_PROFILES
+from headwater.projections.projection import Projection
+from headwater.projections.read_models import Row
+
+_FAN_OUT: Final = "FanOutFunction"
+
+
+def versions_have_no_gap(evidence: Evidence) -> Iterator[Finding]:
+    """An aggregate's versions are 1, 2, 3 …, and no event id stands twice."""
+    ids: Counter[str] = Counter()
+    for aggregate_id, events in evidence.log.items():
+        ids.update(event.event_id for event in events)
+        unreadable = [version for place, version in evidence.unreadable if place == aggregate_id]
+        versions = sorted([*(event.version for event in events), *unreadable])
+        if versions != list(range(1, len(versions) + 1)):
+            yield Finding(Harm.ORDER, aggregate_id, f"its versions in the table are {versions[:20]}")
+    for event_id, count in ids.items():
+        if count > 1:
+            yield Finding(Harm.DOUBLED, "", f"event id {event_id} stands {count} times in the table")
+
+
+def commands_happen_once(evidence: Evidence) -> Iterator[Finding]:
+    """What a client was told has happened; what it sent more than once has happened once."""
+    by_command: dict[str, list[RecordedEvent]] = {}
+    for event in evidence.events("user", "player", "activity"):
+        if command := event.metadata.get("correlation_id"):
+            by_command.setdefault(command, []).append(event)
+    told = evidence.world.workload.acknowledged
+    for command, events in by_command.items():
+        if len(events) > 1 and command in told.once:
+            yield Finding(Harm.DOUBLED, events[0].aggregate_id, f"{command} was carried out {len(events)} times")
+    for command, receipt in told.receipts.items():
+        if receipt.event_id is not None and receipt.event_id not in {e.event_id for e in by_command.get(command, ())}:
+            yield Finding(
+                Harm.LOST, receipt.aggregate_id, f"{command} was acknowledged and its event is not in the table"
+            )
+
+
+def archive_is_the_log(evidence: Evidence) -> Iterator[Finding]:
+    """The archive, deduplicated, holds every change of the table with its image as it was, byte by byte."""
+    archived: set[Place] = set()
+    seen: set[str] = set()
+    for key, body in evidence.objects("ArchiveBucket", "raw/"):
+        for columns in reader.lines(body):
+            stream_event_id: str = columns["stream_event_id"]
+            if stream_event_id in seen:
+                continue
+            seen.add(stream_event_id)
+            record = change_record(columns)
+            place = record.keys["aggregate_id"]["S"], int(record.keys["version"]["N"])
+            if record.operation is not Operation.INSERT:
+                continue
+            if place in archived:
+                yield Finding(Harm.DOUBLED, place[0], f"version {place[1]} is archived under two stream event ids")
+            archived.add(place)
+            image = evidence.images.get(place)
+            if image is not None and not _same_bytes(record.new_image, image):
+                yield Finding(Harm.WRONG, place[0], f"version {place[1]} is archived otherwise than it was ({key})")
+    parked = evidence.parked("ArchiverFunction")
+    for aggregate_id, version in evidence.images.keys() - archived:
+        harm = Harm.PARKED if (aggregate_id, version) in parked else Harm.LOST
+        yield Finding(harm, aggregate_id, f"version {version} is not in the archive")
+    for aggregate_id, version in archived - evidence.images.keys():
+        yield Finding(Harm.WRONG, aggregate_id, f"version {version} is archived and was never in the table")
+
+
+def parked_is_poisoned(evidence: Evidence) -> Iterator[Finding]:
+    """A poison record stops its own aggregate alone: no mapping gave up an event of another one."""
+    for given_up in evidence.given_up:
+        for aggregate_id, version in given_up.events:
+            if aggregate_id not in evidence.poisoned:
+                yield Finding(
+                    Harm.WRONG, aggregate_id, f"{given_up.function} gave up version {version}, and it is no poison"
+                )
+
+
+def profiles_are_the_fold(evidence: Evidence) -> Iterator[Finding]:
+    """Each profile is what a pure fold of its events says."""
+    return read_model_is_the_fold(
+        evidence, PLAYER_PROFILES, "PlayerProfilesFunction", lambda state: int(state["plays"])
+    )
+
+
+def progress_is_the_fold(evidence: Evidence) -> Iterator[Finding]:
+    """Each player's progress is what a pure fold of its events says."""
+
+    def plays(state: Mapping[str, Any]) -> int:
+        return sum(game["plays"] for game in state["games"].values())
+
+    return read_model_is_the_fold(evidence, BADGE_PROGRESS, "BadgesFunction", plays)
+
+
+def read_model_is_the_fold(
+    evidence: Evidence, projection: Projection, function: str, count: Callable[[Mapping[str, Any]], int]
+) -> Iterator[Finding]:
+    """Rows of a projection: applied versions reach the head, and the state is the fold of just these events.
+
+    ``count`` is how many effects a state has taken in: it tells a doubled one from a lost one.
+    """
+    rows = evidence.rows(projection)
+    parked = evidence.parked(function) | evidence.parked(_FAN_OUT)
+    histories: dict[str, dict[str, list[RecordedEvent]]] = {}
+    for aggregate_id, events in evidence.log.items():
+        type_ = aggregate_id.partition("#")[0]
+        if type_ in projection.aggregate_types:
+            histories.setdefault(projection.key(aggregate_id), {})[type_] = events
+    for key, by_type in histories.items():
+        row = rows.pop(key, Row(pk=projection.pk(key), state=dict(projection.initial), applied={}, revision=0))
+        reached: list[RecordedEvent] = []
+        for type_, events in sorted(by_type.items()):
+            applied = row.applied.get(type_, 0)
+            if applied > events[-1].version:
+                yield Finding(Harm.WRONG, events[-1].aggregate_id, f"{projection.name} has applied {applied} versions")
+            for event in events:
+                if event.version <= applied:
+                    reached.append(event)
+                elif (event.aggregate_id, event.version) in parked:
+                    yield Finding(
+                        Harm.PARKED, event.aggregate_id, f"{projection.name} waits at version {event.version}"
+                    )
+                else:
+                    found = f"{projection.name} has applied {applied}, and version {event.version} waits nowhere"
+                    yield Finding(Harm.LOST, event.aggregate_id, found)
+        expected = projection.fold(reached)
+        if row.state != expected:
+            yield Finding(_harm(row.state, expected, count), f"player#{key}", _difference(projection, row, expected))
+    for key in rows:
+        yield Finding(Harm.WRONG, key, f"{projection.name} has a row that no event made")
+
+
+def badges_are_earned_once(evidence: Evidence) -> Iterator[Finding]:
+    """Badges awarded are those that a pure recomputation from the plays gives, each once."""
+    awarded: dict[str, dict[str, RecordedEvent]] = {}
+    for event in evidence.events("badge"):
+        user_id, _, key = event.aggregate_key.partition("#")
+        if key in awarded.setdefault(user_id, {}):
+            yield Finding(Harm.DOUBLED, event.aggregate_id, "the badge was awarded twice")
+        awarded[user_id][key] = event
+    rows = evidence.rows(BADGE_PROGRESS)
+    for user_id in {event.aggregate_key for event in evidence.events("player")} | awarded.keys():
+        row = rows.get(user_id)
+        applied = row.applied.get("player", 0) if row else 0
+        progress = no_progress()
+        for event in evidence.log.get(f"player#{user_id}", ()):
+            if event.version <= applied:
+                progress = record_play(progress, cast(PlayCompleted, event.payload), event.event_id)
+        mine = awarded.get(user_id, {})
+        for key in mine.keys() - progress["earned"].keys():
+            yield Finding(Harm.WRONG, f"player#{user_id}", f"{key} was awarded and not earned")
+        for key, award in progress["earned"].items():
+            if key not in mine:
+                # A deleted player earns nothing more, whichever of the two came first.
+                if row is not None and row.state is not None:
+                    yield Finding(Harm.LOST, f"player#{user_id}", f"{key} was earned and not awarded")
+            elif dict(mine[key].data) != {"user_id": user_id, **award}:
+                yield Finding(
+                    Harm.WRONG, mine[key].aggregate_id, f"it was awarded for {mine[key].data['play_event_id']}"
+                )
+
+
+def each_user_is_greeted_once(evidence: Evidence) -> Iterator[Finding]:
+    """One welcome e-mail a registration; or none, and an operator sees that nobody knows whether it went out."""
+    registered = [event for event in evidence.events("user") if event.type == UserRegistered.__name__]
+    ledger = {
+        item["pk"]: item for item in evidence.items("LedgerTable") if item["pk"].startswith("effect#welcome_email#")
+    }
+    waiting = {
+        message["id"]
+        for queue in ("WelcomeEmailDeadLetterQueue", "WelcomeEmailSubscriptionDeadLetterQueue")
+        for message in evidence.messages(queue)
+    }
+    sent = Counter(mail.recipients[0] for mail in evidence.world.cloud.outbox)
+    parked = evidence.parked(_FAN_OUT)
+    due: Counter[str] = Counter()
+    for event in registered:
+        address = event.data["email"]
+        effect = ledger.get(f"effect#welcome_email#{event.event_id}")
+        if effect is not None and effect["state"] == "confirmed":
+            due[address] += 1
+        elif event.event_id in waiting:
+            # Claimed and sent, or claimed and not sent: one of the two, and nobody does it again.
+            due[address] += min(1, max(0, sent[address] - due[address]))
+            yield Finding(Harm.HELD, event.aggregate_id, "its welcome e-mail waits in a dead-letter queue")
+        elif (event.aggregate_id, event.version) in parked:
+            yield Finding(Harm.PARKED, event.aggregate_id, "its registration waits in FailedBatchesQueue")
+        else:
+            yield Finding(Harm.LOST, event.aggregate_id, "its welcome e-mail was not sent, and waits nowhere")
+    for address in due.keys() | sent.keys():
+        if sent[address] > due[address]:
+            yield Finding(
+                Harm.DOUBLED, "", f"{sent[address]} welcome e-mails went to {address}, {due[address]} were due"
+            )
+        elif sent[address] < due[address]:
+            yield Finding(
+                Harm.LOST, "", f"the ledger knows of {due[address]} e-mails to {address}, {sent[address]} were sent"
+            )
+
+
+def _same_bytes(one: object, other: object) -> bool:
+    return orjson.dumps(one, option=orjson.OPT_SORT_KEYS) == orjson.dumps(other, option=orjson.OPT_SORT_KEYS)
+
+
+def _harm(
+    state: Mapping[str, Any] | None, expected: Mapping[str, Any] | None, count: Callable[[Mapping[str, Any]], int]
+) -> Harm:
+    if state is None or expected is None:
+        return Harm.WRONG
+    taken, due = count(state), count(expected)
+    return Harm.DOUBLED if taken > due else Harm.LOST if taken < due else Harm.WRONG
+
+
+def _difference(projection: Projection, row: Row, expected: Mapping[str, Any] | None) -> str:
+    if row.state is None or expected is None:
+        return f"{projection.name} is {'a tombstone' if row.state is None else 'alive'}, and should not be"
+    names = sorted(name for name in expected if row.state.get(name) != expected[name])
+    name = names[0] if names else "?"
+    return f"{projection.name} has {name}={row.state.get(name)!r}, the fold gives {expected.get(name)!r}"

@@ -1,0 +1,420 @@
+"""One run: a world from the template, a workload, faults, and then the proof."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final
+
+from devstack.simulator.cloud import Cloud
+from devstack.simulator.delivery import (
+    POLL_SECONDS,
+    QUEUE_POLL_SECONDS,
+    GivenUp,
+    QueueDriver,
+    StreamDriver,
+    reorder,
+    trim,
+)
+from devstack.simulator.engine import Engine
+from devstack.simulator.evidence import Evidence
+from devstack.simulator.faults import FaultKind, FaultPlan
+from devstack.simulator.features import FEATURES, Feature, judged
+from devstack.simulator.findings import Finding, Harm
+from devstack.simulator.functions import Functions, hosted
+from devstack.simulator.graph import Blueprint
+from devstack.simulator.workload import User, Workload
+from headwater import bootstrap
+
+#: The SDK's tries of a call, as in bootstrap; SES has one.
+_SDK_ATTEMPTS: Final = 4
+#: Faults go on for so long after the last event, so that they meet the end of every stream too.
+_GRACE_SECONDS: Final = 30.0
+#: Within so much virtual time after the faults the backlog must be gone. A poison record is tried for hours.
+_DRAIN_SECONDS: Final = 2 * 3600.0
+_POISONED_DRAIN_SECONDS: Final = 24 * 3600.0
+_SAMPLES: Final = 400
+_SHARDS_AT_MOST: Final = 12
+#: Produced events between two decisions about a restart and a split.
+_RESTART_EVERY, _SPLIT_EVERY = 50, 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What one run is made of; equal configurations have equal histories.
+
+    ``events`` are acknowledged by the API, at ``rate`` a virtual second; ``faults`` is the probability at each call and
+    decision. ``overrides`` change settings of mappings by title (``*``: of all).
+    """
+
+    seed: int
+    events: int
+    faults: float
+    users: int
+    rate: float
+    poisons: int = 0
+    shards: int = 2
+    off: frozenset[FaultKind] = frozenset()
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    keep_trace: bool = False
+
+    @classmethod
+    def of(cls, seed: int, events: int, faults: float, **changes: Any) -> Config:
+        """The usual run of so many events: every fifth seed meets a poison record."""
+        defaults: dict[str, Any] = {
+            "users": max(5, events // 40),
+            "rate": min(250.0, max(20.0, events / 100)),
+            "poisons": int(faults > 0 and seed % 5 == 0),
+            "shards": 2 if events <= 10_000 else 4,
+        }
+        return cls(seed=seed, events=events, faults=faults, **(defaults | changes))
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A finding that breaks the run, and the invariant that it breaks."""
+
+    invariant: str
+    finding: Finding
+
+    def __str__(self) -> str:
+        return f"{self.invariant}: {self.finding}"
+
+
+@dataclass(slots=True)
+class Result:
+    """What a run came to. Times in seconds; ``backlog`` holds (virtual time, records) samples."""
+
+    config: Config
+    events: int = 0
+    faults: Counter[FaultKind] = field(default_factory=Counter)
+    harms: Counter[Harm] = field(default_factory=Counter)
+    poisons: int = 0
+    drained: float | None = None
+    virtual: float = 0.0
+    wall: float = 0.0
+    steps: int = 0
+    invocations: int = 0
+    trace_hash: str = ""
+    violations: list[Violation] = field(default_factory=list)
+    backlog: list[tuple[float, int]] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+    trace: list[str] = field(default_factory=list)
+
+
+class World:
+    """Everything that happens in one run. Use it within `hosted` (see `opened`)."""
+
+    def __init__(self, blueprint: Blueprint, config: Config, engine: Engine, faults: FaultPlan, cloud: Cloud) -> None:
+        self.blueprint = blueprint
+        self.config = config
+        self.engine = engine
+        self.faults = faults
+        self.cloud = cloud
+        self.given_up: list[GivenUp] = []
+        self.poisoned: set[str] = set()
+        self.finished: list[StreamDriver] = []
+        self.streams: list[StreamDriver] = []
+        self.queues: list[QueueDriver] = []
+        self.backlog_samples: list[tuple[float, int]] = []
+        self.accounts = bootstrap.accounts()
+        self.workload = Workload(self)
+        self.order_breaks: list[Finding] = []
+        self.last_event_at = engine.now
+        self._applied: dict[str, dict[str, int]] = {}
+        self._table_stream = next(
+            mapping.source_arn.split("/")[1] for mapping in blueprint.application.mappings if mapping.kind == "dynamodb"
+        )
+        self._polling = False
+        self._queue_poll_at = float("inf")
+        self._queues_polled_at = 0.0
+        self._sample_every = 1.0
+        self._polls = 0
+        self._next_restart, self._next_split = _RESTART_EVERY, _SPLIT_EVERY
+        self._poison_at = sorted(engine.chance.sample(range(config.events // 4 + 1), config.poisons))
+        faults.watch("dynamodb", "PutItem", self._watch_rows)
+
+    def deliver(self, functions: Functions) -> None:
+        """Starts all mappings."""
+        self.functions = functions
+        for mapping in self.blueprint.application.mappings:
+            changes = {**self.config.overrides.get("*", {}), **self.config.overrides.get(mapping.title, {})}
+            if mapping.kind == "sqs":
+                self.queues.append(QueueDriver(self, mapping))
+                continue
+            log = self.cloud.log(mapping.source_arn.split("/")[1])
+            changed = replace(mapping, **changes)
+            self.streams += [StreamDriver(self, changed, log, shard) for shard in log.shards if shard.parent is None]
+
+    # What the parts tell
+
+    def stir(self) -> None:
+        if not self._polling:
+            self._polling = True
+            self.engine.after(POLL_SECONDS, self._poll)
+
+    def written(self) -> None:
+        """A command ended."""
+        if self.faults.happens("reorder", 0.5):
+            self._reorder()
+        produced = self.workload.produced
+        if produced >= self._next_restart:
+            self._next_restart += _RESTART_EVERY
+            if self.faults.happens("mapping_restart"):
+                self.engine.chance.choice([*self.streams, *self.queues]).restart()
+        if produced >= self._next_split:
+            self._next_split += _SPLIT_EVERY
+            if self.faults.happens("shard_split", 2):
+                self.split()
+        if self._poison_at and produced >= self._poison_at[0]:
+            self._poison_at.pop(0)
+            self._poison()
+        self.stir()
+
+    def production_ended(self) -> None:
+        self.last_event_at = self.engine.now
+        self.engine.after(_GRACE_SECONDS, self.faults.stop)
+
+    # What happens to the world
+
+    def split(self) -> None:
+        """Splits a shard of a stream; reads go on in its children once it is read to its end."""
+        chance = self.engine.chance
+        log = chance.choice(sorted({driver.log.name for driver in self.streams}))
+        stream = self.cloud.log(log)
+        open_shards = [shard for shard in stream.shards if not shard.closed]
+        if len(open_shards) < _SHARDS_AT_MOST:
+            stream.split(chance.choice(open_shards).id)
+
+    def _reorder(self) -> None:
+        log = self.cloud.log(self.table_stream)
+        open_shards = [shard for shard in log.shards if not shard.closed and shard.end - shard.first_index >= 2]
+        if not open_shards:
+            return
+        shard = max(open_shards, key=lambda shard: shard.records[-1].arrived_at)
+        read = max((driver.cursor for driver in self.streams if driver.shard is shard), default=0)
+        if not reorder(shard, read, self.engine.chance):
+            # Somebody has read everything: nothing was reordered after all.
+            self.faults.counts["reorder"] -= 1
+
+    @property
+    def table_stream(self) -> str:
+        """The table whose stream everything hangs on."""
+        return self._table_stream
+
+    def _poison(self) -> None:
+        """Puts an item that no code understands into an aggregate, past the event store."""
+        chance, engine = self.engine.chance, self.engine
+        users = [user for user in self.workload.users if user.active]
+        if not users:
+            self._poison_at.insert(0, self.workload.produced + 10)
+            return
+        user: User = chance.choice(users)
+        user.poisoned = True
+        aggregate_id = f"{chance.choice(('user', 'player'))}#{user.user_id}"
+        calm, self.faults.active = self.faults.active, False
+        store = bootstrap.event_store()
+        latest = store.latest(aggregate_id)
+        version = latest.version + 1 if latest else 1
+        type_, data = chance.choice((("SomethingUnheardOf", "{}"), ("PlayCompleted", '{"game":"chess"}')))
+        item = {
+            "aggregate_id": {"S": aggregate_id},
+            "version": {"N": str(version)},
+            "event_id": {"S": engine.uuid7()},
+            "type": {"S": type_},
+            "schema_version": {"N": "1"},
+            "occurred_at": {"S": engine.utc_now().isoformat(timespec="milliseconds").replace("+00:00", "Z")},
+            "aggregate_type": {"S": aggregate_id.partition("#")[0]},
+            "data": {"S": data},
+            "metadata": {"S": "{}"},
+        }
+        self.cloud.dynamodb.put_item(TableName=self.table_stream, Item=item)
+        self.faults.active = calm
+        self.poisoned.add(aggregate_id)
+        engine.note(f"poison {aggregate_id}@{version} {type_}")
+
+    def _watch_rows(self, params: Mapping[str, Any]) -> None:
+        """A row's versions only rise, each by what is folded: the order of an aggregate is never broken."""
+        applied = params["Item"].get("applied")
+        if applied is None:
+            return
+        pk = params["Item"]["pk"]["S"]
+        versions = {type_: int(value["N"]) for type_, value in applied["M"].items()}
+        for type_, version in self._applied.get(pk, {}).items():
+            if versions.get(type_, 0) < version:
+                found = f"{pk} went from version {version} of its {type_} back to {versions.get(type_, 0)}"
+                self.order_breaks.append(Finding(Harm.ORDER, f"{type_}#{pk.partition('#')[2]}", found))
+        self._applied[pk] = versions
+
+    # Time
+
+    def run(self, progress: Callable[[int], None] = lambda _: None) -> float | None:
+        """Runs to the end; gives the virtual seconds from the last event to an empty backlog, None if it never was."""
+        engine = self.engine
+        self.faults.start()
+        self.workload.start()
+        engine.after(0.0, self._sample)
+        reported = 0
+        while not self.workload.done or self.faults.active:
+            if not engine.step():
+                break
+            if self.workload.produced - reported >= 500:
+                progress(self.workload.produced - reported)
+                reported = self.workload.produced
+        progress(self.workload.produced - reported)
+        limit = engine.now + (_POISONED_DRAIN_SECONDS if self.poisoned else _DRAIN_SECONDS)
+        while engine.now < limit:
+            if self.drained:
+                self._take_sample()
+                return max(0.0, engine.now - self.last_event_at)
+            if not engine.step():
+                break
+        return max(0.0, engine.now - self.last_event_at) if self.drained else None
+
+    @property
+    def drained(self) -> bool:
+        """Whether nothing is left to deliver."""
+        return self.workload.settled and not any(driver.backlog for driver in self.streams) and not self._queued()
+
+    @property
+    def backlog(self) -> int:
+        """Records past the checkpoints of all mappings, and messages of their queues."""
+        return sum(driver.backlog for driver in self.streams) + self._queued()
+
+    def _queued(self) -> int:
+        return sum(len(driver.queue) for driver in self.queues)
+
+    def _poll(self) -> None:
+        self._polling = False
+        self._polls += 1
+        for driver in list(self.streams):
+            if not driver.poll():
+                self._follow(driver)
+        if self._polls % 50 == 0:
+            for name in {driver.log.name for driver in self.streams}:
+                drivers = [*self.streams, *self.finished]
+                trim(self.cloud.log(name), [driver for driver in drivers if driver.log.name == name])
+        self._plan_queues()
+        if any(driver.shard.end > driver.cursor and driver.machine.room for driver in self.streams):
+            self.stir()
+
+    def _plan_queues(self) -> None:
+        """Polls when a message becomes visible, at most once a second."""
+        times = [time for driver in self.queues if (time := driver.queue.next_visible_at) is not None]
+        if not times:
+            return
+        when = max(min(times), self._queues_polled_at + QUEUE_POLL_SECONDS, self.engine.now)
+        if when < self._queue_poll_at:
+            self._queue_poll_at = when
+            self.engine.at(when, partial(self._poll_queues, when))
+
+    def _poll_queues(self, planned: float) -> None:
+        if planned != self._queue_poll_at:
+            return
+        self._queue_poll_at = float("inf")
+        self._queues_polled_at = self.engine.now
+        for driver in self.queues:
+            driver.poll()
+        self._plan_queues()
+
+    def _follow(self, driver: StreamDriver) -> None:
+        """A closed shard is delivered to its end: its mapping goes on with the children."""
+        self.streams.remove(driver)
+        self.finished.append(driver)
+        for shard in driver.log.shards:
+            if shard.parent == driver.shard.id:
+                self.streams.append(StreamDriver(self, driver.mapping, driver.log, shard))
+        self.stir()
+
+    def _sample(self) -> None:
+        self._take_sample()
+        if len(self.backlog_samples) >= _SAMPLES:
+            # Half as many, twice as far apart: memory and picture stay the same however long it takes.
+            self.backlog_samples = self.backlog_samples[::2]
+            self._sample_every *= 2
+        self.engine.after(self._sample_every, self._sample)
+
+    def _take_sample(self) -> None:
+        self.backlog_samples.append((self.engine.elapsed, self.backlog))
+
+
+#: A context that a run is put into: what removes a guard, for instance.
+type Within = Callable[[], AbstractContextManager[object]]
+type Progress = Callable[[int], None]
+
+
+@contextmanager
+def opened(config: Config, blueprint: Blueprint) -> Iterator[World]:
+    """A world that is ready to run: its cloud is built, its functions are started."""
+    engine = Engine(config.seed, keep_trace=config.keep_trace)
+    faults = FaultPlan(engine, config.faults, config.off)
+    cloud = Cloud(engine.clock, faults, engine.chance, attempts=_SDK_ATTEMPTS)
+    blueprint.build(cloud, config.shards)
+    with hosted(blueprint.application, cloud, engine) as log:
+        world = World(blueprint, config, engine, faults, cloud)
+        world.deliver(Functions(blueprint.application, engine, faults, log))
+        yield world
+
+
+def simulate(
+    config: Config,
+    blueprint: Blueprint | None = None,
+    *,
+    features: Sequence[Feature] = FEATURES,
+    within: Within = nullcontext,
+    progress: Progress = lambda _: None,
+) -> Result:
+    """Runs one seed and judges it."""
+    began = time.perf_counter()
+    blueprint = blueprint or Blueprint.load()
+    judged(blueprint.application, features)
+    # Dictionaries by the million and hardly a cycle: the collector would only look at them again and again.
+    thresholds = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        with within(), opened(config, blueprint) as world:
+            drained = world.run(progress)
+            result = verdict(world, drained, features)
+    finally:
+        gc.set_threshold(*thresholds)
+    result.wall = time.perf_counter() - began
+    return result
+
+
+def verdict(world: World, drained: float | None, features: Sequence[Feature] = FEATURES) -> Result:
+    """Judges a world that has run."""
+    result = Result(
+        world.config,
+        faults=world.faults.counts,
+        drained=drained,
+        poisons=len(world.poisoned),
+        virtual=world.engine.elapsed,
+        steps=world.engine.steps,
+        invocations=world.functions.invocations,
+        trace_hash=world.engine.trace_hash,
+        backlog=world.backlog_samples,
+        failures=world.functions.log.reasons,
+        trace=world.engine.trace,
+    )
+    world.faults.stop()
+    if drained is None:
+        finding = Finding(
+            Harm.WRONG, "", f"{world.backlog} records are left {world.engine.now - world.last_event_at:.0f} s on"
+        )
+        result.violations.append(Violation("backlog_reaches_zero", finding))
+    evidence = Evidence(world)
+    result.events = sum(map(len, evidence.log.values()))
+    findings = [("order_is_kept", finding) for finding in world.order_breaks]
+    for feature in features:
+        for invariant in feature.invariants:
+            findings += [(invariant.__name__, finding) for finding in invariant(evidence)]
+    for name, finding in findings:
+        result.harms[finding.harm] += 1
+        if finding.harm.breaks:
+            result.violations.append(Violation(name, finding))
+    return result
