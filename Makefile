@@ -46,6 +46,10 @@ run: setup ## Start the local stack and leave it up until Ctrl-C (PORT=8080)
 test: setup ## Run the tests (ARGS="tests/unit -k streak")
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: mutate
+mutate: setup ## Take each guard away in turn and demand that the tests turn red (ARGS="version-gate")
+	@$(BIN)/python -m tests.mutations $(ARGS)
+
 .PHONY: check
 check: setup .venv-tools/.installed ## Format, lint, types, imports, and the template raw and expanded
 	$(BIN)/ruff format --check .

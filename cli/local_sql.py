@@ -15,7 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import duckdb
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError
@@ -75,6 +74,10 @@ class LocalSql:
         self._folder = tempfile.TemporaryDirectory(prefix="headwater-sql-")
         self._root = Path(self._folder.name)
         self._files: dict[str, tuple[str, Path]] = {}
+        # Late, because it is by far the largest import of the operator's command.
+        import duckdb
+
+        self._refusals = duckdb.Error
         self._duckdb = duckdb.connect(config={"autoinstall_known_extensions": "false"})
         self._duckdb.execute(_MACROS)
         self._duckdb.execute("SET TimeZone = 'UTC'")
@@ -111,7 +114,7 @@ class LocalSql:
                 )
             )
             return Answer(tuple(relation.columns), plain.fetchall())
-        except duckdb.Error as error:
+        except self._refusals as error:
             raise LocalSqlError(f"DuckDB refuses the query: {error}") from error
 
     def _translated(self, sql: str) -> str:

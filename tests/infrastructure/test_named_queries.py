@@ -2,78 +2,75 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
-import duckdb
+import orjson
 import pytest
 import sqlglot
+from backports import zstd
 
+from cli.local_sql import LocalSql
+from tests.fakes.archive_bucket import ArchiveBucket
 from tests.infrastructure.expansion import Node
 
-TYPES: Final = {"string": "VARCHAR", "bigint": "BIGINT", "int": "INTEGER"}
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 ANN: Final = "player#01997c3a-6f1e-7c55-9d0b-000000000001"
 BEN: Final = "player#01997c3a-6f1e-7c55-9d0b-000000000002"
 
 
-def columns(template: Node) -> dict[str, str]:
-    table = template["Resources"]["EventsRawTable"]["Properties"]["TableInput"]
-    listed = table["StorageDescriptor"]["Columns"] + table["PartitionKeys"]
-    return {column["Name"]: TYPES[column["Type"]] for column in listed}
+class Archive:
+    """An archive of single lines, and the engine that answers queries over it."""
+
+    def __init__(self, template: Node) -> None:
+        table = template["Resources"]["EventsRawTable"]["Properties"]["TableInput"]
+        listed = table["StorageDescriptor"]["Columns"] + table["PartitionKeys"]
+        self._objects: dict[str, bytes] = {}
+        bucket = cast("S3Client", ArchiveBucket(self._objects))
+        self.sql = LocalSql(bucket, "archive", {column["Name"]: column["Type"] for column in listed})
+
+    def add(self, **line: Any) -> None:
+        key = f"raw/source=events/dt=2026-03-05/{len(self._objects)}.jsonl.zst"
+        self._objects[key] = zstd.compress(orjson.dumps({"operation": "INSERT"} | line))
 
 
 @pytest.fixture
-def archive(template: Node) -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
-        layout = ", ".join(f'"{name}" {kind}' for name, kind in columns(template).items())
-        connection.execute(f"CREATE TABLE events_raw ({layout})")
-        yield connection
+def archive(template: Node) -> Iterator[Archive]:
+    archive = Archive(template)
+    with archive.sql:
+        yield archive
 
 
-def archived(archive: duckdb.DuckDBPyConnection, **line: Any) -> None:
-    """A line of the archive."""
-    line = {"source": "events", "dt": "2026-03-05", "operation": "INSERT"} | line
-    names = ", ".join(f'"{name}"' for name in line)
-    marks = ", ".join("?" for _ in line)
-    archive.execute(f"INSERT INTO events_raw ({names}) VALUES ({marks})", list(line.values()))
-
-
-def played(
-    archive: duckdb.DuckDBPyConnection, player: str, version: int, game: str, played_at: str, **line: Any
-) -> None:
+def played(archive: Archive, player: str, version: int, game: str, played_at: str, **line: Any) -> None:
     payload = json.dumps({"game": game, "score": 7, "played_at": played_at})
     event = f"{player}-{version}"
-    archived(
-        archive,
+    archive.add(
         **{"stream_event_id": f"record-{event}", "event_id": f"event-{event}", "type": "PlayCompleted"}
         | {"aggregate_id": player, "aggregate_type": "player", "version": version, "payload": payload}
         | line,
     )
 
 
-def answer(
-    archive: duckdb.DuckDBPyConnection, template: Node, query: str, aggregate: str = ""
-) -> list[tuple[Any, ...]]:
+def answer(archive: Archive, template: Node, query: str, aggregate: str = "") -> list[tuple[Any, ...]]:
     sql = template["Resources"][query]["Properties"]["QueryString"].replace("user#EDIT-ME", aggregate)
-    (translated,) = sqlglot.transpile(sql, read="athena", write="duckdb")
-    return archive.execute(translated).fetchall()
+    return list(archive.sql.query(sql).rows)
 
 
-def test_daily_actives_counts_people_by_the_day_they_played(archive: duckdb.DuckDBPyConnection, template: Node) -> None:
+def test_daily_actives_counts_people_by_the_day_they_played(archive: Archive, template: Node) -> None:
     # Given Ann twice and Ben once on one UTC day, Ann once more just after midnight
     played(archive, ANN, 1, "chess", "2026-03-04T10:00:00.000Z")
     played(archive, ANN, 2, "go", "2026-03-04T23:59:59.999Z")
     played(archive, BEN, 1, "go", "2026-03-04T12:00:00.000Z")
     played(archive, ANN, 3, "go", "2026-03-05T00:00:00.000Z")
     # and what is no play: another event, and the removal of one
-    archived(archive, stream_event_id="r", aggregate_id="user#x", type="UserRegistered", payload='{"name": "x"}')
+    archive.add(stream_event_id="r", aggregate_id="user#x", type="UserRegistered", payload='{"name": "x"}')
     played(archive, "player#gone", 1, "go", "2026-03-04T12:00:00.000Z", operation="REMOVE")
 
     assert answer(archive, template, "DailyActivesQuery") == [("2026-03-04", 2), ("2026-03-05", 1)]
 
 
-def test_plays_are_counted_once_however_often_they_were_archived(
-    archive: duckdb.DuckDBPyConnection, template: Node
-) -> None:
+def test_plays_are_counted_once_however_often_they_were_archived(archive: Archive, template: Node) -> None:
     """FAULTS row 4."""
     # Given a line that was archived twice, and once more by a restored table's own stream
     played(archive, ANN, 1, "chess", "2026-03-04T10:00:00.000Z")
@@ -89,7 +86,7 @@ def test_plays_are_counted_once_however_often_they_were_archived(
     ]
 
 
-def test_a_history_is_in_order_and_tells_of_changes(archive: duckdb.DuckDBPyConnection, template: Node) -> None:
+def test_a_history_is_in_order_and_tells_of_changes(archive: Archive, template: Node) -> None:
     # Given an aggregate archived out of order, with a duplicate, an illegal change, and a neighbour
     played(archive, ANN, 2, "go", "2026-03-04T11:00:00.000Z", captured_at="2026-03-05T08:00:01.000Z")
     played(archive, ANN, 1, "go", "2026-03-04T10:00:00.000Z", captured_at="2026-03-05T08:00:00.000Z")
@@ -103,8 +100,8 @@ def test_a_history_is_in_order_and_tells_of_changes(archive: duckdb.DuckDBPyConn
     assert [row[:2] for row in history] == [(1, "INSERT"), (1, "MODIFY"), (2, "INSERT")]
 
 
-def test_a_line_that_could_not_be_read_disturbs_no_query(archive: duckdb.DuckDBPyConnection, template: Node) -> None:
-    archived(archive, stream_event_id="bad", operation=None, parse_error="no image", raw_record="{}")
+def test_a_line_that_could_not_be_read_disturbs_no_query(archive: Archive, template: Node) -> None:
+    archive.add(stream_event_id="bad", operation=None, parse_error="no image", raw_record="{}")
 
     assert answer(archive, template, "DailyActivesQuery") == []
     assert answer(archive, template, "PlaysByGameAndDayQuery") == []

@@ -9,6 +9,7 @@ import pytest
 
 from cli.local_sql import LocalSql, LocalSqlError
 from headwater.archive.archiver import Archiver
+from tests.fakes.archive_bucket import ArchiveBucket
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.object_store import InMemoryObjectStore
 from tests.fakes.stream_records import play_image, play_records, stream_record
@@ -30,47 +31,18 @@ COLUMNS = {
 }
 
 
-class Bucket:
-    """The three calls of an S3 client that reading takes, over the in-memory object store."""
-
-    def __init__(self, objects: InMemoryObjectStore) -> None:
-        self.objects = objects.objects
-        self.downloads: list[str] = []
-
-    def get_paginator(self, _operation: str) -> "Bucket":
-        return self
-
-    def paginate(self, *, Bucket: str, Prefix: str) -> Iterator[dict[str, Any]]:  # noqa: N803
-        listed = [{"Key": key, "ETag": str(hash(body))} for key, body in self.objects.items() if key.startswith(Prefix)]
-        # Pages of one, and a last one that says nothing.
-        yield from ({"Contents": [entry]} for entry in listed)
-        yield {}
-
-    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
-        self.downloads.append(Key)
-        return {"Body": Body(self.objects[Key])}
-
-
-class Body:
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def read(self) -> bytes:
-        return self._content
-
-
 @pytest.fixture
 def objects() -> InMemoryObjectStore:
     return InMemoryObjectStore()
 
 
 @pytest.fixture
-def bucket(objects: InMemoryObjectStore) -> Bucket:
-    return Bucket(objects)
+def bucket(objects: InMemoryObjectStore) -> ArchiveBucket:
+    return ArchiveBucket(objects.objects)
 
 
 @pytest.fixture
-def sql(bucket: Bucket) -> Iterator[LocalSql]:
+def sql(bucket: ArchiveBucket) -> Iterator[LocalSql]:
     with LocalSql(cast("S3Client", bucket), "archive", COLUMNS | {"source": "string", "dt": "string"}) as opened:
         yield opened
 
@@ -105,7 +77,9 @@ def test_an_empty_archive_is_an_empty_table(sql: LocalSql) -> None:
     assert sql.query("SELECT count(*) FROM events_raw").rows == [(0,)]
 
 
-def test_a_second_query_downloads_only_what_is_new(objects: InMemoryObjectStore, bucket: Bucket, sql: LocalSql) -> None:
+def test_a_second_query_downloads_only_what_is_new(
+    objects: InMemoryObjectStore, bucket: ArchiveBucket, sql: LocalSql
+) -> None:
     archive(objects, play_records(1, 3))
     sql.query("SELECT 1 FROM events_raw")
     first = list(bucket.downloads)
@@ -126,7 +100,9 @@ def test_an_object_that_is_gone_is_forgotten(objects: InMemoryObjectStore, sql: 
     assert sql.query("SELECT count(*) FROM events_raw").rows == [(0,)]
 
 
-def test_only_the_archives_own_keys_become_files(objects: InMemoryObjectStore, bucket: Bucket, sql: LocalSql) -> None:
+def test_only_the_archives_own_keys_become_files(
+    objects: InMemoryObjectStore, bucket: ArchiveBucket, sql: LocalSql
+) -> None:
     objects.objects |= {
         "raw/../../outside.jsonl.zst": b"",
         "raw/source=events/dt=2026-03-01/../x.jsonl.zst": b"",
@@ -223,7 +199,7 @@ def test_what_cannot_be_answered_is_an_error_that_says_why(
     assert sql.query("SELECT count(*) FROM events_raw").rows == [(1,)]
 
 
-def test_a_hive_type_that_is_unknown_is_an_error(bucket: Bucket) -> None:
+def test_a_hive_type_that_is_unknown_is_an_error(bucket: ArchiveBucket) -> None:
     with (
         LocalSql(cast("S3Client", bucket), "archive", {"a": "uniontype<int,"}) as sql,
         pytest.raises(LocalSqlError, match="uniontype"),
@@ -231,7 +207,7 @@ def test_a_hive_type_that_is_unknown_is_an_error(bucket: Bucket) -> None:
         sql.query("SELECT 1 FROM events_raw")
 
 
-def test_nothing_is_left_on_disk(bucket: Bucket, objects: InMemoryObjectStore) -> None:
+def test_nothing_is_left_on_disk(bucket: ArchiveBucket, objects: InMemoryObjectStore) -> None:
     archive(objects, play_records(1, 1))
     with LocalSql(cast("S3Client", bucket), "archive", COLUMNS) as sql:
         sql.query("SELECT 1 FROM events_raw")

@@ -1,0 +1,251 @@
+"""The guards, each with what stands in its place once it is taken away, and the tests that must notice.
+
+A later feature adds its guards here. ``guard`` is source text that stands exactly once in its module; a test holds it
+to that, so that a refactoring cannot quietly disarm a mutation.
+"""
+
+from dataclasses import dataclass
+
+#: Runs of the whole graph under faults; the strongest witness, and the slowest.
+SIMULATION = "tests/simulation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutation:
+    """``rule`` is the delivery rule of docs/architecture.md, or the contract, that the guard holds."""
+
+    name: str
+    rule: str
+    module: str
+    guard: str
+    without: str
+    tests: tuple[str, ...]
+
+
+MUTATIONS = (
+    Mutation(
+        name="version-gate",
+        rule="1, version gate: a lower version is a duplicate",
+        module="headwater.projections.runner",
+        guard="        applied = folded.applied.get(inbox.aggregate_type, 0)\n        deliveries = inbox.deliveries\n",
+        without="        applied = min(inbox.deliveries) - 1\n        deliveries = inbox.deliveries\n",
+        tests=("tests/unit/projections", SIMULATION),
+    ),
+    Mutation(
+        name="gap-healing",
+        rule="1, version gate: a gap is read from the event store",
+        module="headwater.projections.runner",
+        guard="missing = self._events.load(inbox.aggregate_id, after=applied)",
+        without="missing: list[RecordedEvent] = []",
+        tests=("tests/unit/projections", SIMULATION),
+    ),
+    Mutation(
+        name="gap-refused",
+        rule="1, version gate: a gap that stays is retried, never skipped",
+        module="headwater.projections.runner",
+        guard="                    raise GapError(\n",
+        without="                    applied = min(v for v in deliveries if v > applied) - 1\n"
+        "                    continue\n                    raise GapError(\n",
+        tests=("tests/unit/projections",),
+    ),
+    Mutation(
+        name="gate-moves-with-effect",
+        rule="1 and 2: gate and effect in one conditional write",
+        module="headwater.projections.dynamodb",
+        guard='            request["ConditionExpression"] = "revision = :read"\n',
+        without='            request["ConditionExpression"] = "revision >= :read OR revision < :read"\n',
+        tests=("tests/contract/test_read_models.py", SIMULATION),
+    ),
+    Mutation(
+        name="tombstone-is-final",
+        rule="read models: a late event does not bring a deleted row back",
+        module="headwater.projections.projection",
+        guard="        if state is None or evolve is None:\n            return None\n",
+        without="        if evolve is None:\n            return None\n"
+        "        if state is None:\n            state = dict(self.initial)\n",
+        tests=("tests/unit/projections", SIMULATION),
+    ),
+    Mutation(
+        name="held-back-records-fail",
+        rule="3: past an aggregate's first failure nothing is acknowledged",
+        module="headwater.projections.runner",
+        guard="        above = [arrival for arrival in self.arrivals if arrival[0] > applied]\n",
+        without="        above = [arrival for arrival in self.arrivals if arrival[0] > applied][-1:]\n",
+        tests=("tests/unit/projections", SIMULATION),
+    ),
+    Mutation(
+        name="unreadable-record-stops-its-aggregate",
+        rule="3: stop at the first failure of an aggregate",
+        module="headwater.fan_out.fan_out",
+        guard="                if event and event.aggregate_id in stopped:\n",
+        without="                if event and event.aggregate_id == stopped:\n",
+        tests=("tests/unit/fan_out",),
+    ),
+    Mutation(
+        name="lowest-sequence-number",
+        rule="3: the lowest failed sequence number is reported, as a number and not as text",
+        module="headwater.change_stream.batch",
+        guard="        lowest = min((failure.identifier for failure in self.failures), key=int)\n",
+        without="        lowest = max((failure.identifier for failure in self.failures), key=int)\n",
+        tests=("tests/unit/change_stream", SIMULATION),
+    ),
+    Mutation(
+        name="failed-records-are-seen",
+        rule="4, no answer is ignored: PutRecords' failed records",
+        module="headwater.fan_out.kinesis",
+        guard='            if result.get("ErrorCode")\n',
+        without="            if result is None\n",
+        tests=("tests/unit/fan_out", SIMULATION),
+    ),
+    Mutation(
+        name="a-keys-records-are-resent-in-order",
+        rule="4: from a key's first failed record on, its records are sent again",
+        module="headwater.fan_out.kinesis",
+        guard="                if aggregate_id in stopped:\n"
+        "                    refused[position] = stopped[aggregate_id]\n"
+        "        return refused\n",
+        without="                if position in errors:\n"
+        "                    refused[position] = stopped[aggregate_id]\n"
+        "        return refused\n",
+        tests=("tests/unit/fan_out",),
+    ),
+    Mutation(
+        name="failed-entries-are-seen",
+        rule="4, no answer is ignored: PublishBatch's Failed",
+        module="headwater.fan_out.sns",
+        guard="            if position in failed:\n",
+        without="            if position in failed and False:\n",
+        tests=("tests/unit/fan_out",),
+    ),
+    Mutation(
+        name="missing-entries-are-seen",
+        rule="4, no answer is ignored: an entry in neither list of PublishBatch",
+        module="headwater.fan_out.sns",
+        guard="            elif position not in taken:\n",
+        without="            elif position is None:\n",
+        tests=("tests/unit/fan_out",),
+    ),
+    Mutation(
+        name="unprocessed-keys-are-read",
+        rule="4, no answer is ignored: UnprocessedKeys",
+        module="headwater.projections.dynamodb",
+        guard="            left = unread\n",
+        without="            left = ()\n",
+        tests=("tests/unit/projections", SIMULATION),
+    ),
+    Mutation(
+        name="archive-name-by-first-record",
+        rule="archive: the name depends only on the first record",
+        module="headwater.archive.archiver",
+        guard="            event_id, sequence_number = _identity(lines[0])\n",
+        without="            event_id, sequence_number = _identity(lines[-1])\n",
+        tests=("tests/unit/archive",),
+    ),
+    Mutation(
+        name="archive-never-overwrites",
+        rule="archive: PUT carries If-None-Match",
+        module="headwater.archive.objects",
+        guard='IfNoneMatch="*", ',
+        without="",
+        tests=("tests/contract/test_archive_objects.py", SIMULATION),
+    ),
+    Mutation(
+        name="archive-keeps-what-an-object-lacks",
+        rule="archive: records that the stored object lacks go under the longer name",
+        module="headwater.archive.archiver",
+        guard="                missing = [line for line in missing if _identity(line)[0] not in stored]\n",
+        without="                missing = []\n",
+        tests=("tests/unit/archive", SIMULATION),
+    ),
+    Mutation(
+        name="effect-ledger",
+        rule="5, effects are keyed by event id: a claim is exclusive",
+        module="headwater.effects.dynamodb",
+        guard='        condition = "attribute_not_exists(pk)"\n',
+        without='        condition = "attribute_exists(pk) OR attribute_not_exists(pk)"\n',
+        tests=("tests/contract/test_effect_ledger.py", SIMULATION),
+    ),
+    Mutation(
+        name="effect-is-confirmed",
+        rule="5: an effect is confirmed after it happened",
+        module="headwater.effects.consumer",
+        guard="        self._ledger.confirm(claim)\n",
+        without="        self._ledger.release(claim)\n",
+        tests=("tests/unit/effects", SIMULATION),
+    ),
+    Mutation(
+        name="append-condition",
+        rule="event item: an append demands that its version is free",
+        module="headwater.event_store.dynamodb",
+        guard='            "Item": item,\n            "ConditionExpression": "attribute_not_exists(aggregate_id)",\n',
+        without='            "Item": item,\n',
+        tests=("tests/contract/test_event_store.py", SIMULATION),
+    ),
+    Mutation(
+        name="own-append-is-recognised",
+        rule="event item: an append whose answer was lost succeeds when tried again",
+        module="headwater.event_store.dynamodb",
+        guard="            if stored[0].event_id == append.events[0].event_id:\n                return True\n",
+        without="",
+        tests=("tests/contract/test_event_store.py",),
+    ),
+    Mutation(
+        name="request-ledger",
+        rule="HTTP API: a POST repeated under its Idempotency-Key acts once",
+        module="headwater.accounts.use_cases",
+        guard="also=[*([remembered] if remembered else []), *also]",
+        without="also=[*also]",
+        tests=("tests/unit/accounts", SIMULATION),
+    ),
+    Mutation(
+        name="award-before-progress",
+        rule="badges: the award is appended first, then the progress row moves",
+        module="headwater.projections.runner",
+        guard="            if self._before_write:\n"
+        "                self._before_write("
+        "RowChange(key=key, before=row.state, after=folded.state, events=folded.events))\n"
+        "            try:\n"
+        "                self._rows.put(Row(pk=row.pk, state=folded.state, applied=folded.applied, "
+        "revision=row.revision + 1))\n",
+        without="            try:\n"
+        "                self._rows.put(Row(pk=row.pk, state=folded.state, applied=folded.applied, "
+        "revision=row.revision + 1))\n"
+        "                if self._before_write:\n"
+        "                    self._before_write(\n"
+        "                        RowChange(key=key, before=row.state, after=folded.state, events=folded.events)\n"
+        "                    )\n",
+        tests=("tests/unit/badges", SIMULATION),
+    ),
+    Mutation(
+        name="expiry-is-no-deletion",
+        rule="6: TTL removals are expiries, not deletions by a person",
+        module="headwater.change_stream.dynamodb",
+        guard="    return Operation.EXPIRE if operation is Operation.REMOVE and by_ttl else operation\n",
+        without="    return operation if by_ttl else operation\n",
+        tests=("tests/unit/change_stream", "tests/unit/fan_out"),
+    ),
+    Mutation(
+        name="only-inserts-are-fanned-out",
+        rule="event item: a MODIFY is an incident, not an event",
+        module="headwater.fan_out.fan_out",
+        guard="            case Operation.INSERT:\n",
+        without="            case Operation.INSERT | Operation.MODIFY:\n",
+        tests=("tests/unit/fan_out",),
+    ),
+    Mutation(
+        name="unknown-identifier-fails-the-batch",
+        rule="mapping: an identifier that is not in the batch fails all of it",
+        module="devstack.event_source_mapping",
+        guard="        if position is None:\n            return None\n",
+        without="        if position is None:\n            continue\n",
+        tests=("tests/unit/devstack/test_event_source_mapping.py",),
+    ),
+    Mutation(
+        name="checkpoint-waits-for-every-record",
+        rule="mapping: the checkpoint never passes a record that is not settled",
+        module="devstack.event_source_mapping",
+        guard="        settled = min(unsettled, default=end) - self._first_unsettled\n",
+        without="        settled = max(unsettled, default=end) - self._first_unsettled\n",
+        tests=("tests/unit/devstack/test_event_source_mapping.py",),
+    ),
+)
