@@ -9,8 +9,7 @@ import hashlib
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 import orjson
 
@@ -23,10 +22,11 @@ from devstack.simulator.cloud.items import (
     InvalidValueError,
     Item,
     KeyValue,
-    as_json,
+    base64_text,
     canonical,
     decode,
     encode,
+    holds_binary,
     key_value,
 )
 from devstack.simulator.cloud.shards import ShardLog
@@ -42,6 +42,8 @@ HASH_KEY_BYTES: Final = 2048
 RANGE_KEY_BYTES: Final = 1024
 
 _FIRST_SEQUENCE_NUMBER: Final = 441_800_000_000_000_000_000
+#: Of a record's JSON, what is neither its images and keys nor its stream's name.
+_RECORD_BYTES: Final = 340
 _TTL_IDENTITY: Final = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
 _CONDITION: Final = (
     "ConditionExpression",
@@ -53,18 +55,18 @@ _CONDITION: Final = (
 type Key = tuple[KeyValue, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """One item before and after; None where there is none."""
+class _Change(NamedTuple):
+    """One item before and after, each as stored; None where there is none. ``item`` is what ``new`` encodes."""
 
     table: Table
     key: Key
     old: bytes | None
-    new: Item | None
+    new: bytes | None
+    item: Item | None
+    size: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Planned:
+class _Planned(NamedTuple):
     """A write, or a mere check, with its condition."""
 
     table: Table
@@ -76,6 +78,10 @@ class _Planned:
     names: Names
     values: Values
     return_old: bool
+
+    def change(self) -> _Change:
+        new = None if self.new is None else encode(self.new)
+        return _Change(self.table, self.key, self.table.items.get(self.key), new, self.new, self.size)
 
     def holds(self, stored: Item) -> bool:
         return self.condition is None or self.condition.test(stored, self.names, self.values)
@@ -138,12 +144,12 @@ class Table:
         stored = self.items.get(key)
         return None if stored is None else decode(stored)
 
-    def put(self, key: Key, item: Item) -> None:
+    def put(self, key: Key, stored: bytes) -> None:
         if key not in self.items:
             self._scan_order = None
             if len(key) > 1:
                 insort(self._sort_keys.setdefault(key[0], []), key[1])
-        self.items[key] = encode(item)
+        self.items[key] = stored
 
     def delete(self, key: Key) -> None:
         del self.items[key]
@@ -297,11 +303,7 @@ class DynamoDb(Client):
         reasons = [_reason(write, conflict=position in conflicts) for position, write in enumerate(planned)]
         if any(reason["Code"] != "None" for reason in reasons):
             raise transaction_cancelled(reasons)
-        changes = [
-            _Change(write.table, write.key, write.table.items.get(write.key), write.new)
-            for write in planned
-            if not write.check_only
-        ]
+        changes = [write.change() for write in planned if not write.check_only]
         for change in changes:
             _apply(change)
         # A stream keeps the order of one item's changes, and nothing keeps that of a transaction's items.
@@ -323,7 +325,7 @@ class DynamoDb(Client):
         expired = []
         for key, stored in table.items.items():
             if quoted in stored and int(decode(stored).get(attribute, {}).get("N", "") or now + 1) < now:
-                expired.append(_Change(table, key, stored, None))
+                expired.append(_Change(table, key, stored, None, None, 0))
         for change in expired:
             _apply(change)
             self._record(change, _TTL_IDENTITY)
@@ -411,34 +413,34 @@ class DynamoDb(Client):
                 raise self.error(
                     operation_name, "ConditionalCheckFailedException", "The conditional request failed", **held
                 )
-        change = _Change(planned.table, planned.key, stored, planned.new)
+        change = planned.change()
         _apply(change)
         self._record(change)
 
     def _record(self, change: _Change, identity: Mapping[str, str] | None = None) -> None:
-        log = change.table.log
-        if log is None:
+        table, log = change.table, change.table.log
+        # A write that changes nothing leaves no record.
+        if log is None or change.old == change.new:
             return
         old = None if change.old is None else decode(change.old)
-        # A write that changes nothing leaves no record.
-        if old == change.new:
+        if old is not None and old == change.item:
             return
         number = log.next_number()
+        image: Item = change.item or old or {}
+        keys = {name: image[name] for name, _ in table.keys}
+        lane = orjson.dumps(keys, option=orjson.OPT_SORT_KEYS, default=base64_text).decode()
+        view: dict[str, Any] = {"ApproximateCreationDateTime": int(self.surroundings.clock()), "Keys": keys}
+        size = len(lane)
+        if change.item is not None and change.new is not None:
+            view["NewImage"] = orjson.loads(change.new) if holds_binary(change.new) else change.item
+            size += change.size
+        if old is not None and change.old is not None:
+            view["OldImage"] = orjson.loads(change.old) if holds_binary(change.old) else old
+            size += canonical(old)[1]
         sequence_number = str(_FIRST_SEQUENCE_NUMBER + number)
-        image: Item = change.new or old or {}
-        keys = {name: image[name] for name, _ in change.table.keys}
-        view: dict[str, Any] = {
-            "ApproximateCreationDateTime": int(self.surroundings.clock()),
-            "Keys": as_json(keys),
-        }
-        size = canonical(keys)[1]
-        for name, content in (("NewImage", change.new), ("OldImage", old)):
-            if content is not None:
-                view[name] = as_json(content)
-                size += canonical(content)[1]
         view |= {"SequenceNumber": sequence_number, "SizeBytes": size, "StreamViewType": "NEW_AND_OLD_IMAGES"}
         body: dict[str, Any] = {
-            "eventID": f"{change.table.number:08x}{number:024x}",
+            "eventID": f"{table.number:08x}{number:024x}",
             "eventName": "INSERT" if old is None else "REMOVE" if change.new is None else "MODIFY",
             "eventVersion": "1.1",
             "eventSource": "aws:dynamodb",
@@ -449,8 +451,14 @@ class DynamoDb(Client):
         if identity is not None:
             body["userIdentity"] = identity
         partition = change.key[0]
-        lane = orjson.dumps(view["Keys"], option=orjson.OPT_SORT_KEYS).decode()
-        log.append(partition if isinstance(partition, str) else repr(partition), lane, body, sequence_number)
+        content = len(lane) + len(change.new or b"") + len(change.old or b"")
+        log.append(
+            partition if isinstance(partition, str) else repr(partition),
+            lane,
+            body,
+            sequence_number,
+            content + _RECORD_BYTES + len(log.arn),
+        )
 
     def _queried(self, table: Table, params: Parameters) -> list[Key]:
         compiled = expressions.key_condition(params["KeyConditionExpression"])

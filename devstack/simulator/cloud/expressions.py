@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from devstack.simulator.cloud.items import InvalidValueError, Item, canonical, equal, ordered
+from devstack.simulator.cloud.items import InvalidValueError, Item, canonical, ordered
 from devstack.simulator.cloud.reserved_words import RESERVED_WORDS
 
 type Names = Mapping[str, str]
@@ -288,7 +288,7 @@ def _comparing(comparator: str, left: _Operand, right: _Operand) -> Test:
         if first is None or second is None:
             return False
         if order is None:
-            return equal(first, second)
+            return first == second
         comparable = ordered(first, second)
         return comparable is not None and bool(order(*comparable))
 

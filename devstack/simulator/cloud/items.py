@@ -38,6 +38,11 @@ def canonical(item: Mapping[str, Any]) -> tuple[Item, int]:
     ParamValidationError
         boto3 would.
     """
+    return _attributes(item, 1)
+
+
+def _attributes(item: Mapping[str, Any], depth: int) -> tuple[Item, int]:
+    # The bulk of all work on items: text and whole numbers go straight through.
     if type(item) is not dict:
         raise parameter_error(f"Invalid type for an item, value: {item!r}, valid types: <class 'dict'>")
     clean: Item = {}
@@ -50,9 +55,9 @@ def canonical(item: Mapping[str, Any]) -> tuple[Item, int]:
         elif kind == "N" and type(content) is str:
             text = content if _plain(content) else _number(content)
             clean[name] = {"N": text}
-            total += _number_size(text)
+            total += (len(text) + 1) // 2 + 1
         else:
-            clean[name], size = _value(kind, content, 1)
+            clean[name], size = _value(kind, content, depth)
             total += size
         total += len(name) if name.isascii() else len(name.encode())
     return clean, total
@@ -60,23 +65,18 @@ def canonical(item: Mapping[str, Any]) -> tuple[Item, int]:
 
 def encode(item: Item) -> bytes:
     """A canonical item as JSON, binary in base64."""
-    return orjson.dumps(item, default=_base64)
+    return orjson.dumps(item, default=base64_text)
 
 
-def as_json(item: Item) -> Item:
-    """A canonical item as its JSON reads: binary in base64. The item itself where it has none."""
-    try:
-        orjson.dumps(item)
-    except TypeError:
-        decoded: Item = orjson.loads(encode(item))
-        return decoded
-    return item
+def holds_binary(stored: bytes) -> bool:
+    """Whether an item's JSON may hold binary."""
+    return b'"B"' in stored or b'"BS"' in stored
 
 
 def decode(stored: bytes) -> Item:
     """The item as boto3 answers it."""
     item: Item = orjson.loads(stored)
-    if b'"B"' in stored or b'"BS"' in stored:
+    if holds_binary(stored):
         for value in item.values():
             _decode_binary(value)
     return item
@@ -88,11 +88,6 @@ def key_value(value: Mapping[str, Any]) -> KeyValue:
     if kind == "N":
         return _numeric(content)
     return content  # type: ignore[no-any-return]
-
-
-def equal(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
-    """Whether two canonical attribute values are the same."""
-    return left == right
 
 
 def ordered(left: Mapping[str, Any], right: Mapping[str, Any]) -> tuple[Any, Any] | None:
@@ -108,20 +103,32 @@ def _typed(value: Any) -> tuple[str, Any]:
     if type(value) is not dict:
         raise parameter_error(f"Invalid type for an attribute value, value: {value!r}, valid types: <class 'dict'>")
     if len(value) != 1:
-        raise parameter_error(f"Invalid number of parameters set for tagged union structure: {sorted(value)}")
-    ((kind, content),) = value.items()
-    return kind, content
+        raise InvalidValueError(
+            f"Supplied AttributeValue {'has more than one datatypes set' if value else 'is empty'}, "
+            "must contain exactly one of the supported datatypes"
+        )
+    return next(iter(value.items()))
 
 
 def _value(kind: str, content: Any, depth: int) -> tuple[dict[str, Any], int]:
     if depth > _DEEPEST:
         raise InvalidValueError("Nesting Levels have exceeded supported limits")
+    if kind == "M" and isinstance(content, dict):
+        members, size = _attributes(content, depth + 1)
+        return {"M": members}, size + 3 + len(members)
+    if kind == "L" and isinstance(content, list | tuple):
+        elements = [_value(*_typed(value), depth + 1) for value in content]
+        return {"L": [value for value, _ in elements]}, sum(size + 1 for _, size in elements) + 3
+    return _scalar(kind, content)
+
+
+def _scalar(kind: str, content: Any) -> tuple[dict[str, Any], int]:
     match kind, content:
         case "S", str():
             return {"S": content}, len(content.encode())
         case "N", str():
             text = content if _plain(content) else _number(content)
-            return {"N": text}, _number_size(text)
+            return {"N": text}, (len(text) + 1) // 2 + 1
         case "BOOL", bool():
             return {"BOOL": content}, 1
         case "NULL", bool():
@@ -132,20 +139,13 @@ def _value(kind: str, content: Any, depth: int) -> tuple[dict[str, Any], int]:
             return {"NULL": True}, 1
         case "B", bytes() | bytearray():
             return {"B": bytes(content)}, len(content)
-        case "M", dict():
-            members = {name: _value(*_typed(value), depth + 1) for name, value in content.items()}
-            size = sum(len(name.encode()) + size + 1 for name, (_, size) in members.items())
-            return {"M": {name: value for name, (value, _) in members.items()}}, size + 3
-        case "L", list() | tuple():
-            elements = [_value(*_typed(value), depth + 1) for value in content]
-            return {"L": [value for value, _ in elements]}, sum(size + 1 for _, size in elements) + 3
         case (("SS" | "NS" | "BS"), list() | tuple()):
             return _set(kind, content)
     raise parameter_error(f"Invalid type for an attribute value of type {kind}, value: {content!r}")
 
 
 def _set(kind: str, content: Iterable[Any]) -> tuple[dict[str, Any], int]:
-    members = [_value(kind[0], member, 1) for member in content]
+    members = [_scalar(kind[0], member) for member in content]
     if not members:
         raise InvalidValueError(f"One or more parameter values were invalid: An {_SETS[kind]} set  may not be empty")
     values = sorted(value[kind[0]] for value, _ in members)
@@ -185,15 +185,12 @@ def _number(text: str) -> str:
     return plain.rstrip("0").rstrip(".") if "." in plain else plain.lstrip("+")
 
 
-def _number_size(text: str) -> int:
-    return (len(text.strip("-0.").replace(".", "")) + 1) // 2 + 1 + text.startswith("-")
-
-
 def _numeric(text: str) -> int | Decimal:
     return int(text) if text.isdecimal() else Decimal(text)
 
 
-def _base64(value: object) -> str:
+def base64_text(value: object) -> str:
+    """Binary as JSON holds it; for orjson's ``default``."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     raise TypeError(f"an item does not hold {type(value).__name__}")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from devstack.emulator import ACCOUNT_ID, REGION
+from devstack.event_source_mapping import StreamRecord
 from devstack.simulator.cloud.client import Answer, Client, Parameters, Surroundings, operation
 from devstack.simulator.cloud.errors import parameter_error
 from devstack.simulator.cloud.shards import Shard, ShardLog
@@ -22,7 +23,9 @@ PARTITION_KEY_CHARACTERS: Final = 256
 PAGE_RECORDS: Final = 10_000
 
 _ROLE_ARN: Final = f"arn:aws:iam::{ACCOUNT_ID}:role/headwater"
-_FIRST_SEQUENCE_NUMBER: Final = 49_590_338_271_490_256_608_559_692_538_361_571_095_921_575_989_136_588_802
+_SEQUENCE_PREFIX: Final = "495903382714902566085596925383615710"
+#: Of a record's JSON, what is neither its data and key nor its stream's name.
+_RECORD_BYTES: Final = 470
 
 
 class Kinesis(Client):
@@ -166,14 +169,15 @@ def _bytes(data: Any) -> bytes:
 
 
 def _append(log: ShardLog, partition_key: str, data: bytes, now: float) -> dict[str, str]:
-    sequence_number = str(_FIRST_SEQUENCE_NUMBER + log.next_number())
+    sequence_number = f"{_SEQUENCE_PREFIX}{log.next_number():020d}"
     shard = log.shard_of(partition_key)
+    encoded = base64.b64encode(data).decode()
     body = {
         "kinesis": {
             "kinesisSchemaVersion": "1.0",
             "partitionKey": partition_key,
             "sequenceNumber": sequence_number,
-            "data": base64.b64encode(data).decode(),
+            "data": encoded,
             "approximateArrivalTimestamp": round(now, 3),
         },
         "eventSource": "aws:kinesis",
@@ -184,7 +188,8 @@ def _append(log: ShardLog, partition_key: str, data: bytes, now: float) -> dict[
         "awsRegion": REGION,
         "eventSourceARN": log.arn,
     }
-    log.append(partition_key, partition_key, body, sequence_number)
+    size = len(encoded) + len(partition_key) + len(log.arn) + _RECORD_BYTES
+    shard.records.append(StreamRecord(sequence_number, partition_key, now, size, body))
     return {"SequenceNumber": sequence_number, "ShardId": shard.id}
 
 

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Final, Literal
 
-import orjson
-
 from devstack.event_source_mapping import StreamRecord
 
 _KEY_SPACE: Final = 1 << 128
@@ -74,11 +72,9 @@ class ShardLog:
             self._add(None, first, end - 1)
         self._route()
 
-    def append(self, partition_key: str, lane_key: str, body: dict[str, Any], sequence_number: str) -> Shard:
-        """Adds a record to the shard of its partition key; gives the shard."""
-        shard = self.shard_of(partition_key)
-        shard.records.append(StreamRecord(sequence_number, lane_key, self._clock(), len(orjson.dumps(body)), body))
-        return shard
+    def append(self, partition_key: str, lane_key: str, body: dict[str, Any], sequence_number: str, size: int) -> None:
+        """Adds a record to the shard of its partition key. ``size`` is about the bytes of the body's JSON."""
+        self.shard_of(partition_key).records.append(StreamRecord(sequence_number, lane_key, self._clock(), size, body))
 
     def next_number(self) -> int:
         """Counts the stream's records, so that sequence numbers rise in a shard and from parent to child."""
