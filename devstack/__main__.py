@@ -36,15 +36,30 @@ def main() -> None:
 )
 @click.option("--root", type=click.Path(path_type=Path), default=Path(), help="The project's folder, or a template.")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Of the template; repeatable.")
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Go on from what this folder holds, and save there at the end; else everything starts and ends empty.",
+)
 @click.option("--verbose", is_flag=True, help="Print every invocation, and what of the template does not run here.")
-def run(port: int, emulator_port: int, root: Path, parameters: tuple[str, ...], *, verbose: bool) -> None:
+def run(
+    port: int,
+    emulator_port: int,
+    root: Path,
+    parameters: tuple[str, ...],
+    state: Path | None,
+    *,
+    verbose: bool,
+) -> None:
     """Start the stack and leave it up."""
     exit_on_signals()
     began = time.monotonic()
     try:
         values = dict(_parameter(text) for text in parameters)
-        with LocalStack(root, port=port, emulator_port=emulator_port, parameters=values, verbose=verbose) as stack:
-            click.echo(_welcome(stack, time.monotonic() - began))
+        with LocalStack(
+            root, port=port, emulator_port=emulator_port, parameters=values, verbose=verbose, state=state
+        ) as stack:
+            click.echo(_welcome(stack, time.monotonic() - began, state))
             if verbose:
                 click.echo("Left out of the template:")
                 for part in stack.left_out:
@@ -82,9 +97,11 @@ def _parameter(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _welcome(stack: LocalStack, seconds: float) -> str:
+def _welcome(stack: LocalStack, seconds: float, state: Path | None) -> str:
+    since = f", going on from {stack.resumed.saved_at}" if stack.resumed else ""
+    end = f"keeps its state in {state}" if state else "forgets everything"
     return f"""\
-Up after {seconds:.1f} s. Ctrl-C stops it and forgets everything.
+Up after {seconds:.1f} s{since}. Ctrl-C stops it and {end}.
 
 HTTP API   {stack.url}
 AWS        {stack.endpoint_url}

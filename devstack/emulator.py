@@ -23,6 +23,7 @@ SECRET_KEY: Final = "test"  # noqa: S105 - the emulator checks no signature
 
 START_TIMEOUT_SECONDS: Final = 30
 STOP_TIMEOUT_SECONDS: Final = 1
+SAVE_TIMEOUT_SECONDS: Final = 30
 
 NO_AWS_ACCOUNT: Final = {
     "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -59,12 +60,18 @@ def require_free(port: int, option: str) -> None:
 
 
 class Emulator:
-    """A running ministack. Its files stay in ``folder``; its state ends with it."""
+    """A running ministack. Its files stay in ``folder``.
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    With ``keeps`` it loads what is in ``files`` when it starts, and ``stop`` has it save its state there; without, its
+    state ends with it.
+    """
+
+    def __init__(self, folder: Path, port: int = 0, *, keeps: bool = False) -> None:
         self.folder = folder
         self.port = port
         self.log = folder / "emulator.log"
+        self.files = folder / "tmp"
+        self._keeps = keeps
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -77,16 +84,15 @@ class Emulator:
             require_free(self.port, "--emulator-port")
         else:
             self.port = free_port()
-        temporary = self.folder / "tmp"
-        temporary.mkdir(parents=True, exist_ok=True)
+        self.files.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "devstack.emulator_child"],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=temporary,
-                env=self._environment(temporary),
+                cwd=self.files,
+                env=self._environment(self.files),
                 # Ctrl-C is ours to handle: the emulator must outlive the functions that call it.
                 start_new_session=True,
             )
@@ -107,21 +113,24 @@ class Emulator:
             f"the emulator did not start: see {self.log}, and run `make setup` if a package is missing there"
         )
 
-    def stop(self) -> None:
-        """Stop the process: SIGTERM, then SIGKILL."""
+    def stop(self) -> bool:
+        """Stop the process: SIGTERM, then SIGKILL. Whether it stopped in order, and so saved its state."""
         process = self._process
         self._process = None
         if process is None:
-            return
-        if process.poll() is None:
+            return False
+        graceful = process.poll() is None
+        if graceful:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(STOP_TIMEOUT_SECONDS)
+                process.wait(SAVE_TIMEOUT_SECONDS if self._keeps else STOP_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
+                graceful = False
                 process.kill()
                 process.wait()
         if process.stdin is not None:
             process.stdin.close()
+        return graceful
 
     @property
     def alive(self) -> bool:
@@ -155,6 +164,8 @@ class Emulator:
             "SFTP_ENABLED": "0",
             "LOG_LEVEL": "WARNING",
             "TMPDIR": str(temporary),
+            "PERSIST_STATE": "1" if self._keeps else "0",
+            "S3_PERSIST": "1" if self._keeps else "0",
             "STATE_DIR": str(temporary / "state"),
             "S3_DATA_DIR": str(temporary / "s3"),
             # It would look for leftover containers of other instances on a Docker daemon, and stop them.

@@ -16,13 +16,14 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import orjson
 from botocore.exceptions import BotoCoreError, ClientError
 
+from devstack.checkpoints import Checkpoints, Position, StreamPositions
 from devstack.console import Console
 from devstack.emulator import ACCOUNT_ID, HOST, REGION
 from devstack.errors import DevstackError
@@ -43,6 +44,7 @@ from devstack.event_source_mapping import (
     WaitUntil,
     failure_message,
     failure_object_key,
+    readable_shards,
 )
 from devstack.functions import Outcome
 from devstack.template import EventSourceMapping
@@ -89,8 +91,8 @@ class EmulatorError(Exception):
 class StreamClient:
     """Reads shards in the services' own JSON; used by one thread.
 
-    Lambda's events hold records exactly as the services answer them, so that boto3, which would decode each attribute
-    and have it encoded again, only costs: measured, it takes most of the time of a poll.
+    Their raw JSON is already the shape that Lambda's events have; boto3 would turn binary and times into Python's
+    types, to be turned back.
     """
 
     def __init__(self, kind: StreamKind, port: int) -> None:
@@ -99,10 +101,15 @@ class StreamClient:
         self._connection: http.client.HTTPConnection | None = None
 
     def describe_shards(self, stream_arn: str) -> list[dict[str, Any]]:
+        shards: list[dict[str, Any]] = []
         if self.kind == "kinesis":
-            shards: list[dict[str, Any]] = self._call("ListShards", {"StreamARN": stream_arn})["Shards"]
-            return shards
-        shards = []
+            request = {"StreamARN": stream_arn}
+            while True:
+                answer = self._call("ListShards", request)
+                shards += answer["Shards"]
+                if not answer.get("NextToken"):
+                    return shards
+                request = {"NextToken": answer["NextToken"]}
         request = {"StreamArn": stream_arn}
         while True:
             description = self._call("DescribeStream", request)["StreamDescription"]
@@ -250,14 +257,26 @@ def event_payload(bodies: Iterable[bytes]) -> bytes:
 
 
 class ShardReader:
-    """Polls one shard and hands its records to every mapping on it, each at its own pace."""
+    """Polls one shard and hands its records to every mapping on it, each at its own pace.
+
+    It begins after the sequence number ``after``, or else at ``position``, TRIM_HORIZON or LATEST.
+    """
 
     def __init__(
-        self, client: StreamClient, stream_arn: str, shard_id: str, *, position: str, console: Console
+        self,
+        client: StreamClient,
+        stream_arn: str,
+        shard_id: str,
+        *,
+        position: str,
+        console: Console,
+        after: str | None = None,
     ) -> None:
         self.stream_arn = stream_arn
         self.shard_id = shard_id
         self._position = position
+        self.began_after = after
+        """The last record before those that are read here; None at the shard's beginning."""
         self._client = client
         self._console = console
         self._records: deque[StreamRecord] = deque()
@@ -270,8 +289,10 @@ class ShardReader:
         self.total = 0
         self.drained_at = 0.0
         """When the last read began that found nothing (monotonic seconds)."""
+        self.ended = False
+        """Whether the shard is closed and everything in it was read."""
         self._iterator: str | None = None
-        self._last: str | None = None
+        self._last = after
         self._thread = threading.Thread(target=self._run, name=f"read {shard_id}", daemon=True)
 
     def subscribe(self, listener: Callable[[], None]) -> int:
@@ -282,8 +303,11 @@ class ShardReader:
         return number
 
     def start(self) -> None:
-        # Here and not in the thread, so that LATEST means: when the stack started.
-        self._iterator = self._client.iterator(self.stream_arn, self.shard_id, self._position)
+        if self._position == "LATEST" and self.began_after is None:
+            # Here and not in the thread, so that LATEST means: when the stack started. As a sequence number, because
+            # an iterator at LATEST that expires, or a restart, would step over what has come since.
+            self.began_after = self._last = self._newest()
+            self._position = "TRIM_HORIZON"
         self._thread.start()
 
     def take(self, subscriber: int, limit: int) -> list[StreamRecord]:
@@ -313,6 +337,16 @@ class ShardReader:
         if self._thread.is_alive():
             self._thread.join(timeout)
 
+    def _newest(self) -> str | None:
+        newest = None
+        iterator: str | None = self._client.iterator(self.stream_arn, self.shard_id, "TRIM_HORIZON")
+        while iterator is not None:
+            records, iterator = self._client.records(iterator)
+            if not records:
+                break
+            newest = self._converted(records)[-1].sequence_number
+        return newest
+
     def _run(self) -> None:
         try:
             while not self._stopping and self._read():
@@ -331,6 +365,10 @@ class ShardReader:
                 self._iterator = self._client.iterator(self.stream_arn, self.shard_id, self._position, self._last)
             records, following = self._client.records(self._iterator)
         except EmulatorError as error:
+            if error.code == "ResourceNotFoundException":
+                # AWS keeps a closed shard until its records expire; the emulator removes one that was split at once.
+                self._console.line(f"{self.stream_arn} {self.shard_id} is gone: its children are read now")
+                return self._end()
             self._recover(error)
             return True
         except (OSError, http.client.HTTPException):
@@ -342,29 +380,38 @@ class ShardReader:
             self.drained_at = began
         self._iterator = following
         if following is None:
-            self.drained_at = float("inf")
-            return False
+            return self._end()
         # A page that is full, in records or in bytes, has another behind it.
         if len(records) < FULL_PAGE_RECORDS and (records or self._wake.wait(IDLE_POLL_SECONDS)):
             self._pause(began + BUSY_POLL_SECONDS - time.monotonic())
             self._wake.clear()
         return True
 
+    def _end(self) -> bool:
+        self.ended = True
+        for listener in self._listeners:
+            listener()
+        # After the listeners, so that nobody takes the stack for quiet before they look for the shard's children.
+        self.drained_at = float("inf")
+        return False
+
     def _pause(self, seconds: float) -> None:
         if seconds > 0 and not self._stopping:
             time.sleep(seconds)
 
     def _add(self, records: Sequence[Mapping[str, Any]]) -> None:
-        if self._client.kind == "dynamodb":
-            converted = [dynamodb_record(record, self.stream_arn) for record in records]
-        else:
-            converted = [kinesis_record(record, self.stream_arn, self.shard_id) for record in records]
+        converted = self._converted(records)
         self._last = converted[-1].sequence_number
         with self._lock:
             self._records.extend(converted)
             self.total += len(converted)
         for listener in self._listeners:
             listener()
+
+    def _converted(self, records: Sequence[Mapping[str, Any]]) -> list[StreamRecord]:
+        if self._client.kind == "dynamodb":
+            return [dynamodb_record(record, self.stream_arn) for record in records]
+        return [kinesis_record(record, self.stream_arn, self.shard_id) for record in records]
 
     def _recover(self, error: EmulatorError) -> None:
         if error.code in {"ExpiredIteratorException", "TrimmedDataAccessException"}:
@@ -484,8 +531,8 @@ class _Driver:
                 f"{self.mapping.title} reports {len(failures)} of {len(action.records)} record(s) failed"
             )
 
-    def _persist(self, what: str, attempt: Callable[[], None]) -> None:
-        """Do what must not be lost, as often as it takes, until the stack stops."""
+    def _persist(self, what: str, attempt: Callable[[], None]) -> bool:
+        """Do what must not be lost, as often as it takes. False if the stack stops before it is done."""
         wait = RECONNECT_SECONDS
         while not self._stopping:
             try:
@@ -495,11 +542,12 @@ class _Driver:
                 time.sleep(wait)
                 wait = min(wait * 2, 10)
             else:
-                return
+                return True
+        return False
 
 
 class StreamDriver(_Driver):
-    """One shard's delivery to one function."""
+    """One shard's delivery to one function; ``on_drained`` is called once a closed shard is read and settled."""
 
     def __init__(
         self,
@@ -510,9 +558,13 @@ class StreamDriver(_Driver):
         functions: Invoker,
         destinations: Destinations,
         console: Console,
+        on_drained: Callable[[StreamDriver], None] = lambda _: None,
     ) -> None:
         super().__init__(mapping, f"{mapping.title} {reader.shard_id}", functions, console)
         self.reader = reader
+        self.drained = False
+        self._on_drained = on_drained
+        self._checkpoint: str | None = None
         self.machine = StreamShardMachine(stream_settings(mapping, retention))
         self._kind: StreamKind = "kinesis" if mapping.kind == "kinesis" else "dynamodb"
         self._destinations = destinations
@@ -523,6 +575,11 @@ class StreamDriver(_Driver):
         """Records read from the shard and not yet checkpointed."""
         return self.reader.total - self.machine.settled
 
+    @property
+    def position(self) -> Position:
+        """Where a later run goes on."""
+        return Position(self._checkpoint or self.reader.began_after, self.drained)
+
     def _step(self, results: list[tuple[int, InvokeResult]]) -> None:
         machine = self.machine
         for batch_id, result in results:
@@ -531,6 +588,9 @@ class StreamDriver(_Driver):
             self._carry_out(machine.receive(records, time.time()))
         self._carry_out(machine.tick(time.time()))
         self._wake_at = machine.next_time
+        if self.reader.ended and not self.drained and not self.backlog:
+            self.drained = True
+            self._on_drained(self)
 
     def _carry_out(self, actions: Sequence[StreamAction]) -> None:
         for action in actions:
@@ -538,11 +598,15 @@ class StreamDriver(_Driver):
                 case Invoke():
                     self._invoke(action)
                 case SendToDestination():
-                    self._give_up(action)
-                case Checkpoint() | WaitUntil():
+                    if not self._give_up(action):
+                        # The stack stops; the checkpoint stays before what nobody was told of.
+                        return
+                case Checkpoint():
+                    self._checkpoint = action.sequence_number
+                case WaitUntil():
                     pass
 
-    def _give_up(self, action: SendToDestination) -> None:
+    def _give_up(self, action: SendToDestination) -> bool:
         mapping = self.mapping
         destination = mapping.on_failure
         self._console.line(
@@ -550,7 +614,7 @@ class StreamDriver(_Driver):
             f"{action.condition}, {'told to ' + destination if destination else 'dropped (no OnFailure)'}"
         )
         if destination is None:
-            return
+            return True
         now = time.time()
         message = failure_message(
             action,
@@ -565,7 +629,7 @@ class StreamDriver(_Driver):
             str(uuid.uuid5(MAPPING_NAMESPACE, mapping.title)), self.reader.shard_id, now, str(uuid.uuid4())
         )
         payload = event_payload(record.body for record in action.records)
-        self._persist("OnFailure", lambda: self._destinations.send(destination, message, payload, key))
+        return self._persist("OnFailure", lambda: self._destinations.send(destination, message, payload, key))
 
 
 class QueueDriver(_Driver):
@@ -574,14 +638,7 @@ class QueueDriver(_Driver):
     def __init__(self, mapping: EventSourceMapping, functions: Invoker, sqs: SQSClient, console: Console) -> None:
         super().__init__(mapping, mapping.title, functions, console)
         self._sqs = sqs
-        self.machine = QueueMachine(
-            QueueMappingSettings(
-                batch_size=mapping.batch_size,
-                batching_window=mapping.batching_window,
-                report_batch_item_failures=mapping.report_batch_item_failures,
-                maximum_concurrency=mapping.maximum_concurrency,
-            )
-        )
+        self.machine = QueueMachine(queue_settings(mapping))
         self.url = sqs.get_queue_url(QueueName=mapping.source_arn.rsplit(":", 1)[1])["QueueUrl"]
         self._received: deque[QueueMessage] = deque()
         self._room = threading.Event()
@@ -676,72 +733,175 @@ def stream_settings(mapping: EventSourceMapping, retention: float) -> StreamMapp
         bisect_on_function_error=mapping.bisect_on_function_error,
         report_batch_item_failures=mapping.report_batch_item_failures,
         retention=retention,
+        accepts=mapping.filters.accepts if mapping.filters else None,
     )
 
 
-@dataclass(slots=True)
+def queue_settings(mapping: EventSourceMapping) -> QueueMappingSettings:
+    """The machine's settings for a queue's mapping of the template."""
+    return QueueMappingSettings(
+        batch_size=mapping.batch_size,
+        batching_window=mapping.batching_window,
+        report_batch_item_failures=mapping.report_batch_item_failures,
+        maximum_concurrency=mapping.maximum_concurrency,
+        accepts=mapping.filters.accepts if mapping.filters else None,
+    )
+
+
+def _parents(shards: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Each shard's parents, as `readable_shards` takes them."""
+    return {
+        shard["ShardId"]: [shard[name] for name in ("ParentShardId", "AdjacentParentShardId") if shard.get(name)]
+        for shard in shards
+    }
+
+
+def _closed(shards: Iterable[Mapping[str, Any]]) -> set[str]:
+    return {shard["ShardId"] for shard in shards if shard["SequenceNumberRange"].get("EndingSequenceNumber")}
+
+
+class _StreamMapping:
+    """One stream mapping's way through the shards of its stream."""
+
+    def __init__(self, mapping: EventSourceMapping, kind: StreamKind, port: int, known: Checkpoints) -> None:
+        self.mapping = mapping
+        self.kind: StreamKind = kind
+        self._port = port
+        self._known = known.of(mapping.title, mapping.source_arn)
+        self._drained = {shard for shard, place in (self._known or {}).items() if place.drained}
+        self._taken: set[str] = set()
+        self._lock = threading.Lock()
+        try:
+            client = StreamClient(kind, port)
+            self.retention = client.retention(mapping.source_arn)
+            if self._known is None and mapping.starting_position == "LATEST":
+                self._drained = _closed(client.describe_shards(mapping.source_arn))
+        except EmulatorError as error:
+            raise DevstackError(f"{mapping.title}: {mapping.source_arn} cannot be read: {error}") from error
+        finally:
+            client.close()
+
+    def next_shards(self, drained: str | None = None) -> list[tuple[str, str, str | None]]:
+        """Shards to read from now on, each with its position and the sequence number to begin after.
+
+        What comes to light later is a child of what was read, and is read from its beginning whatever the mapping's
+        StartingPosition: LATEST would step over what was written since the split.
+        """
+        first = not self._taken and self._known is None
+        client = StreamClient(self.kind, self._port)
+        try:
+            shards = client.describe_shards(self.mapping.source_arn)
+        finally:
+            client.close()
+        with self._lock:
+            if drained is not None:
+                self._drained.add(drained)
+            due = [shard for shard in readable_shards(_parents(shards), self._drained) if shard not in self._taken]
+            self._taken.update(due)
+        known = self._known or {}
+        position = self.mapping.starting_position if first else "TRIM_HORIZON"
+        return [(shard, position, known[shard].after if shard in known else None) for shard in due]
+
+    def positions(self, drivers: Iterable[StreamDriver]) -> StreamPositions:
+        shards = {shard: Position(drained=True) for shard in self._drained}
+        shards |= {driver.reader.shard_id: driver.position for driver in drivers if driver.mapping is self.mapping}
+        return StreamPositions(self.mapping.source_arn, shards)
+
+
 class Mappings:
-    """All mappings of the stack."""
+    """All mappings of the stack.
 
-    streams: list[StreamDriver] = field(default_factory=list)
-    queues: list[QueueDriver] = field(default_factory=list)
-    readers: list[ShardReader] = field(default_factory=list)
+    Shards that come to light later, when one was split, join while it runs.
 
-    @classmethod
-    def build(
-        cls,
+    Raises
+    ------
+    DevstackError
+        A stream cannot be read.
+    """
+
+    def __init__(
+        self,
         mappings: Iterable[EventSourceMapping],
         *,
         port: int,
         functions: Invoker,
         destinations: Destinations,
         console: Console,
-    ) -> Mappings:
-        """Find the shards and queues; ``start`` begins delivery."""
-        built = cls()
-        readers: dict[tuple[str, str, str], ShardReader] = {}
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
+        self._port = port
+        self._functions = functions
+        self._destinations = destinations
+        self._console = console
+        self._changing = threading.Lock()
+        self._stopping = threading.Event()
+        self.streams: list[StreamDriver] = []
+        self.queues: list[QueueDriver] = []
+        self.readers: list[ShardReader] = []
+        self._stream_mappings: dict[str, _StreamMapping] = {}
+        shared: dict[tuple[str, str, str, str | None], ShardReader] = {}
         for mapping in mappings:
             if mapping.kind == "sqs":
-                built.queues.append(QueueDriver(mapping, functions, destinations.sqs, console))
+                self.queues.append(QueueDriver(mapping, functions, destinations.sqs, console))
                 continue
-            kind: StreamKind = mapping.kind
-            client = StreamClient(kind, port)
-            try:
-                shards = client.describe_shards(mapping.source_arn)
-                retention = client.retention(mapping.source_arn)
-            except EmulatorError as error:
-                raise DevstackError(f"{mapping.title}: {mapping.source_arn} cannot be read: {error}") from error
-            finally:
-                client.close()
-            for shard in shards:
-                key = (mapping.source_arn, shard["ShardId"], mapping.starting_position)
-                reader = readers.get(key)
+            stream = _StreamMapping(mapping, mapping.kind, port, checkpoints or Checkpoints())
+            self._stream_mappings[mapping.title] = stream
+            for shard_id, position, after in stream.next_shards():
+                key = (mapping.source_arn, shard_id, position, after)
+                reader = shared.get(key)
                 if reader is None:
-                    reader = readers[key] = ShardReader(
-                        StreamClient(kind, port),
-                        mapping.source_arn,
-                        shard["ShardId"],
-                        position=mapping.starting_position,
-                        console=console,
-                    )
-                built.streams.append(
-                    StreamDriver(
-                        mapping,
-                        reader,
-                        retention=retention,
-                        functions=functions,
-                        destinations=destinations,
-                        console=console,
-                    )
-                )
-        built.readers = list(readers.values())
-        return built
+                    reader = shared[key] = self._reader(stream, shard_id, position, after)
+                self.streams.append(self._driver(stream, reader))
+        self.readers = list(shared.values())
+
+    def _reader(self, stream: _StreamMapping, shard_id: str, position: str, after: str | None) -> ShardReader:
+        client = StreamClient(stream.kind, self._port)
+        arn = stream.mapping.source_arn
+        return ShardReader(client, arn, shard_id, position=position, after=after, console=self._console)
+
+    def _driver(self, stream: _StreamMapping, reader: ShardReader) -> StreamDriver:
+        return StreamDriver(
+            stream.mapping,
+            reader,
+            retention=stream.retention,
+            functions=self._functions,
+            destinations=self._destinations,
+            console=self._console,
+            on_drained=self._follow,
+        )
+
+    def _follow(self, drained: StreamDriver) -> None:
+        """Read the children of a shard that one mapping has settled. Called in that driver's thread."""
+        stream = self._stream_mappings[drained.mapping.title]
+        while not self._stopping.is_set():
+            try:
+                due = stream.next_shards(drained.reader.shard_id)
+                break
+            except (EmulatorError, OSError, http.client.HTTPException) as error:
+                self._console.line(f"{drained.mapping.title} cannot list shards: {error}")
+                time.sleep(RECONNECT_SECONDS)
+        else:
+            return
+        for shard_id, position, after in due:
+            # Another mapping reaches a child at another time, so that each has a reader of its own there.
+            reader = self._reader(stream, shard_id, position, after)
+            driver = self._driver(stream, reader)
+            with self._changing:
+                if self._stopping.is_set():
+                    return
+                # New lists, because others walk through them.
+                self.readers = [*self.readers, reader]
+                self.streams = [*self.streams, driver]
+                reader.start()
+                driver.start()
 
     def start(self) -> None:
         for part in self._parts():
             part.start()
 
     def stop(self) -> None:
+        with self._changing:
+            self._stopping.set()
         for part in self._parts():
             part.stop()
 
@@ -764,6 +924,10 @@ class Mappings:
         for queue in self.queues:
             counts[queue.mapping.title] = queue.depth()
         return counts
+
+    def checkpoints(self) -> Checkpoints:
+        """Where a later run goes on; meaningful once everything has stopped."""
+        return Checkpoints({title: stream.positions(self.streams) for title, stream in self._stream_mappings.items()})
 
     def _parts(self) -> Iterable[ShardReader | StreamDriver | QueueDriver]:
         return (*self.readers, *self.streams, *self.queues)

@@ -27,6 +27,7 @@ from devstack.environment import IsolatedEnvironment
 from devstack.errors import DevstackError
 from devstack.functions import FunctionHost, Outcome
 from devstack.gateway import Gateway
+from devstack.kept_state import KeptState, Resumed
 from devstack.mappings import Destinations, Mappings
 from devstack.template import Application, LeftOut, Template
 
@@ -72,9 +73,11 @@ class LocalStack:
         Called after each invocation without an error with the function's logical id and the event, in its thread.
     stream
         Where devstack's own lines go; standard output by default.
+    state
+        A folder: the stack goes on from what it holds, and a graceful stop saves there. None starts from empty.
 
     One stack at a time in a process: the functions run in it, with their environment. Several processes may each have
-    one. Everything is gone when it stops, but the logs, which the next start removes.
+    one. Without ``state`` everything is gone when it stops, but the logs, which the next start removes.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class LocalStack:
         verbose: bool = False,
         on_success: Callable[[str, Mapping[str, Any]], None] | None = None,
         stream: TextIO | None = None,
+        state: Path | None = None,
     ) -> None:
         self._template_path = (root / TEMPLATE_NAME if root.is_dir() else root).resolve()
         self._port = port
@@ -95,6 +99,10 @@ class LocalStack:
         self._on_success = on_success
         self._environment = IsolatedEnvironment()
         self._console = Console(verbose=verbose, stream=stream)
+        self._kept = KeptState(state, self._console.line) if state is not None else None
+        self._is_up = False
+        self.resumed: Resumed | None = None
+        """What this run went on from."""
         self._run: _RunFolder | None = None
         self._emulator: Emulator | None = None
         self._host: FunctionHost | None = None
@@ -211,6 +219,7 @@ class LocalStack:
         mappings, host = _started(self._mappings), _started(self._host)
         began = time.monotonic()
         started = host.started
+        readers = mappings.readers
         if self._is_working():
             return False
         mappings.poke()
@@ -220,7 +229,8 @@ class LocalStack:
             time.sleep(0.005)
         if any(queue.depth() for queue in mappings.queues):
             return False
-        return host.started == started and not self._is_working()
+        # A shard that was split has other readers now.
+        return host.started == started and mappings.readers is readers and not self._is_working()
 
     def _is_working(self) -> bool:
         mappings, host, gateway = _started(self._mappings), _started(self._host), _started(self._gateway)
@@ -255,12 +265,18 @@ class LocalStack:
             require_free(self._port, "--port")
         self._environment.enter()
         self._run = _RunFolder(self._template_path.parent / RUNS_FOLDER)
-        emulator = self._emulator = Emulator(self._run.path, self._emulator_port)
+        emulator = Emulator(self._run.path, self._emulator_port, keeps=self._kept is not None)
+        if self._kept is not None:
+            self.resumed = self._kept.resume(emulator.files)
+            emulator.port = self._port_of_the_state(emulator.port)
+        self._emulator = emulator
         emulator.launch()
         # The second core is idle while the emulator imports; clients take as long.
         for service in ("cloudformation", "sesv2", "sqs", "sns", "s3"):
             self.client(service)
         emulator.wait()
+        if self._kept is not None:
+            self._kept.loaded(emulator.files)
         outputs = self._provision(data_plane)
         application = self._application = template.resolve(outputs)
         host = self._host = FunctionHost(
@@ -268,12 +284,13 @@ class LocalStack:
         )
         host.on_success = self._on_success
         host.start({"AWS_ENDPOINT_URL": emulator.endpoint})
-        mappings = self._mappings = Mappings.build(
+        mappings = self._mappings = Mappings(
             application.mappings,
             port=emulator.port,
             functions=host,
             destinations=Destinations(self.client("sqs"), self.client("sns"), self.client("s3")),
             console=self._console,
+            checkpoints=self.resumed.checkpoints if self.resumed else None,
         )
         self._gateway = Gateway(
             application.routes,
@@ -285,7 +302,17 @@ class LocalStack:
         host.on_finished = mappings.poke
         mappings.start()
         self._gateway.start()
+        self._is_up = True
         self._run.announce({"endpoint_url": emulator.endpoint, "url": self._gateway.url})
+
+    def _port_of_the_state(self, wanted: int) -> int:
+        """The emulator's port: the URLs of the queues in a saved state name the one that they were made with."""
+        if self.resumed is None:
+            return wanted
+        port = self.resumed.port
+        if wanted not in {0, port}:
+            raise DevstackError(f"the queues of the saved state have URLs with port {port}: leave --emulator-port away")
+        return port
 
     def stop(self) -> None:
         """Stop everything; safe to call twice, and at any point of a failed start."""
@@ -298,6 +325,8 @@ class LocalStack:
                 deadline = time.monotonic() + GRACE_SECONDS
                 while self._host.running and time.monotonic() < deadline:
                     time.sleep(0.01)
+            if self._kept is not None:
+                self._save(self._kept)
             if self._emulator is not None:
                 self._emulator.stop()
             if self._mappings is not None:
@@ -311,6 +340,27 @@ class LocalStack:
             self._environment.leave()
             self._gateway = self._mappings = self._host = self._emulator = self._run = None
             self._clients = {}
+            self._is_up = False
+
+    def _save(self, kept: KeptState) -> None:
+        """Stop the emulator in order and keep its state, with the checkpoints of mappings that rest already."""
+        emulator, mappings = self._emulator, self._mappings
+        if self._is_up and emulator is not None and mappings is not None:
+            mappings.join(GRACE_SECONDS)
+            checkpoints = mappings.checkpoints()
+            if emulator.stop():
+                try:
+                    kept.save(
+                        emulator.files,
+                        checkpoints,
+                        port=emulator.port,
+                        saved_at=time.strftime("%Y-%m-%d %H:%M:%S"),
+                    )
+                except (DevstackError, OSError) as error:
+                    self._console.line(f"the state of this run was not saved: {error} (log: {emulator.log})")
+            else:
+                self._console.line(f"the emulator did not stop in order: {kept.folder} stays as it was")
+        kept.release()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -324,7 +374,7 @@ class LocalStack:
         cloudformation: CloudFormationClient = self.client("cloudformation")
         parameters = self._parameters()
         if SENDER_PARAMETER in parameters:
-            self.client("sesv2").create_email_identity(EmailIdentity=parameters[SENDER_PARAMETER])
+            self._verify(parameters[SENDER_PARAMETER])
         body = json.dumps(data_plane, separators=(",", ":"))
         if len(body.encode()) > TEMPLATE_BODY_LIMIT_BYTES:
             s3 = self.client("s3")
@@ -333,23 +383,33 @@ class LocalStack:
             source = {"TemplateURL": f"{self.endpoint_url}/devstack-template/template.json"}
         else:
             source = {"TemplateBody": body}
+        deploy = cloudformation.create_stack if self.resumed is None else cloudformation.update_stack
         try:
-            cloudformation.create_stack(
+            deploy(
                 StackName=STACK_NAME,
                 Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
                 **source,  # type: ignore[arg-type]
             )
         except ClientError as error:
-            raise DevstackError(f"the emulator refuses the template: {error.response['Error']['Message']}") from error
+            message = error.response["Error"]["Message"]
+            if "No updates are to be performed" not in message:
+                raise DevstackError(f"the emulator refuses the template: {message}") from error
         deadline = time.monotonic() + PROVISION_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             stack = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
-            if stack["StackStatus"] == "CREATE_COMPLETE":
+            if stack["StackStatus"] in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
                 return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs") or []}
-            if stack["StackStatus"] != "CREATE_IN_PROGRESS":
+            if not stack["StackStatus"].endswith("_IN_PROGRESS"):
                 raise DevstackError(self._why_not_provisioned(cloudformation, stack.get("StackStatusReason", "")))
             time.sleep(0.03)
         raise DevstackError(f"the emulator did not provision the stack within {PROVISION_TIMEOUT_SECONDS} s")
+
+    def _verify(self, sender: str) -> None:
+        try:
+            self.client("sesv2").create_email_identity(EmailIdentity=sender)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AlreadyExistsException":
+                raise
 
     def _why_not_provisioned(self, cloudformation: CloudFormationClient, reason: str) -> str:
         events = cloudformation.describe_stack_events(StackName=STACK_NAME)["StackEvents"]

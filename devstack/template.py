@@ -20,6 +20,7 @@ from typing import Any, Final, Literal, Self
 import yaml
 
 from devstack.errors import DevstackError
+from devstack.filters import FilterCriteria, FilterError
 
 type Node = Any
 """A piece of the template: mappings, lists and scalars, intrinsics in their long form."""
@@ -72,6 +73,7 @@ _STREAM_PROPERTIES = frozenset(
         "BisectBatchOnFunctionError",
         "DestinationConfig",
         "Enabled",
+        "FilterCriteria",
         "FunctionResponseTypes",
         "MaximumBatchingWindowInSeconds",
         "MaximumRecordAgeInSeconds",
@@ -86,6 +88,7 @@ _QUEUE_PROPERTIES = frozenset(
     {
         "BatchSize",
         "Enabled",
+        "FilterCriteria",
         "FunctionResponseTypes",
         "MaximumBatchingWindowInSeconds",
         "MetricsConfig",
@@ -100,6 +103,8 @@ _EVENT_PROPERTIES: Final = {
     "SQS": _QUEUE_PROPERTIES,
     "HttpApi": _ROUTE_PROPERTIES,
 }
+
+_KINDS: Final[Mapping[str, SourceKind]] = {"DynamoDB": "dynamodb", "Kinesis": "kinesis", "SQS": "sqs"}
 
 _SUBSTITUTION = re.compile(r"\$\{([^!][^}]*)\}")
 
@@ -138,6 +143,7 @@ class EventSourceMapping:
     bisect_on_function_error: bool = False
     on_failure: str | None = None
     maximum_concurrency: int = 5
+    filters: FilterCriteria | None = None
 
     @property
     def title(self) -> str:
@@ -347,6 +353,9 @@ class Template:
                     # An API is what devstack replaces, and nobody is asked who they are.
                     if key not in {"ApiId", "Auth"}:
                         self._expect(node, f"{title}.{key}")
+                if (criteria := settings.get("FilterCriteria")) and not any(_intrinsics(criteria)):
+                    # Before anything is started; one with intrinsics is read once they are resolved.
+                    _filters(title, criteria, event["Type"])
 
     def _expect(self, node: Node, where: str) -> None:
         for expression in _intrinsics(node):
@@ -487,6 +496,7 @@ def _mapping(function: str, name: str, kind: str, settings: Mapping[str, Node]) 
             window,
             bool(types),
             maximum_concurrency=_whole(title, settings.get("ScalingConfig") or {}, "MaximumConcurrency", 5, (2, 1000)),
+            filters=_filters(title, settings.get("FilterCriteria"), kind),
         )
     position = settings.get("StartingPosition")
     if position not in {"TRIM_HORIZON", "LATEST"}:
@@ -500,7 +510,7 @@ def _mapping(function: str, name: str, kind: str, settings: Mapping[str, Node]) 
     return EventSourceMapping(
         function,
         name,
-        "dynamodb" if kind == "DynamoDB" else "kinesis",
+        _KINDS[kind],
         source,
         batch_size=_whole(title, settings, "BatchSize", 100, (1, 10_000)),
         batching_window=window,
@@ -511,7 +521,15 @@ def _mapping(function: str, name: str, kind: str, settings: Mapping[str, Node]) 
         maximum_record_age=age,
         bisect_on_function_error=_flag(settings.get("BisectBatchOnFunctionError", False)),
         on_failure=destination,
+        filters=_filters(title, settings.get("FilterCriteria"), kind),
     )
+
+
+def _filters(title: str, criteria: Node, kind: str) -> FilterCriteria | None:
+    try:
+        return FilterCriteria.parse(criteria, _KINDS[kind])
+    except FilterError as error:
+        raise TemplateError(f"{title}: FilterCriteria: {error}") from error
 
 
 def _route(function: str, settings: Mapping[str, Node]) -> Route:

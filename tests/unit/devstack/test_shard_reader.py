@@ -57,8 +57,9 @@ def console() -> io.StringIO:
 def reading(shard: ListedShard, console: io.StringIO) -> Iterator[Callable[..., ShardReader]]:
     readers = []
 
-    def make(position: str = "TRIM_HORIZON") -> ShardReader:
-        readers.append(ShardReader(shard, STREAM, "shardId-0", position=position, console=Console(stream=console)))
+    def make(position: str = "TRIM_HORIZON", after: str | None = None) -> ShardReader:
+        said = Console(stream=console)
+        readers.append(ShardReader(shard, STREAM, "shardId-0", position=position, after=after, console=said))
         return readers[-1]
 
     yield make
@@ -155,3 +156,52 @@ def test_the_end_of_a_closed_shard_counts_as_read(shard: ListedShard, reading: C
     assert take(reader, subscriber, 1) == shard.numbers
     reader.join(5)
     assert reader.drained_at == float("inf")
+
+
+def test_a_reader_begins_after_a_checkpoint(shard: ListedShard, reading: Callable[..., ShardReader]) -> None:
+    """FAULTS row 6: a restarted mapping goes on where it was."""
+    shard.put(5)
+    reader = reading(after="0002")
+    subscriber = reader.subscribe(lambda: None)
+    reader.start()
+    assert take(reader, subscriber, 2) == shard.numbers[3:]
+    assert reader.began_after == "0002"
+
+
+def test_latest_is_a_place_in_the_shard_so_that_no_expired_iterator_steps_over_records(
+    shard: ListedShard, reading: Callable[..., ShardReader]
+) -> None:
+    shard.put(400)
+    reader = reading("LATEST")
+    subscriber = reader.subscribe(lambda: None)
+    reader.start()
+    shard.faults.append(EmulatorError("ExpiredIteratorException", "expired"))
+    shard.put(2)
+    assert reader.began_after == "0399"
+    assert take(reader, subscriber, 2) == shard.numbers[400:]
+
+
+def test_latest_of_an_empty_shard_is_its_beginning(shard: ListedShard, reading: Callable[..., ShardReader]) -> None:
+    reader = reading("LATEST")
+    subscriber = reader.subscribe(lambda: None)
+    reader.start()
+    shard.put(2)
+    assert reader.began_after is None
+    assert take(reader, subscriber, 2) == shard.numbers
+
+
+def test_a_shard_that_the_emulator_removed_has_ended(
+    shard: ListedShard, reading: Callable[..., ShardReader], console: io.StringIO
+) -> None:
+    told = threading.Event()
+    shard.put(1)
+    reader = reading()
+    subscriber = reader.subscribe(told.set)
+    reader.start()
+    assert take(reader, subscriber, 1) == shard.numbers
+    told.clear()
+    shard.faults.append(EmulatorError("ResourceNotFoundException", "Shard not found"))
+    reader.join(5)
+    assert reader.ended
+    assert told.is_set(), "the mappings look for its children"
+    assert "shardId-0 is gone: its children are read now" in console.getvalue()

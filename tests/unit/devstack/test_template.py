@@ -119,7 +119,8 @@ def test_a_date_stays_text() -> None:
     ("properties", "message"),
     [
         ({"TumblingWindowInSeconds": 10}, "Worker.In: the local stack does not support TumblingWindowInSeconds"),
-        ({"FilterCriteria": {"Filters": []}}, "Worker.In: the local stack does not support FilterCriteria"),
+        ({"StartingPositionTimestamp": 1}, "Worker.In: the local stack does not support StartingPositionTimestamp"),
+        ({"KmsKeyArn": "arn"}, "Worker.In: the local stack does not support KmsKeyArn"),
         ({"StartingPosition": "AT_TIMESTAMP"}, "StartingPosition must be TRIM_HORIZON or LATEST, not AT_TIMESTAMP"),
         ({"BatchSize": 10_001}, "BatchSize must be from 1 to 10000, not 10001"),
         ({"BatchSize": "many"}, "BatchSize must be a whole number, not 'many'"),
@@ -154,6 +155,31 @@ def test_what_a_queue_mapping_cannot_do_here_is_refused_by_name(
 ) -> None:
     with pytest.raises(TemplateError, match=re.escape(message)):
         template_with(tmp_path, queue_event(**properties)).resolve({})
+
+
+def filtered_by(pattern: str) -> dict[str, Any]:
+    return {"FilterCriteria": {"Filters": [{"Pattern": pattern}]}}
+
+
+def test_a_filter_that_lambda_does_not_know_is_refused_by_name_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(TemplateError, match=re.escape("Worker.In: FilterCriteria: filter 1: body.file: Lambda's")):
+        template_with(tmp_path, queue_event(**filtered_by('{"body": {"file": [{"wildcard": "*.png"}]}}')))
+
+
+def test_a_filter_with_intrinsics_is_refused_once_they_are_resolved(tmp_path: Path) -> None:
+    pattern = {"Fn::Sub": '{"data": {"region": [{"near": "${AWS::Region}"}]}}'}
+    template = template_with(tmp_path, stream_event(FilterCriteria={"Filters": [{"Pattern": pattern}]}))
+    (output,) = [name for name in template.data_plane()["Outputs"] if name.startswith("Devstack")]
+    with pytest.raises(TemplateError, match=r"Worker\.In: FilterCriteria: filter 1: data\.region: .* operator near"):
+        template.resolve({output: '{"data": {"region": [{"near": "us-east-1"}]}}'})
+
+
+def test_a_mapping_has_its_filters(tmp_path: Path) -> None:
+    mapping = mapping_of(template_with(tmp_path, queue_event(**filtered_by('{"body": {"kind": ["mail"]}}'))))
+    assert mapping.filters is not None
+    assert mapping.filters.accepts({"body": '{"kind": "mail"}'})
+    assert not mapping.filters.accepts({"body": '{"kind": "plain"}'})
+    assert mapping_of(template_with(tmp_path, queue_event())).filters is None
 
 
 def test_defaults_are_those_of_create_event_source_mapping(tmp_path: Path) -> None:
