@@ -69,6 +69,9 @@ class DynamoDbEffectLedger:
         except self._client.exceptions.ConditionalCheckFailedException as error:
             answer: dict[str, Any] = {**error.response}
             held = unmarshal_item(answer["Item"])
+            if held.get("token") == claim.token:
+                # The SDK tried twice: the first answer was lost, and this claim is what it left.
+                return claim
             if held["state"] == _CONFIRMED:
                 return None
             if held["lease_until"] > _seconds(now):
