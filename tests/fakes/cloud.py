@@ -39,7 +39,7 @@ class FakeAws:
         self.cloud.create_table("events", "aggregate_id", "version", stream=True)
         for name in ("credentials", "read_models", "ledger"):
             self.cloud.create_table(name, "pk")
-        self.cloud.create_stream("events")
+        self.cloud.create_stream("events-stream")
         self.cloud.create_bucket("archive")
         self.topic = self.cloud.create_topic("events")
         self.queue = self.cloud.create_queue("probe")

@@ -128,12 +128,11 @@ class Cloud:
 
     def log(self, name: str) -> ShardLog:
         """A Kinesis stream, or the change stream of a table."""
-        if name in self.kinesis.logs:
-            return self.kinesis.logs[name]
-        log = self.dynamodb.tables[name].log
-        if log is None:
-            raise KeyError(f"table {name} has no stream")
-        return log
+        found = [self.kinesis.logs.get(name), self.dynamodb.tables[name].log if name in self.dynamodb.tables else None]
+        logs = [log for log in found if log is not None]
+        if len(logs) != 1:
+            raise KeyError(f"{len(logs)} streams are named {name}")
+        return logs[0]
 
     def table(self, name: str) -> Table:
         return self.dynamodb.tables[name]

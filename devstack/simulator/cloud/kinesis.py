@@ -50,7 +50,9 @@ class Kinesis(Client):
             if entry.keys() != {"Data", "PartitionKey"}:
                 raise NotImplementedError(f"an entry of PutRecords has Data and PartitionKey here, not {sorted(entry)}")
             key = entry["PartitionKey"]
-            if not 1 <= len(key) <= PARTITION_KEY_CHARACTERS:
+            if not key:
+                raise parameter_error("Invalid length for parameter PartitionKey, value: 0, valid min length: 1")
+            if len(key) > PARTITION_KEY_CHARACTERS:
                 raise self._invalid(
                     "'partitionKey' failed to satisfy constraint: "
                     f"Member must have length <= {PARTITION_KEY_CHARACTERS}"
