@@ -7,6 +7,9 @@ PORT   ?= 8080
 ENV    ?= default
 FUNCTION ?= HttpApiFunction
 ENDPOINT ?=
+EVENTS ?= 1000
+SEEDS  ?= 100
+FAULTS ?= 0.05
 ARGS   ?=
 
 SHELL := bash
@@ -41,6 +44,10 @@ demo: setup ## Run every part of the system once on this machine (USERS=50 PLAYS
 .PHONY: run
 run: setup ## Start the local stack and leave it up until Ctrl-C (PORT=8080)
 	@$(BIN)/python -m devstack run --port $(PORT) $(ARGS)
+
+.PHONY: simulate
+simulate: setup ## Prove the delivery rules under faults, over virtual time (EVENTS=1000 SEEDS=100 FAULTS=0.05)
+	@$(BIN)/python -m devstack simulate --events $(EVENTS) --seeds $(SEEDS) --faults $(FAULTS) $(ARGS)
 
 .PHONY: test
 test: setup ## Run the tests (ARGS="tests/unit -k streak")

@@ -90,6 +90,46 @@ def demo(users: int, plays: int) -> None:
         sys.exit(1)
 
 
+@main.command()
+@click.option("--events", type=click.IntRange(1), default=1000, show_default=True, help="Of each seed.")
+@click.option("--seeds", type=click.IntRange(1), default=100, show_default=True, help="How many.")
+@click.option("--first-seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--faults", type=click.FloatRange(0, 0.5), default=0.05, show_default=True, help="Probability each call.")
+@click.option("--jobs", type=click.IntRange(1), help="Processes; one a processor by default.")
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path(".devstack/simulation.png"),
+    show_default=True,
+    help="Where the backlog over virtual time is drawn.",
+)
+@click.option("--within", metavar="MODULE:NAME", help="A context manager that each run is put into.")
+def simulate(
+    *, events: int, seeds: int, first_seed: int, faults: float, jobs: int | None, picture: Path, within: str | None
+) -> None:
+    """Run the whole system over virtual time, under faults, and prove that nothing is lost."""
+    from devstack.simulator.command import run as run_simulation
+
+    exit_on_signals()
+    try:
+        sys.exit(
+            run_simulation(
+                events=events,
+                seeds=range(first_seed, first_seed + seeds),
+                faults=faults,
+                jobs=jobs,
+                picture=picture,
+                within=within,
+            )
+        )
+    except KeyboardInterrupt:
+        click.echo("Stopped.")
+        sys.exit(130)
+    except DevstackError as error:
+        click.echo(f"devstack: {error}", err=True)
+        sys.exit(1)
+
+
 def _parameter(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:

@@ -36,10 +36,12 @@ from devstack.simulator.functions import Functions
 from devstack.template import EventSourceMapping
 
 RETENTION_SECONDS: Final = {"dynamodb": 24 * 3600.0, "kinesis": 168 * 3600.0}
-#: How soon a busy shard is read again, and a queue polled.
-POLL_SECONDS: Final = 0.1
+#: Between two reads of the streams, at least and at most: Lambda reads four times a second, or once.
+POLL_SECONDS: Final = (0.25, 1.0)
 QUEUE_POLL_SECONDS: Final = 1.0
 THROTTLED_SECONDS: Final = 0.5
+#: How long after a restart an invocation from before it may still be at work.
+_LATE_SECONDS: Final = 90.0
 _TRIM_AT: Final = 2_000
 
 
@@ -72,6 +74,10 @@ class Surroundings(Protocol):
         """Something may have been written: read the streams soon."""
         ...
 
+    def was_read(self, driver: StreamDriver) -> None:
+        """A driver has read on, and has not delivered yet."""
+        ...
+
 
 class _Driver:
     def __init__(self, world: Surroundings, mapping: EventSourceMapping) -> None:
@@ -81,7 +87,7 @@ class _Driver:
         self._epoch = 0
 
     def restart(self) -> None:
-        """Stops and starts again."""
+        """Stops and starts again from where it had come; what is in flight is forgotten, and may go on."""
         raise NotImplementedError
 
     def _invoke(self, records: Sequence[Any], complete: Callable[[InvokeResult], None], name: str) -> None:
@@ -98,6 +104,15 @@ class _Driver:
                 ended = InvokeResult(throttled=True)
         engine.note(f"{mapping.title} {name} {len(records)} {duration:.3f} {_summary(ended)}")
         engine.after(duration, self._guarded(lambda: complete(ended)))
+        if faults.happens("mapping_restart", 0.5):
+            engine.after(engine.chance.uniform(0, duration), self._guarded(self.restart))
+            # Nobody waits for the invocation any more; nobody stops it either.
+            engine.after(engine.chance.uniform(0, _LATE_SECONDS), lambda: self._finish_late(records))
+
+    def _finish_late(self, records: Sequence[Any]) -> None:
+        self.world.engine.note(f"{self.mapping.title} late {len(records)}")
+        self.world.functions.invoke(self.mapping.function, records)
+        self.world.stir()
 
     def _guarded(self, action: Callable[[], None]) -> Callable[[], None]:
         epoch = self._epoch
@@ -132,7 +147,6 @@ class StreamDriver(_Driver):
         return self.shard.end - self.settled
 
     def restart(self) -> None:
-        """The mapping stops and starts again from its checkpoint; what is in flight is forgotten."""
         self._base = self.settled
         self._epoch += 1
         self._start()
@@ -147,6 +161,7 @@ class StreamDriver(_Driver):
                 limit = world.engine.chance.randrange(1, limit)
             records = shard.read(self.cursor, limit)
             self.cursor += limit
+            world.was_read(self)
             self._carry_out(machine.receive(records, world.engine.now))
         self.finished = shard.closed and self.cursor == shard.end and machine.idle
         return not self.finished
@@ -228,7 +243,7 @@ class QueueDriver(_Driver):
         self._start()
 
     def restart(self) -> None:
-        """The mapping stops and starts again; what it had received comes back when its visibility timeout ends."""
+        # What it had received comes back when its visibility timeout ends.
         self._epoch += 1
         self._start()
 

@@ -45,7 +45,11 @@ FEATURES: Final[Sequence[Feature]] = (
         faults=PROMISED,
     ),
     Feature(name="archive", functions=frozenset({"ArchiverFunction"}), invariants=(invariants.archive_is_the_log,)),
-    Feature(name="fan-out", functions=frozenset({"FanOutFunction"}), invariants=(invariants.parked_is_poisoned,)),
+    Feature(
+        name="fan-out",
+        functions=frozenset({"FanOutFunction"}),
+        invariants=(invariants.order_is_kept, invariants.parked_is_poisoned),
+    ),
     Feature(
         name="player profiles",
         functions=frozenset({"PlayerProfilesFunction"}),

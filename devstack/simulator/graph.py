@@ -13,8 +13,8 @@ from devstack.errors import DevstackError
 from devstack.simulator.cloud import Cloud
 from devstack.template import Application, Node, Template
 
-#: Values of parameters without a default.
-PARAMETERS: Final = {"SenderAddress": "no-reply@example.com"}
+#: What is deployed otherwise: the archiver gathers for five seconds, so that a short run sees it at work many times.
+PARAMETERS: Final = {"SenderAddress": "no-reply@example.com", "ArchiverBatchingWindow": "5"}
 TEMPLATE: Final = Path(__file__).parents[2] / "template.yaml"
 
 _SUBSTITUTION = re.compile(r"\$\{([^}]+)\}")

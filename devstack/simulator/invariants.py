@@ -47,6 +47,8 @@ def commands_happen_once(evidence: Evidence) -> Iterator[Finding]:
     for command, events in by_command.items():
         if len(events) > 1 and command in told.once:
             yield Finding(Harm.DOUBLED, events[0].aggregate_id, f"{command} was carried out {len(events)} times")
+    for command in told.unanswered:
+        yield Finding(Harm.LOST, "", f"{command} was sent again under its key, and got no answer")
     for command, receipt in told.receipts.items():
         if receipt.event_id is not None and receipt.event_id not in {e.event_id for e in by_command.get(command, ())}:
             yield Finding(
@@ -80,6 +82,11 @@ def archive_is_the_log(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(harm, aggregate_id, f"version {version} is not in the archive")
     for aggregate_id, version in archived - evidence.images.keys():
         yield Finding(Harm.WRONG, aggregate_id, f"version {version} is archived and was never in the table")
+
+
+def order_is_kept(evidence: Evidence) -> Iterator[Finding]:
+    """No aggregate goes back: neither on its way to Kinesis, nor in a row (see `OrderWatch`)."""
+    return evidence.world.order.findings(evidence.parked(_FAN_OUT))
 
 
 def parked_is_poisoned(evidence: Evidence) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 GAMES: Final = ("chess", "go", "tetris", "backgammon")
 #: What a client tells its user instead of trying again.
-_REFUSED: Final = (EmailTakenError, UserError, RequestRepeatedError)
+_REFUSED: Final = (EmailTakenError, UserError)
 #: A poisoned history cannot be folded, so that the API fails for that user alone.
 _POISONED: Final = (UnknownEventError, MalformedEventError)
 _LOST: Final = (BotoCoreError, ClientError, EventStoreError, SimulatedCrash)
@@ -75,6 +75,7 @@ class Acknowledged:
     receipts: dict[str, Receipt] = field(default_factory=dict)
     refused: int = 0
     unknown: set[str] = field(default_factory=set)
+    unanswered: list[str] = field(default_factory=list)
 
 
 class Workload:
@@ -123,7 +124,7 @@ class Workload:
         if user is None:
             return self._register()
         draw = chance.random()
-        if draw < 0.92:
+        if draw < 0.85:
             return self._play(user)
         if draw < 0.95:
             return self._change_profile(user)
@@ -226,6 +227,11 @@ class Workload:
         except _REFUSED as error:
             outcome = type(error).__name__
             self._refuse(command)
+        except RequestRepeatedError as error:
+            # Its first try happened: whoever asks again must get that answer, not a refusal.
+            outcome = type(error).__name__
+            self.acknowledged.unanswered.append(command.id)
+            self._give_up(command)
         except _POISONED as error:
             outcome = type(error).__name__
             self._give_up(command)
