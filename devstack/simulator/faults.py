@@ -85,12 +85,16 @@ class FaultPlan:
         """Lets every call of a service fail until then (epoch seconds of virtual time), whatever the rate."""
         self._outages[service] = until
 
+    def decides(self, kind: FaultKind, scale: float = 1.0) -> bool:
+        """One decision about a fault of delivery."""
+        return self.active and self._random() < self.rate * scale and kind not in self.off
+
     def happens(self, kind: FaultKind, scale: float = 1.0) -> bool:
         """One decision about a fault of delivery; counted if it happens."""
-        if self.active and self._random() < self.rate * scale and kind not in self.off:
+        decided = self.decides(kind, scale)
+        if decided:
             self.count(kind)
-            return True
-        return False
+        return decided
 
     def count(self, kind: FaultKind) -> None:
         self.counts[kind] += 1

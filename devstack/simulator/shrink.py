@@ -62,11 +62,18 @@ def from_entry(fields: dict[str, Any]) -> Config:
 
 
 def _told(trace: list[str], key: str) -> Iterator[str]:
+    """Lines that name the key; of an invocation that got it also what went wrong in it, and how it ended."""
+    title = ""
     for line in trace:
         text = line.rstrip("\n")
-        if not key:
-            yield text[:_WIDTH]
-        elif key in text:
+        if key in text:
             head, gets, places = text.partition(" gets ")
-            mine = " ".join(place for place in places.split(" ") if key in place)
-            yield (f"{head} gets {mine}" if gets else text)[:_WIDTH]
+            if gets:
+                title = head.split()[1]
+                text = f"{head} gets {' '.join(place for place in places.split(' ') if key in place)}"
+            yield text[:_WIDTH]
+        elif title and text.split()[1] == title:
+            yield text[:_WIDTH]
+            title = ""
+        elif title and text.split()[1] == "fault":
+            yield text[:_WIDTH]

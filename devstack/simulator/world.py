@@ -159,13 +159,13 @@ class World:
 
     def written(self) -> None:
         """A command ended."""
-        if self.faults.happens("reorder"):
-            self._reorder()
+        if self.faults.decides("reorder") and self._reorder():
+            self.faults.count("reorder")
         produced = self.workload.produced
         if produced >= self._next_split:
             self._next_split += _SPLIT_EVERY
-            if self.faults.happens("shard_split", 2):
-                self.split()
+            if self.faults.decides("shard_split", 2) and self.split():
+                self.faults.count("shard_split")
         if self._poison_at and produced >= self._poison_at[0]:
             self._poison_at.pop(0)
             self._poison()
@@ -183,25 +183,25 @@ class World:
 
     # What happens to the world
 
-    def split(self) -> None:
-        """Splits a shard of a stream; reads go on in its children once it is read to its end."""
+    def split(self) -> bool:
+        """Splits a shard of a stream; reads go on in its children once it is read to its end. False if none may."""
         chance = self.engine.chance
-        log = chance.choice(sorted({driver.log.name for driver in self.streams}))
-        stream = self.cloud.log(log)
+        stream = self.cloud.log(chance.choice(sorted({driver.log.name for driver in self.streams})))
         open_shards = [shard for shard in stream.shards if not shard.closed]
-        if len(open_shards) < _SHARDS_AT_MOST:
-            stream.split(chance.choice(open_shards).id)
+        if len(open_shards) >= _SHARDS_AT_MOST:
+            return False
+        stream.split(chance.choice(open_shards).id)
+        return True
 
-    def _reorder(self) -> None:
+    def _reorder(self) -> bool:
+        """Shuffles what nobody has read yet of the busiest shard; False if there is nothing to shuffle."""
         log = self.cloud.log(self.table_stream)
-        open_shards = [shard for shard in log.shards if not shard.closed and shard.end - shard.first_index >= 2]
-        if not open_shards:
-            return
-        shard = max(open_shards, key=lambda shard: shard.records[-1].arrived_at)
+        written = [shard for shard in log.shards if not shard.closed and shard.records]
+        if not written:
+            return False
+        shard = max(written, key=lambda shard: shard.records[-1].arrived_at)
         read = max((driver.cursor for driver in self.streams if driver.shard is shard), default=0)
-        if not reorder(shard, read, self.engine.chance):
-            # Somebody has read everything: nothing was reordered after all.
-            self.faults.counts["reorder"] -= 1
+        return reorder(shard, read, self.engine.chance)
 
     def _overridden(self, mapping: EventSourceMapping) -> EventSourceMapping:
         return replace(mapping, **self.config.overrides.get("*", {}), **self.config.overrides.get(mapping.title, {}))
