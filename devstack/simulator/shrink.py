@@ -52,13 +52,13 @@ def entry(config: Config) -> str:
     """A run as an entry of tests/simulation/regressions.json."""
     fields: dict[str, Any] = {**asdict(config), "off": sorted(config.off), "overrides": dict(config.overrides)}
     del fields["keep_trace"]
-    return json.dumps({name: value for name, value in fields.items() if value or name in {"poisons", "faults"}})
+    return json.dumps({name: value for name, value in fields.items() if value or name in {"seed", "faults"}})
 
 
 def from_entry(fields: dict[str, Any]) -> Config:
     """The run that an entry describes; ``why`` is for its reader."""
     known = {name: value for name, value in fields.items() if name != "why"}
-    return Config(**{**known, "off": frozenset(known.get("off", ()))})
+    return Config(**{**known, "off": frozenset(known.get("off", ())), "poisons": tuple(known.get("poisons", ()))})
 
 
 def _told(trace: list[str], key: str) -> Iterator[str]:

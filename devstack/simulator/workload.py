@@ -118,7 +118,9 @@ class Workload:
 
     def _invent(self) -> Command:
         chance = self._chance
-        if len(self.users) < self._world.config.users and (not self.users or chance.random() < self._share()):
+        if len(self.users) < self._world.config.users and (
+            not self.users or chance.random() < self._world.config.newcomers
+        ):
             return self._register()
         user = self._pick()
         if user is None:
@@ -134,10 +136,6 @@ class Workload:
             return self._activity(user)
         # The devoted ones stay.
         return self._delete(user) if user.number % 5 and chance.random() < 0.3 else self._play(user)
-
-    def _share(self) -> float:
-        """Registrations spread over the first half of the run."""
-        return min(0.9, 2 * self._world.config.users / self._world.config.events)
 
     def _pick(self) -> User | None:
         if self._last is not None and self._last.active and self._chance.random() < 0.5:

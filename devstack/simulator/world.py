@@ -50,28 +50,35 @@ _SPLIT_EVERY: Final = 200
 class Config:
     """What one run is made of; equal configurations have equal histories.
 
-    ``events`` are acknowledged by the API, at ``rate`` a virtual second; ``faults`` is the probability at each call and
-    decision. ``overrides`` change settings of mappings by title (``*``: of all).
+    ``events`` are acknowledged by the API, at ``rate`` a virtual second; ``newcomers`` is the share of registrations
+    until there are as many ``users``; ``faults`` is the probability at each call and decision. ``poisons`` are the
+    numbers of events after each of which a poison record follows. ``overrides`` change settings of mappings by title
+    (``*``: of all). A run with fewer ``events`` is the beginning of one with more, all else being equal.
     """
 
     seed: int
     events: int
     faults: float
     users: int
+    newcomers: float
     rate: float
-    poisons: int = 0
+    poisons: tuple[int, ...] = ()
     shards: int = 2
     off: frozenset[FaultKind] = frozenset()
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     keep_trace: bool = False
 
     @classmethod
-    def of(cls, seed: int, events: int, faults: float, **changes: Any) -> Config:
-        """The usual run of so many events: every fifth seed meets a poison record."""
+    def of(cls, seed: int, events: int, faults: float, *, poisons: int | None = None, **changes: Any) -> Config:
+        """The usual run of so many events. Every fifth seed meets a poison record, unless ``poisons`` says how many."""
+        users = max(5, events // 40)
+        if poisons is None:
+            poisons = int(faults > 0 and seed % 5 == 0)
         defaults: dict[str, Any] = {
-            "users": max(5, events // 40),
+            "users": users,
+            "newcomers": min(0.9, 2 * users / events),
             "rate": min(250.0, max(20.0, events / 100)),
-            "poisons": int(faults > 0 and seed % 5 == 0),
+            "poisons": tuple((index + 1) * events // (4 * poisons) for index in range(poisons)),
             "shards": 2 if events <= 10_000 else 4,
         }
         return cls(seed=seed, events=events, faults=faults, **(defaults | changes))
@@ -137,7 +144,7 @@ class World:
         self._sample_every = 1.0
         self._polls = 0
         self._next_split = _SPLIT_EVERY
-        self._poison_at = sorted(engine.chance.sample(range(config.events // 4 + 1), config.poisons))
+        self._poison_at = list(config.poisons)
         faults.watch("dynamodb", "PutItem", self.order.row_written)
 
     def deliver(self, functions: Functions) -> None:

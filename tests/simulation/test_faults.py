@@ -1,0 +1,165 @@
+"""Rows of docs/faults.md, each alone and often: what the whole system makes of one kind of fault."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from devstack.simulator.faults import PROMISED
+from devstack.simulator.findings import Harm
+from devstack.simulator.graph import Blueprint
+from devstack.simulator.world import Config, Result, World, opened, simulate, verdict
+
+
+def only(*kinds: str) -> frozenset[str]:
+    """All fault kinds but these, to leave out."""
+    return PROMISED - frozenset(kinds)
+
+
+def holds(result: Result) -> bool:
+    assert [str(violation) for violation in result.violations] == []
+    assert result.drained is not None
+    return True
+
+
+def met(result: Result, *kinds: str) -> bool:
+    assert {kind for kind in kinds if result.faults[kind]} == set(kinds)
+    return True
+
+
+def run(blueprint: Blueprint, config: Config, happening: Callable[[World], object] = lambda _: None) -> Result:
+    """A run in which something happens that is no matter of chance."""
+    with opened(config, blueprint) as world:
+        happening(world)
+        return verdict(world, world.run())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_crash_after_the_effect_and_before_the_acknowledgement_leaves_it_once(
+    blueprint: Blueprint, seed: int
+) -> None:
+    """FAULTS row 3. So do lost answers, which to the caller are the same."""
+    config = Config.of(seed, 300, 0.3, off=only("crash", "lost_answer"))
+
+    result = simulate(config, blueprint)
+
+    assert holds(result)
+    assert met(result, "crash", "lost_answer")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whole_batches_come_again_and_with_other_bounds(blueprint: Blueprint, seed: int) -> None:
+    """FAULTS row 4."""
+    config = Config.of(seed, 300, 0.4, off=only("duplicate_delivery", "batch_bounds", "mapping_restart"))
+
+    result = simulate(config, blueprint)
+
+    assert holds(result)
+    assert met(result, "duplicate_delivery", "batch_bounds", "mapping_restart")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_versions_arrive_out_of_order(blueprint: Blueprint, seed: int) -> None:
+    """FAULTS row 5: gaps are healed from the event store."""
+    result = simulate(Config.of(seed, 300, 0.5, off=only("reorder", "batch_bounds")), blueprint)
+
+    assert holds(result)
+    assert met(result, "reorder")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ten_lanes_split_shards_and_restarts_converge(blueprint: Blueprint, seed: int) -> None:
+    """FAULTS row 6: with ten lanes, an aggregate's events overtake each other even on their way to Kinesis."""
+    config = Config.of(
+        seed,
+        1_000,
+        0.2,
+        poisons=0,
+        off=only("shard_split", "mapping_restart", "reorder", "slow_consumer"),
+        overrides={"*": {"parallelization_factor": 10}},
+    )
+
+    result = simulate(config, blueprint)
+
+    assert holds(result)
+    assert met(result, "shard_split", "mapping_restart", "reorder")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_refused_inside_an_answer_is_sent_again(blueprint: Blueprint, seed: int) -> None:
+    """FAULTS rows 8, 9 and 11: PutRecords and PublishBatch that fail for some entries, or for all."""
+    result = simulate(Config.of(seed, 300, 0.5, off=only("partial_failure")), blueprint)
+
+    assert holds(result)
+    assert met(result, "partial_failure")
+
+
+def test_kinesis_has_taken_the_events_and_sns_is_down(blueprint: Blueprint) -> None:
+    """FAULTS row 14: for five minutes. Each registration is mailed once all the same, each play counted once."""
+
+    def sns_is_down(world: World) -> None:
+        world.faults.break_service("sns", world.engine.now + 300)
+
+    result = run(blueprint, Config.of(1, 500, 0.0), sns_is_down)
+
+    assert holds(result)
+    assert result.failures["fan_out: PublishError"] > 0
+    assert result.drained is not None
+    assert result.drained > 200
+
+
+@pytest.mark.parametrize("service", ["kinesis", "dynamodb"])
+def test_throttling_for_minutes_is_waited_out(blueprint: Blueprint, service: str) -> None:
+    """FAULTS row 15: the backlog grows while it lasts, and drains after."""
+    config = replace(Config.of(2, 500, 0.0), rate=4.0)
+
+    def throttled(world: World) -> None:
+        begin = world.engine.now + 30
+        world.engine.at(begin, lambda: world.faults.break_service(service, begin + 60))
+
+    result, calm = run(blueprint, config, throttled), run(blueprint, config)
+
+    assert holds(result)
+    assert max(count for _, count in result.backlog) > max(count for _, count in calm.backlog)
+    assert result.backlog[-1][1] == 0
+
+
+def test_s3_answers_503_for_minutes(blueprint: Blueprint) -> None:
+    """FAULTS row 16: and everything is in the archive afterwards, each record once."""
+
+    def s3_is_down(world: World) -> None:
+        world.faults.break_service("s3", world.engine.now + 180)
+
+    result = run(blueprint, Config.of(3, 500, 0.0), s3_is_down)
+
+    assert holds(result)
+    assert result.failures["ArchiverFunction: ClientError"] > 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_poison_record_waits_where_it_is_seen_and_its_neighbours_flow(blueprint: Blueprint, seed: int) -> None:
+    """FAULTS rows 1 and 20: no event of another aggregate is given up, and none is missing anywhere."""
+    result = simulate(Config.of(seed, 400, 0.0, poisons=1), blueprint)
+
+    assert holds(result)
+    assert result.poisons == 1
+    assert result.harms[Harm.PARKED] >= 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_process_stops_in_the_middle_of_anything(blueprint: Blueprint, seed: int) -> None:
+    """FAULTS row 40: functions crash, mappings restart from their checkpoint, and old invocations go on late."""
+    config = Config.of(seed, 400, 0.3, off=only("crash", "mapping_restart", "slow_consumer", "overtaking"))
+
+    result = simulate(config, blueprint)
+
+    assert holds(result)
+    assert met(result, "crash", "mapping_restart")
+
+
+@pytest.mark.parametrize("faults", [0.01, 0.1, 0.2])
+def test_it_holds_at_other_rates(blueprint: Blueprint, faults: float) -> None:
+    changes: dict[str, Any] = {"poisons": 1}
+
+    assert holds(simulate(Config.of(11, 500, faults, **changes), blueprint))

@@ -1,0 +1,37 @@
+"""A hundred short histories under faults, and every one that ever failed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devstack.simulator.findings import Harm
+from devstack.simulator.graph import Blueprint
+from devstack.simulator.runner import run_set
+from devstack.simulator.shrink import from_entry
+from devstack.simulator.world import Config, simulate
+
+REGRESSIONS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "regressions.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.timeout(600)
+def test_a_hundred_seeds_lose_nothing_double_nothing_and_keep_order() -> None:
+    """Every fault kind that the simulator promises is met, and the same seed takes the same course twice."""
+    verdict = run_set([Config.of(seed, 1_000, 0.05) for seed in range(1, 101)])
+
+    assert [(result.config.seed, str(result.violations[0])) for result in verdict.failing] == []
+    assert verdict.not_injected == []
+    assert verdict.diverging == []
+    assert {harm: verdict.total(harm) for harm in Harm if harm.breaks} == dict.fromkeys(
+        (harm for harm in Harm if harm.breaks), 0
+    )
+    assert all(result.drained is not None for result in verdict.results)
+    assert sum(result.poisons for result in verdict.results) == 20
+
+
+@pytest.mark.parametrize("entry", REGRESSIONS, ids=lambda entry: f"seed {entry['seed']}")
+def test_what_failed_once_holds_now(entry: dict[str, Any], blueprint: Blueprint) -> None:
+    result = simulate(from_entry(entry), blueprint)
+
+    assert [str(violation) for violation in result.violations] == [], entry["why"]
