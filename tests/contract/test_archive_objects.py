@@ -1,4 +1,4 @@
-"""One suite against the object store in memory and the one on S3 (moto), so that the fake cannot rot."""
+"""One suite against objects in memory and on S3 (the simulator's and moto's), so that no fake can rot."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,6 +9,7 @@ from botocore.stub import ANY, Stubber
 from moto import mock_aws
 
 from headwater.archive.objects import ObjectExistsError, ObjectNotFoundError, ObjectStore, S3ObjectStore
+from tests.fakes.cloud import FakeAws
 from tests.fakes.object_store import InMemoryObjectStore
 
 KEY = "raw/source=events/dt=2026-03-01/0001-a.jsonl.zst"
@@ -18,6 +19,10 @@ def in_memory() -> ObjectStore:
     return InMemoryObjectStore()
 
 
+def simulated() -> ObjectStore:
+    return S3ObjectStore(FakeAws().s3, "archive")
+
+
 def on_s3() -> ObjectStore:
     client = boto3.client("s3")
     client.create_bucket(Bucket="archive", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
@@ -25,7 +30,7 @@ def on_s3() -> ObjectStore:
     return S3ObjectStore(client, "archive")
 
 
-@pytest.fixture(params=[in_memory, on_s3])
+@pytest.fixture(params=[in_memory, simulated, on_s3])
 def objects(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
     build: Callable[[], ObjectStore] = request.param
     with mock_aws():

@@ -1,4 +1,4 @@
-"""One suite against the ledger in memory and the one on DynamoDB (moto), so that the fake cannot rot."""
+"""One suite against the ledger in memory and on DynamoDB (the simulator's and moto's), so that no fake can rot."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,6 +9,7 @@ from moto import mock_aws
 
 from headwater.effects.dynamodb import DynamoDbEffectLedger
 from headwater.effects.ledger import Claim, ClaimHeldError, EffectLedger, UnconfirmedClaimError
+from tests.fakes.cloud import FakeAws
 from tests.fakes.ledger import InMemoryEffectLedger
 from tests.fakes.tables import create_tables
 
@@ -28,6 +29,10 @@ def in_memory(clock: Clock) -> EffectLedger:
     return InMemoryEffectLedger(lease=LEASE, memory=MEMORY, clock=clock)
 
 
+def simulated(clock: Clock) -> EffectLedger:
+    return DynamoDbEffectLedger(FakeAws().dynamodb, "ledger", lease=LEASE, memory=MEMORY, clock=clock)
+
+
 def on_dynamodb(clock: Clock) -> EffectLedger:
     client = boto3.client("dynamodb")
     create_tables(client)
@@ -39,7 +44,7 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=[in_memory, on_dynamodb])
+@pytest.fixture(params=[in_memory, simulated, on_dynamodb])
 def ledger(request: pytest.FixtureRequest, clock: Clock) -> Iterator[EffectLedger]:
     build: Callable[[Clock], EffectLedger] = request.param
     with mock_aws():

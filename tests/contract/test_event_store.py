@@ -1,4 +1,4 @@
-"""One suite against the store in memory and the one on DynamoDB (moto), so that the fake cannot rot."""
+"""One suite against the store in memory and on DynamoDB (the simulator's and moto's), so that no fake can rot."""
 
 from collections.abc import Callable, Iterator
 
@@ -18,6 +18,7 @@ from headwater.event_store.store import (
     Replace,
     WriteRefusedError,
 )
+from tests.fakes.cloud import FakeAws
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import new_event
 from tests.fakes.tables import create_tables
@@ -32,13 +33,17 @@ def in_memory() -> EventStore:
     return InMemoryEventStore()
 
 
+def simulated() -> EventStore:
+    return DynamoDbEventStore(FakeAws().dynamodb, "events", sleep=lambda _: None)
+
+
 def on_dynamodb() -> EventStore:
     client = boto3.client("dynamodb")
     create_tables(client)
     return DynamoDbEventStore(client, "events", sleep=lambda _: None)
 
 
-@pytest.fixture(params=[in_memory, on_dynamodb])
+@pytest.fixture(params=[in_memory, simulated, on_dynamodb])
 def store(request: pytest.FixtureRequest) -> Iterator[EventStore]:
     build: Callable[[], EventStore] = request.param
     with mock_aws():

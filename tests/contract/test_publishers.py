@@ -1,9 +1,11 @@
-"""One suite against the destinations in memory and moto's, so that the fakes cannot rot.
+"""One suite against the destinations in memory, the simulator's and moto's, so that no fake can rot.
 
 What no moto does (records and entries that fail inside a successful answer) is tested on the fakes in tests/unit.
 """
 
+import base64
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import boto3
@@ -16,6 +18,7 @@ from headwater.change_stream.claim_checks import S3ClaimStore, resolve
 from headwater.fan_out.kinesis import KinesisPublisher
 from headwater.fan_out.sns import SnsPublisher
 from headwater.limits import KIB, MIB, KinesisLimits
+from tests.fakes.cloud import FakeAws
 from tests.fakes.kinesis_records import outgoing
 from tests.fakes.publishers import AT_ONCE, FakeKinesis, FakeSns
 from tests.fakes.table_stream import play, plays
@@ -57,6 +60,20 @@ def fake_kinesis() -> Kinesis:
     )
 
 
+def simulated_kinesis() -> Kinesis:
+    aws = FakeAws()
+
+    def records() -> list[tuple[str, bytes]]:
+        bodies = [record.body["kinesis"] for record in aws.cloud.log("events-stream").shards[0].records]
+        return [(body["partitionKey"], base64.b64decode(body["data"])) for body in bodies]
+
+    return Kinesis(
+        KinesisPublisher(aws.kinesis, "events-stream", claim_store(), limits=KINESIS_LIMITS, retry=AT_ONCE),
+        records,
+        lambda: aws.kinesis.put_records(StreamName="events-stream", Records=[{"Data": b"", "PartitionKey": "k"}] * 501),
+    )
+
+
 def moto_kinesis() -> Kinesis:
     client = boto3.client("kinesis")
     client.create_stream(StreamName="events", ShardCount=1)
@@ -87,6 +104,24 @@ def fake_sns() -> Sns:
     )
 
 
+def simulated_sns() -> Sns:
+    aws = FakeAws()
+
+    def messages() -> list[tuple[str, dict[str, str]]]:
+        return [
+            (message.body, {name: item["StringValue"] for name, item in message.attributes.items()})
+            for message in aws.cloud.queue("probe").messages.values()
+        ]
+
+    return Sns(
+        SnsPublisher(aws.sns, aws.topic, claim_store(), retry=AT_ONCE, executor=ThreadPoolExecutor(1)),
+        messages,
+        lambda: aws.sns.publish_batch(
+            TopicArn=aws.topic, PublishBatchRequestEntries=[{"Id": str(at), "Message": "m"} for at in range(11)]
+        ),
+    )
+
+
 def moto_sns() -> Sns:
     client, sqs = boto3.client("sns"), boto3.client("sqs")
     topic = client.create_topic(Name="events")["TopicArn"]
@@ -113,14 +148,14 @@ def moto_sns() -> Sns:
     )
 
 
-@pytest.fixture(params=[fake_kinesis, moto_kinesis])
+@pytest.fixture(params=[fake_kinesis, simulated_kinesis, moto_kinesis])
 def kinesis(request: pytest.FixtureRequest) -> Iterator[Kinesis]:
     build: Callable[[], Kinesis] = request.param
     with mock_aws():
         yield build()
 
 
-@pytest.fixture(params=[fake_sns, moto_sns])
+@pytest.fixture(params=[fake_sns, simulated_sns, moto_sns])
 def sns(request: pytest.FixtureRequest) -> Iterator[Sns]:
     build: Callable[[], Sns] = request.param
     with mock_aws():

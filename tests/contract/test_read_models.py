@@ -1,4 +1,4 @@
-"""One suite against the table of read models in memory and the one on DynamoDB (moto), so that the fake cannot rot."""
+"""One suite against read models in memory and on DynamoDB (the simulator's and moto's), so that no fake can rot."""
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -12,6 +12,7 @@ from headwater.projections.dynamodb import DynamoDbReadModels
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.projection import Projection
 from headwater.projections.read_models import ReadModelReader, ReadModelStore, Row, RowConflictError
+from tests.fakes.cloud import FakeAws
 from tests.fakes.read_models import InMemoryReadModels
 from tests.fakes.tables import create_tables
 
@@ -22,13 +23,17 @@ def in_memory() -> ReadModelStore:
     return InMemoryReadModels()
 
 
+def simulated() -> ReadModelStore:
+    return DynamoDbReadModels(FakeAws().dynamodb, "read_models", sleep=lambda _: None)
+
+
 def on_dynamodb() -> ReadModelStore:
     client = boto3.client("dynamodb")
     create_tables(client)
     return DynamoDbReadModels(client, "read_models", sleep=lambda _: None)
 
 
-@pytest.fixture(params=[in_memory, on_dynamodb])
+@pytest.fixture(params=[in_memory, simulated, on_dynamodb])
 def store(request: pytest.FixtureRequest) -> Iterator[ReadModelStore]:
     build: Callable[[], ReadModelStore] = request.param
     with mock_aws():

@@ -1,4 +1,4 @@
-"""One suite for the request ledger and the items it reads, in memory and on DynamoDB (moto)."""
+"""One suite for the request ledger and the items it reads, in memory and on DynamoDB (the simulator's and moto's)."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,6 +13,7 @@ from headwater.domain.events import PlayCompleted
 from headwater.event_store.dynamodb import DynamoDbEventStore
 from headwater.event_store.store import Append, EventStore, PutNew, WriteRefusedError
 from tests.fakes.accounts import InMemoryItems
+from tests.fakes.cloud import FakeAws
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import new_event
 from tests.fakes.tables import create_tables
@@ -30,13 +31,18 @@ def in_memory() -> Built:
     return store, InMemoryItems(store, "ledger")
 
 
+def simulated() -> Built:
+    client = FakeAws().dynamodb
+    return DynamoDbEventStore(client, "events", sleep=lambda _: None), DynamoDbItems(client, "ledger")
+
+
 def on_dynamodb() -> Built:
     client = boto3.client("dynamodb")
     create_tables(client)
     return DynamoDbEventStore(client, "events", sleep=lambda _: None), DynamoDbItems(client, "ledger")
 
 
-@pytest.fixture(params=[in_memory, on_dynamodb])
+@pytest.fixture(params=[in_memory, simulated, on_dynamodb])
 def built(request: pytest.FixtureRequest) -> Iterator[Built]:
     build: Callable[[], Built] = request.param
     with mock_aws():
