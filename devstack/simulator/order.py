@@ -29,6 +29,11 @@ class OrderWatch:
         self._read: dict[tuple[str, str], int] = {}
         self._applied: dict[str, dict[str, int]] = {}
 
+    @property
+    def shown(self) -> int:
+        """Events that Kinesis has shown in order."""
+        return sum(self._shown.values())
+
     def table_read(self, log: ShardLog, shard_id: str, up_to: int) -> None:
         """The table's stream was read in this shard up to an index; what is before it changes no more."""
         shard = log.shard(shard_id)

@@ -1,0 +1,245 @@
+"""Each invariant is shown a broken world, and says what is broken: one that cannot fail proves nothing."""
+
+import base64
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+import pytest
+from backports import zstd
+
+from devstack.simulator.cloud.items import encode
+from devstack.simulator.cloud.s3 import StoredObject
+from devstack.simulator.delivery import GivenUp
+from devstack.simulator.faults import PROMISED
+from devstack.simulator.findings import Harm
+from devstack.simulator.graph import Blueprint
+from devstack.simulator.runner import run_set
+from devstack.simulator.world import Config, Result, World, opened, verdict
+
+CONFIG = Config.of(1, 150, 0.0)
+
+
+@contextmanager
+def world_at_rest(blueprint: Blueprint) -> Iterator[World]:
+    """A world in which everything went well, before it is judged."""
+    with opened(CONFIG, blueprint) as world:
+        assert world.run() is not None
+        yield world
+
+
+def found(result: Result) -> set[tuple[str, Harm]]:
+    return {(violation.invariant, violation.finding.harm) for violation in result.violations}
+
+
+def rewrite(world: World, table: str, change: Callable[[dict[str, Any]], dict[str, Any] | None], where: str) -> None:
+    """Changes, or removes, the first item whose JSON contains a text."""
+    stored = world.cloud.table(table)
+    for key, item in [(key, stored.get(key)) for key in list(stored.items)]:
+        if item is not None and where in str(item):
+            changed = change(item)
+            if changed is None:
+                stored.delete(key)
+            else:
+                stored.put(key, encode(changed))
+            return
+    raise AssertionError(f"{table} has no item with {where}")
+
+
+def test_a_world_in_which_all_went_well_has_nothing_to_find(blueprint: Blueprint) -> None:
+    with world_at_rest(blueprint) as world:
+        assert found(verdict(world, 0.0)) == set()
+
+
+@pytest.mark.parametrize(("change", "harm"), [(1, Harm.DOUBLED), (-1, Harm.LOST)])
+def test_a_play_that_a_profile_counts_twice_or_not_at_all(blueprint: Blueprint, change: int, harm: Harm) -> None:
+    def count(row: dict[str, Any]) -> dict[str, Any]:
+        return {**row, "plays": {"N": str(int(row["plays"]["N"]) + change)}}
+
+    with world_at_rest(blueprint) as world:
+        rewrite(world, "ReadModelsTable", count, "player_profiles@")
+        assert found(verdict(world, 0.0)) == {("profiles_are_the_fold", harm)}
+
+
+def test_a_row_that_is_gone(blueprint: Blueprint) -> None:
+    with world_at_rest(blueprint) as world:
+        rewrite(world, "ReadModelsTable", lambda _: None, "'best_scores'")
+        assert ("profiles_are_the_fold", Harm.LOST) in found(verdict(world, 0.0))
+
+
+def test_progress_that_is_no_fold(blueprint: Blueprint) -> None:
+    def forget(row: dict[str, Any]) -> dict[str, Any]:
+        return {**row, "games": {"M": {}}}
+
+    with world_at_rest(blueprint) as world:
+        rewrite(world, "ReadModelsTable", forget, "'games': {'M': {'")
+        assert found(verdict(world, 0.0)) == {("progress_is_the_fold", Harm.LOST)}
+
+
+def test_a_row_that_no_event_made(blueprint: Blueprint) -> None:
+    def rename(row: dict[str, Any]) -> dict[str, Any]:
+        return {**row, "pk": {"S": "player_profiles@1#nobody"}}
+
+    with world_at_rest(blueprint) as world:
+        rewrite(world, "ReadModelsTable", rename, "player_profiles@")
+        assert ("profiles_are_the_fold", Harm.WRONG) in found(verdict(world, 0.0))
+
+
+def test_an_event_that_kinesis_never_saw(blueprint: Blueprint) -> None:
+    """A stream that drops a record is the plainest loss there is."""
+    with opened(CONFIG, blueprint) as world:
+        put_records = world.cloud.kinesis.put_records
+        dropped: list[Any] = []
+
+        def drop_one(**params: Any) -> dict[str, Any]:
+            if not dropped and len(params["Records"]) > 1 and b'"player#' in params["Records"][-1]["Data"]:
+                dropped.append(params["Records"][-1])
+                answer: dict[str, Any] = put_records(**{**params, "Records": params["Records"][:-1]})
+                return {**answer, "Records": [*answer["Records"], answer["Records"][0]]}
+            return dict(put_records(**params))
+
+        world.cloud.kinesis.put_records = drop_one  # type: ignore[method-assign]
+        drained = world.run()
+        result = verdict(world, drained)
+
+    # A later event of the player heals the read models from the event store; the stream itself stays short of it.
+    assert dropped
+    assert ("order_is_kept", Harm.ORDER) in found(result)
+
+
+def test_a_gap_in_the_table(blueprint: Blueprint) -> None:
+    with world_at_rest(blueprint) as world:
+        rewrite(world, "EventsTable", lambda _: None, "'version': {'N': '2'}")
+        result = found(verdict(world, 0.0))
+
+    assert ("versions_have_no_gap", Harm.ORDER) in result
+    assert ("archive_is_the_log", Harm.WRONG) in result
+
+
+def test_an_event_id_that_stands_twice(blueprint: Blueprint) -> None:
+    with world_at_rest(blueprint) as world:
+        known = next(iter(world.cloud.items("EventsTable")))["event_id"]
+        rewrite(world, "EventsTable", lambda item: {**item, "event_id": known}, "'version': {'N': '3'}")
+        assert ("versions_have_no_gap", Harm.DOUBLED) in found(verdict(world, 0.0))
+
+
+def test_a_command_that_was_acknowledged_and_forgotten(blueprint: Blueprint) -> None:
+    with world_at_rest(blueprint) as world:
+        rewrite(world, "EventsTable", lambda _: None, "activity#")
+        assert ("commands_happen_once", Harm.LOST) in found(verdict(world, 0.0))
+
+
+def test_a_command_that_happened_twice(blueprint: Blueprint) -> None:
+    with world_at_rest(blueprint) as world:
+        plays = [item for item in world.cloud.items("EventsTable") if "player#" in item["aggregate_id"]["S"]]
+        rewrite(
+            world, "EventsTable", lambda item: {**item, "metadata": plays[0]["metadata"]}, plays[1]["event_id"]["S"]
+        )
+        assert ("commands_happen_once", Harm.DOUBLED) in found(verdict(world, 0.0))
+
+
+def _change_first_line(world: World, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+    objects = world.cloud.bucket("ArchiveBucket").objects
+    key = next(key for key in objects if key.startswith("raw/"))
+    lines = zstd.decompress(objects[key].body).splitlines()
+    first = change(orjson.loads(lines[0]))
+    kept = [*([] if first is None else [orjson.dumps(first)]), *lines[1:]]
+    objects[key] = StoredObject(zstd.compress(b"\n".join(kept)), "application/zstd", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "harm"),
+    [
+        (lambda _: None, Harm.LOST),
+        (lambda line: {**line, "payload": '{"changed":true}'}, Harm.WRONG),
+        (lambda line: {**line, "version": line["version"] + 1000}, Harm.WRONG),
+    ],
+)
+def test_an_archive_that_is_not_the_log(
+    blueprint: Blueprint, change: Callable[[dict[str, Any]], dict[str, Any] | None], harm: Harm
+) -> None:
+    with world_at_rest(blueprint) as world:
+        _change_first_line(world, change)
+        assert ("archive_is_the_log", harm) in found(verdict(world, 0.0))
+
+
+@pytest.mark.parametrize(("mails", "harm"), [(0, Harm.LOST), (2, Harm.DOUBLED)])
+def test_a_welcome_that_was_not_sent_or_was_sent_twice(blueprint: Blueprint, mails: int, harm: Harm) -> None:
+    with world_at_rest(blueprint) as world:
+        outbox = world.cloud.outbox
+        outbox[:] = [*outbox[1:], *[outbox[0]] * mails]
+        assert found(verdict(world, 0.0)) == {("each_user_is_greeted_once", harm)}
+
+
+def test_a_welcome_that_nobody_claimed_and_that_waits_nowhere(blueprint: Blueprint) -> None:
+    with world_at_rest(blueprint) as world:
+        rewrite(world, "LedgerTable", lambda _: None, "effect#welcome_email#")
+        assert ("each_user_is_greeted_once", Harm.LOST) in found(verdict(world, 0.0))
+
+
+def test_a_badge_that_was_earned_and_not_awarded(blueprint: Blueprint) -> None:
+    with world_at_rest(blueprint) as world:
+        rewrite(world, "EventsTable", lambda _: None, "badge#")
+        assert ("badges_are_earned_once", Harm.LOST) in found(verdict(world, 0.0))
+
+
+def test_a_badge_that_was_awarded_and_not_earned(blueprint: Blueprint) -> None:
+    def other(item: dict[str, Any]) -> dict[str, Any]:
+        changed = {**item, "aggregate_id": {"S": item["aggregate_id"]["S"] + "-of-nobody"}}
+        world.cloud.table("EventsTable").put((changed["aggregate_id"]["S"], 1), encode(changed))
+        return item
+
+    with world_at_rest(blueprint) as world:
+        rewrite(world, "EventsTable", other, "badge#")
+        assert ("badges_are_earned_once", Harm.WRONG) in found(verdict(world, 0.0))
+
+
+def test_a_neighbour_of_no_poison_that_was_given_up(blueprint: Blueprint) -> None:
+    with world_at_rest(blueprint) as world:
+        world.given_up.append(GivenUp("BadgesFunction", "arn", "shard", "1", "1", (("player#innocent", 1),)))
+        assert found(verdict(world, 0.0)) == {("parked_is_poisoned", Harm.WRONG)}
+
+
+def test_a_batch_that_was_given_up_without_a_word(blueprint: Blueprint) -> None:
+    """Parked means that somebody can see it: with the message at OnFailure gone, the event is lost."""
+    with opened(Config.of(2, 300, 0.0, poisons=1), blueprint) as world:
+        drained = world.run()
+        world.cloud.queue("FailedBatchesQueue").messages.clear()
+        result = verdict(world, drained)
+
+    assert Harm.LOST in {harm for _, harm in found(result)}
+
+
+def test_a_row_that_goes_back(blueprint: Blueprint) -> None:
+    with world_at_rest(blueprint) as world:
+        row = next(item for item in world.cloud.items("ReadModelsTable") if "player" in item["applied"]["M"])
+        older = {**row, "applied": {"M": {"player": {"N": "0"}}}}
+        world.cloud.dynamodb.put_item(TableName="ReadModelsTable", Item=older)
+        assert ("order_is_kept", Harm.ORDER) in found(verdict(world, 0.0))
+
+
+def test_a_backlog_that_never_drains(blueprint: Blueprint) -> None:
+    with opened(CONFIG, blueprint) as world:
+        world.faults.break_service("kinesis", float("inf"))
+        result = verdict(world, world.run())
+
+    assert ("backlog_reaches_zero", Harm.WRONG) in found(result)
+
+
+def test_a_fault_kind_that_was_never_injected_fails_the_set() -> None:
+    verdict = run_set([Config.of(1, 20, 0.01)], jobs=1)
+
+    assert not verdict.holds
+    assert set(verdict.not_injected) < PROMISED
+    assert "shard_split" in verdict.not_injected
+
+
+def test_kinesis_records_are_read_as_they_were_written(blueprint: Blueprint) -> None:
+    """The watch over order reads versions out of the records' text; it must not silently find none."""
+    with world_at_rest(blueprint) as world:
+        log = world.cloud.log("EventsStream")
+        data = base64.b64decode(log.shards[0].records[0].body["kinesis"]["data"])
+
+        assert b'"sequence":"00000000000000000001"' in data
+        assert world.order.shown > 100
