@@ -48,7 +48,9 @@ def _attributes(item: Mapping[str, Any], depth: int) -> tuple[Item, int]:
     clean: Item = {}
     total = 0
     for name, value in item.items():
-        kind, content = _typed(value)
+        if type(value) is not dict or len(value) != 1:
+            raise _malformed(value)
+        ((kind, content),) = value.items()
         if kind == "S" and type(content) is str:
             clean[name] = {"S": content}
             total += len(content) if content.isascii() else len(content.encode())
@@ -99,14 +101,18 @@ def ordered(left: Mapping[str, Any], right: Mapping[str, Any]) -> tuple[Any, Any
     return (_numeric(content), _numeric(other)) if kind == "N" else (content, other)
 
 
-def _typed(value: Any) -> tuple[str, Any]:
+def _malformed(value: Any) -> Exception:
     if type(value) is not dict:
-        raise parameter_error(f"Invalid type for an attribute value, value: {value!r}, valid types: <class 'dict'>")
-    if len(value) != 1:
-        raise InvalidValueError(
-            f"Supplied AttributeValue {'has more than one datatypes set' if value else 'is empty'}, "
-            "must contain exactly one of the supported datatypes"
-        )
+        return parameter_error(f"Invalid type for an attribute value, value: {value!r}, valid types: <class 'dict'>")
+    return InvalidValueError(
+        f"Supplied AttributeValue {'has more than one datatypes set' if value else 'is empty'}, "
+        "must contain exactly one of the supported datatypes"
+    )
+
+
+def _typed(value: Any) -> tuple[str, Any]:
+    if type(value) is not dict or len(value) != 1:
+        raise _malformed(value)
     return next(iter(value.items()))
 
 

@@ -22,6 +22,7 @@ REQUEST_BYTES: Final = 10 * 1024 * 1024
 PARTITION_KEY_CHARACTERS: Final = 256
 PAGE_RECORDS: Final = 10_000
 
+_ENTRY: Final = {"Data", "PartitionKey"}
 _ROLE_ARN: Final = f"arn:aws:iam::{ACCOUNT_ID}:role/headwater"
 _SEQUENCE_PREFIX: Final = "495903382714902566085596925383615710"
 #: Of a record's JSON, what is neither its data and key nor its stream's name.
@@ -46,8 +47,9 @@ class Kinesis(Client):
         if len(entries) > RECORDS:
             raise self._invalid(f"'records' failed to satisfy constraint: Member must have length <= {RECORDS}")
         total = 0
+        contents: list[bytes] = []
         for entry in entries:
-            if entry.keys() != {"Data", "PartitionKey"}:
+            if entry.keys() != _ENTRY:
                 raise NotImplementedError(f"an entry of PutRecords has Data and PartitionKey here, not {sorted(entry)}")
             key = entry["PartitionKey"]
             if not key:
@@ -57,7 +59,9 @@ class Kinesis(Client):
                     "'partitionKey' failed to satisfy constraint: "
                     f"Member must have length <= {PARTITION_KEY_CHARACTERS}"
                 )
-            size = len(_bytes(entry["Data"])) + len(key.encode())
+            data = _bytes(entry["Data"])
+            contents.append(data)
+            size = len(data) + (len(key) if key.isascii() else len(key.encode()))
             if size > RECORD_BYTES:
                 raise self._invalid(f"'data' failed to satisfy constraint: Member must have length <= {RECORD_BYTES}")
             total += size
@@ -78,7 +82,7 @@ class Kinesis(Client):
                     }
                 )
             else:
-                results.append(_append(log, entry["PartitionKey"], _bytes(entry["Data"]), now))
+                results.append(_append(log, entry["PartitionKey"], contents[position], now))
         return {"FailedRecordCount": len(refused), "Records": results}
 
     @operation("ListShards", ("StreamName",))
