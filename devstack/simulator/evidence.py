@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from headwater.archive import reader
+from headwater.archive.envelope import change_record
 from headwater.attribute_values import unmarshal_item
+from headwater.change_stream.records import ChangeRecord, Operation
 from headwater.domain.events import MalformedEventError, RecordedEvent
 from headwater.event_store import codec
 from headwater.projections.projection import RESERVED_ATTRIBUTES, Projection
@@ -22,11 +25,22 @@ if TYPE_CHECKING:
 type Place = tuple[str, int]
 
 
+def place_of(record: ChangeRecord) -> Place:
+    """The place of the event that a change of the table concerns."""
+    return record.keys["aggregate_id"]["S"], int(record.keys["version"]["N"])
+
+
+def canonical(image: object) -> bytes:
+    """An image as bytes that are equal for equal images."""
+    return orjson.dumps(image, option=orjson.OPT_SORT_KEYS)
+
+
 class Evidence:
     """The committed events, and everything that came of them.
 
-    ``log`` holds, by aggregate id, the events in order of version. An item that is no event is in ``unreadable``; an
-    aggregate that holds a poison record is in ``poisoned``: from there on it may be parked, and no other aggregate may.
+    ``log`` holds, by aggregate id, the events in order of version; ``images`` their items in canonical form. An item
+    that is no event is in ``unreadable``. An aggregate that holds a poison record is in ``poisoned``: from there on it
+    may be parked, and no other aggregate may.
     """
 
     def __init__(self, world: World) -> None:
@@ -34,11 +48,11 @@ class Evidence:
         self.poisoned = frozenset(world.poisoned)
         self.given_up: list[GivenUp] = world.given_up
         self.log: dict[str, list[RecordedEvent]] = {}
-        self.images: dict[Place, Mapping[str, Any]] = {}
+        self.images: dict[Place, bytes] = {}
         self.unreadable: set[Place] = set()
         for item in world.cloud.items(world.table_stream):
             place = item["aggregate_id"]["S"], int(item["version"]["N"])
-            self.images[place] = item
+            self.images[place] = canonical(item)
             try:
                 self.log.setdefault(place[0], []).append(codec.decode(item))
             except MalformedEventError:
@@ -75,6 +89,26 @@ class Evidence:
     @cached_property
     def _row_items(self) -> list[dict[str, Any]]:
         return list(self.items("ReadModelsTable"))
+
+    def archive(self) -> Iterator[ChangeRecord]:
+        """The archive's records, each once."""
+        seen: set[str] = set()
+        for _, body in self.objects("ArchiveBucket", "raw/"):
+            for columns in reader.lines(body):
+                if columns["stream_event_id"] not in seen:
+                    seen.add(columns["stream_event_id"])
+                    yield change_record(columns)
+
+    @cached_property
+    def removed(self) -> frozenset[Place]:
+        """Events that were in the table and are in the archive alone: expired, or removed by hand."""
+        gone = {Operation.REMOVE.value, Operation.EXPIRE.value}
+        return frozenset(
+            (columns["aggregate_id"], columns["version"])
+            for _, body in self.objects("ArchiveBucket", "raw/")
+            for columns in reader.lines(body)
+            if columns["operation"] in gone
+        )
 
     def messages(self, queue: str) -> list[Any]:
         """The bodies that a queue still holds, decoded."""

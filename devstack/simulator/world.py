@@ -29,7 +29,7 @@ from devstack.simulator.findings import Finding, Harm
 from devstack.simulator.functions import Functions, hosted
 from devstack.simulator.graph import Blueprint
 from devstack.simulator.order import OrderWatch
-from devstack.simulator.workload import User, Workload
+from devstack.simulator.workload import Workload
 from devstack.template import EventSourceMapping
 from headwater import bootstrap
 
@@ -42,6 +42,8 @@ _DRAIN_SECONDS: Final = 2 * 3600.0
 _POISONED_DRAIN_SECONDS: Final = 24 * 3600.0
 _SAMPLES: Final = 400
 _SHARDS_AT_MOST: Final = 12
+#: What a poison record is: of a type, and with data, that no consumer knows. The fan-out passes both on.
+_POISONS: Final = (("SomethingUnheardOf", "{}"), ("PlayCompleted", '{"game":"chess"}'))
 #: Produced events between two decisions about a split.
 _SPLIT_EVERY: Final = 200
 
@@ -173,9 +175,9 @@ class World:
             self._next_split += _SPLIT_EVERY
             if self.faults.decides("shard_split", 2) and self.split():
                 self.faults.count("shard_split")
-        if self._poison_at and produced >= self._poison_at[0]:
+        due = self._poison_at and produced >= self._poison_at[0]
+        if due and self.poison(*self.engine.chance.choice(_POISONS)):
             self._poison_at.pop(0)
-            self._poison()
         self.stir()
 
     def was_read(self, driver: StreamDriver) -> None:
@@ -213,21 +215,19 @@ class World:
     def _overridden(self, mapping: EventSourceMapping) -> EventSourceMapping:
         return replace(mapping, **self.config.overrides.get("*", {}), **self.config.overrides.get(mapping.title, {}))
 
-    def _poison(self) -> None:
-        """Puts an item that no code understands into an aggregate, past the event store."""
+    def poison(self, type_: str = "PlayCompleted", data: str = "{}") -> bool:
+        """Puts an item that no code understands into an aggregate, past the event store. False if nobody is there."""
         chance, engine = self.engine.chance, self.engine
         users = [user for user in self.workload.users if user.active]
         if not users:
-            self._poison_at.insert(0, self.workload.produced + 10)
-            return
-        user: User = chance.choice(users)
+            return False
+        user = chance.choice(users)
         user.poisoned = True
         aggregate_id = f"{chance.choice(('user', 'player'))}#{user.user_id}"
         calm, self.faults.active = self.faults.active, False
         store = bootstrap.event_store()
         latest = store.latest(aggregate_id)
         version = latest.version + 1 if latest else 1
-        type_, data = chance.choice((("SomethingUnheardOf", "{}"), ("PlayCompleted", '{"game":"chess"}')))
         item = {
             "aggregate_id": {"S": aggregate_id},
             "version": {"N": str(version)},
@@ -243,6 +243,8 @@ class World:
         self.faults.active = calm
         self.poisoned.add(aggregate_id)
         engine.note(f"poison {aggregate_id}@{version} {type_}")
+        self.stir()
+        return True
 
     # Time
 

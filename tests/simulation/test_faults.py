@@ -1,15 +1,19 @@
 """Rows of docs/faults.md, each alone and often: what the whole system makes of one kind of fault."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from devstack.simulator.evidence import Evidence
 from devstack.simulator.faults import PROMISED
 from devstack.simulator.findings import Harm
 from devstack.simulator.graph import Blueprint
+from devstack.simulator.invariants import archive_is_the_log, order_is_kept
 from devstack.simulator.world import Config, Result, World, opened, simulate, verdict
+from headwater.change_stream.records import Operation
 
 
 def only(*kinds: str) -> frozenset[str]:
@@ -135,6 +139,46 @@ def test_s3_answers_503_for_minutes(blueprint: Blueprint) -> None:
 
     assert holds(result)
     assert result.failures["ArchiverFunction: ClientError"] > 0
+
+
+def test_what_expires_or_is_changed_by_hand_is_archived_and_not_fanned_out(blueprint: Blueprint) -> None:
+    """FAULTS row 19: an expiry is no incident, a removal by hand is one; neither reaches Kinesis."""
+    with opened(Config.of(4, 300, 0.0), blueprint) as world:
+        world.run()
+        shown = world.order.shown
+        removed = next(item for item in world.cloud.items("EventsTable") if "badge#" in item["aggregate_id"]["S"])
+        # When its 90 days are over, an activity has long left the stream; its expiry is a new record.
+        world.engine.spend(91 * 86400)
+        expired = world.cloud.expire("EventsTable")
+        world.cloud.dynamodb.delete_item(
+            TableName="EventsTable", Key={name: removed[name] for name in ("aggregate_id", "version")}
+        )
+        world.stir()
+        while not world.drained:
+            world.engine.step()
+        evidence, failures = Evidence(world), world.functions.log.reasons
+
+    operations = Counter(record.operation for record in evidence.archive())
+    assert expired > 0
+    assert operations[Operation.EXPIRE] == expired
+    assert operations[Operation.REMOVE] == 1
+    assert failures["fan_out: IllegalChanges"] == 1
+    assert world.order.shown == shown
+    assert list(archive_is_the_log(evidence)) == []
+    assert list(order_is_kept(evidence)) == []
+
+
+@pytest.mark.xfail(reason="such a record stops its shard until parking removes it: a permanent error in the fan-out")
+def test_an_item_that_is_no_event_stops_only_its_aggregate(blueprint: Blueprint) -> None:
+    """FAULTS row 1, what is to come: retried for four hours, it takes its shard's next records along."""
+
+    def no_event(world: World) -> None:
+        def write() -> None:
+            assert world.poison(data="no json")
+
+        world.engine.after(5, write)
+
+    assert holds(run(blueprint, Config.of(1, 500, 0.0), no_event))
 
 
 @pytest.mark.parametrize("seed", range(4))
