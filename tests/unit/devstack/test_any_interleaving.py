@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,15 +61,15 @@ class StreamShard(RuleBasedStateMachine):
         self.ended: dict[int, str] = {}
         self.open: dict[int, list[int]] = {}
         self.checkpoint = -1
-        self.backoff = 0
+        self.tries: Counter[int] = Counter()
 
     @initialize(
-        batch_size=st.integers(1, 5),
-        lanes=st.integers(1, 3),
+        batch_size=st.sampled_from([1, 3, 5, 8]),
+        lanes=st.sampled_from([1, 1, 3]),
         retries=st.sampled_from([-1, 0, 1, 3]),
         age=st.sampled_from([-1, 60]),
         window=st.sampled_from([0, 5]),
-        payload=st.sampled_from([14 + 2 * 101, 6 * 1024 * 1024]),
+        payload=st.sampled_from([14 + 2 * 101, 6 * 1024 * 1024, 6 * 1024 * 1024]),
         bisect=st.booleans(),
         reports=st.booleans(),
         filters=st.booleans(),
@@ -101,7 +102,7 @@ class StreamShard(RuleBasedStateMachine):
 
     # ---- what may happen
 
-    @rule(records=st.lists(st.tuples(st.sampled_from("abcd"), st.booleans()), min_size=1, max_size=8))
+    @rule(records=st.lists(st.tuples(st.sampled_from("aab"), st.booleans()), min_size=1, max_size=12))
     def write(self, records: list[tuple[str, bool]]) -> None:
         for key, is_wanted in records:
             number = len(self.shard)
@@ -186,9 +187,18 @@ class StreamShard(RuleBasedStateMachine):
     def _answer(self, batch_id: int, outcome: str, choices: Sequence[int]) -> None:
         batch = self.open.pop(batch_id)
         answer = result(outcome, [f"{number:04d}" for number in batch], choices)
+        if outcome != "throttled":
+            self._tried(batch)
         for number in batch[: self._succeeded(outcome, len(batch), choices)]:
             self._end(number, "delivered")
         self._did(self.machine.complete(batch_id, answer, self.now))
+
+    def _tried(self, batch: Sequence[int]) -> None:
+        self.tries.update(batch)
+        if self.settings.maximum_retry_attempts >= 0:
+            # A split spends no retry, and there are fewer of them than records in a batch.
+            bound = 1 + self.settings.maximum_retry_attempts + self.settings.batch_size
+            assert all(self.tries[number] <= bound for number in batch)
 
     def _succeeded(self, outcome: str, size: int, choices: Sequence[int]) -> int:
         """Records from the batch's front that AWS checkpoints past."""
