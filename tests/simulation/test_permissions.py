@@ -90,7 +90,7 @@ def calls() -> frozenset[Call]:
         patch.setattr(FaultPlan, "before", noted_before)
         patch.setattr(Functions, "invoke", noted_invoke)
         # Without overtaking, in which a command runs in the midst of a function's call: it would pass for its own.
-        simulate(Config.of(3, 3_000, 0.25, off=frozenset({"overtaking"})), Blueprint.load())
+        simulate(Config.of(3, 1_500, 0.2, off=frozenset({"overtaking"})), Blueprint.load())
     return frozenset(seen)
 
 
@@ -145,6 +145,6 @@ def test_a_missing_action_is_noticed(resources: dict[str, Node], calls: frozense
     poorer = copy.deepcopy(resources)
     for statement in _statements(poorer, "BadgesFunction"):
         if statement["Sid"] == "HealGapsAndReadAwards":
-            statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"].remove("user#*")
+            statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"].remove("player#*")
 
     assert _denied(poorer, calls) == {("BadgesFunction", "dynamodb:Query", "EventsTable")}
