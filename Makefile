@@ -7,6 +7,7 @@ PORT   ?= 8080
 ENV    ?= default
 FUNCTION ?= HttpApiFunction
 ENDPOINT ?=
+KEEP   ?=
 EVENTS ?= 1000
 SEEDS  ?= 100
 FAULTS ?= 0.05
@@ -42,8 +43,8 @@ demo: setup ## Run every part of the system once on this machine (USERS=50 PLAYS
 	@$(BIN)/python -m devstack demo --users $(USERS) --plays $(PLAYS) $(ARGS)
 
 .PHONY: run
-run: setup ## Start the local stack and leave it up until Ctrl-C (PORT=8080)
-	@$(BIN)/python -m devstack run --port $(PORT) $(ARGS)
+run: setup ## Start the local stack and leave it up until Ctrl-C (PORT=8080; KEEP=1 goes on where the last one stopped)
+	@$(BIN)/python -m devstack run --port $(PORT) $(if $(KEEP),--state .devstack/state) $(ARGS)
 
 .PHONY: simulate
 simulate: setup ## Prove the delivery rules under faults, over virtual time (EVENTS=1000 SEEDS=100 FAULTS=0.05)
@@ -92,6 +93,10 @@ invoke: setup build ## Run a function in Lambda's image (FUNCTION=FanOutFunction
 .PHONY: deploy
 deploy: build ## Build and deploy (ENV=default|dev|prod); see docs/deploying.md
 	@$(SAM) deploy --config-env $(ENV)
+
+.PHONY: deploy-local
+deploy-local: setup build ## Let sam deploy to the emulator: a rehearsal without an AWS account
+	@$(BIN)/python -m devstack deploy env $(SAM) deploy --parameter-overrides SenderAddress=no-reply@example.com $(ARGS)
 
 .PHONY: lock
 lock: .cache/lock/.installed ## Resolve requirements/*.in anew into hash-locked files (UPGRADE=--upgrade for newer versions)

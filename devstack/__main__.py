@@ -130,6 +130,23 @@ def simulate(
         sys.exit(1)
 
 
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("sam", nargs=-1, required=True, type=click.UNPROCESSED)
+def deploy(sam: tuple[str, ...]) -> None:
+    """Run a `sam deploy` command against an emulator of its own, to see the whole template come up."""
+    from devstack.deploy import rehearse
+
+    exit_on_signals()
+    try:
+        sys.exit(rehearse(sam))
+    except KeyboardInterrupt:
+        click.echo("Stopped.")
+        sys.exit(130)
+    except DevstackError as error:
+        click.echo(f"devstack: {error}", err=True)
+        sys.exit(1)
+
+
 def _parameter(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
