@@ -33,7 +33,7 @@ SAM := PATH="$(CURDIR)/$(TOOLS):$$PATH" $(TOOLS)/sam
 .PHONY: help
 help: ## List the targets
 	@echo "usage: make TARGET [VARIABLE=value]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: .venv/.installed ## Make the development environment (.venv) from hash-locked requirements; needs python3.13 alone

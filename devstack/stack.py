@@ -515,15 +515,16 @@ def running_stack(root: Path) -> RunningStack | None:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C does not leave half a stack behind; stopping takes a few seconds at most."""
+    """A second Ctrl-C or SIGTERM (make sends another) leaves no half a stack behind; stopping takes seconds."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def exit_on_signals() -> None:

@@ -3,6 +3,7 @@
 import io
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,18 @@ def test_two_stacks_do_not_keep_their_state_in_one_folder(tmp_path: Path) -> Non
         output = process.communicate(timeout=40)[0]
     assert "Traceback" not in output
     assert (state / "saved" / "checkpoints.json").exists()
+
+
+def test_a_second_signal_does_not_keep_the_state_from_being_saved(tmp_path: Path) -> None:
+    """FAULTS row 40: make hands its own SIGTERM on to a process that has had one already."""
+    project, state = copy_of_project(tmp_path), tmp_path / "state"
+    process = devstack(project, "--state", str(state))
+    until_up(process, project)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=40)
+    assert (state / "saved" / "state.json").exists()
 
 
 def test_the_port_in_the_queues_urls_cannot_be_changed(tmp_path: Path) -> None:
