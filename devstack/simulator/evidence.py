@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -30,15 +31,15 @@ def place_of(record: ChangeRecord) -> Place:
     return record.keys["aggregate_id"]["S"], int(record.keys["version"]["N"])
 
 
-def canonical(image: object) -> bytes:
-    """An image as bytes that are equal for equal images."""
-    return orjson.dumps(image, option=orjson.OPT_SORT_KEYS)
+def digest(image: object) -> bytes:
+    """Of an image as canonical JSON: the same for images that are equal byte by byte."""
+    return hashlib.blake2b(orjson.dumps(image, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
 class Evidence:
     """The committed events, and everything that came of them.
 
-    ``log`` holds, by aggregate id, the events in order of version; ``images`` their items in canonical form. An item
+    ``log`` holds, by aggregate id, the events in order of version; digests of their items are in ``images``. An item
     that is no event is in ``unreadable``. An aggregate that holds a poison record is in ``poisoned``: from there on it
     may be parked, and no other aggregate may.
     """
@@ -52,7 +53,7 @@ class Evidence:
         self.unreadable: set[Place] = set()
         for item in world.cloud.items(world.table_stream):
             place = item["aggregate_id"]["S"], int(item["version"]["N"])
-            self.images[place] = canonical(item)
+            self.images[place] = digest(item)
             try:
                 self.log.setdefault(place[0], []).append(codec.decode(item))
             except MalformedEventError:

@@ -166,9 +166,9 @@ def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[F
         for name, original in saved.items():
             setattr(bootstrap, name, original)
         _forget()
-        for name in _function_modules():
-            del sys.modules[name]
-        sys.modules.update(modules)
+        for name, module in modules.items():
+            sys.modules[name] = module
+            setattr(sys.modules["headwater.functions"], name.rpartition(".")[2], module)
         entry.logger, incidents.logger = loggers
         random.setstate(jitter)
         if metrics is None:
@@ -182,8 +182,10 @@ def _forget() -> None:
     for value in list(vars(bootstrap).values()):
         if hasattr(value, "cache_clear"):
             value.cache_clear()
+    # The package keeps its modules too, and a handler keeps its whole world.
     for name in _function_modules():
         del sys.modules[name]
+        delattr(sys.modules["headwater.functions"], name.rpartition(".")[2])
 
 
 def _function_modules() -> dict[str, ModuleType]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, cast
 
-from devstack.simulator.evidence import Evidence, Place, canonical, place_of
+from devstack.simulator.evidence import Evidence, Place, digest, place_of
 from devstack.simulator.findings import Finding, Harm
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream.records import Operation
@@ -66,7 +66,7 @@ def archive_is_the_log(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(Harm.DOUBLED, place[0], f"version {place[1]} is archived under two stream event ids")
         archived.add(place)
         image = evidence.images.get(place)
-        if image is not None and canonical(record.new_image) != image:
+        if image is not None and digest(record.new_image) != image:
             yield Finding(Harm.WRONG, place[0], f"version {place[1]} is archived otherwise than it was")
     parked = evidence.parked("ArchiverFunction")
     for aggregate_id, version in evidence.images.keys() - archived:

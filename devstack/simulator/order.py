@@ -34,10 +34,14 @@ class OrderWatch:
         """Events that Kinesis has shown in order."""
         return sum(self._shown.values())
 
+    def read_up_to(self, log: ShardLog, shard_id: str) -> int:
+        """The index in a shard up to which anybody has ever read it."""
+        return self._read.get((log.name, shard_id), 0)
+
     def table_read(self, log: ShardLog, shard_id: str, up_to: int) -> None:
         """The table's stream was read in this shard up to an index; what is before it changes no more."""
         shard = log.shard(shard_id)
-        start = self._read.get((log.name, shard_id), 0)
+        start = self.read_up_to(log, shard_id)
         for record in shard.read(start, up_to - start):
             keys = record.body["dynamodb"]["Keys"]
             told = self._told.setdefault(keys["aggregate_id"]["S"], {})
