@@ -30,6 +30,13 @@ def test_a_hundred_seeds_lose_nothing_double_nothing_and_keep_order() -> None:
     assert sum(result.poisons for result in verdict.results) == 20
 
 
+def test_ten_seeds_hold_in_this_very_process(blueprint: Blueprint) -> None:
+    """What is changed in this process, as `make mutate` does, is not changed in the workers of the test above."""
+    results = [simulate(Config.of(seed, 1_000, 0.05), blueprint) for seed in range(1, 11)]
+
+    assert [str(violation) for result in results for violation in result.violations] == []
+
+
 @pytest.mark.parametrize("entry", REGRESSIONS, ids=lambda entry: f"seed {entry['seed']}")
 def test_what_failed_once_holds_now(entry: dict[str, Any], blueprint: Blueprint) -> None:
     result = simulate(from_entry(entry), blueprint)
