@@ -93,6 +93,8 @@ class _Driver:
     def _invoke(self, records: Sequence[Any], complete: Callable[[InvokeResult], None], name: str) -> None:
         world, mapping = self.world, self.mapping
         engine, faults = world.engine, world.faults
+        # Before the invocation: another action may overtake it, and restart the mapping.
+        epoch = self._epoch
         if faults.happens("throttle", 0.5):
             ended, duration = InvokeResult(throttled=True), THROTTLED_SECONDS
         else:
@@ -103,9 +105,9 @@ class _Driver:
                 # It succeeded and nobody heard of it: the whole batch comes again, and no retry is spent.
                 ended = InvokeResult(throttled=True)
         engine.note(f"{mapping.title} {name} {len(records)} {duration:.3f} {_summary(ended)}")
-        engine.after(duration, self._guarded(lambda: complete(ended)))
+        engine.after(duration, self._guarded(lambda: complete(ended), epoch))
         if faults.happens("mapping_restart", 0.5):
-            engine.after(engine.chance.uniform(0, duration), self._guarded(self.restart))
+            engine.after(engine.chance.uniform(0, duration), self._guarded(self.restart, epoch))
             # Nobody waits for the invocation any more; nobody stops it either.
             engine.after(engine.chance.uniform(0, _LATE_SECONDS), lambda: self._finish_late(records))
 
@@ -114,8 +116,8 @@ class _Driver:
         self.world.functions.invoke(self.mapping.function, records)
         self.world.stir()
 
-    def _guarded(self, action: Callable[[], None]) -> Callable[[], None]:
-        epoch = self._epoch
+    def _guarded(self, action: Callable[[], None], epoch: int) -> Callable[[], None]:
+        """The action, unless the mapping has restarted since it was of that epoch."""
 
         def run() -> None:
             if epoch == self._epoch:
@@ -163,7 +165,8 @@ class StreamDriver(_Driver):
             self.cursor += limit
             world.was_read(self)
             self._carry_out(machine.receive(records, world.engine.now))
-        self.finished = shard.closed and self.cursor == shard.end and machine.idle
+        # The machine may be another one now.
+        self.finished = shard.closed and self.cursor == shard.end and self.machine.idle
         return not self.finished
 
     def _start(self) -> None:
@@ -174,14 +177,18 @@ class StreamDriver(_Driver):
         self._carry_out(self.machine.tick(self.world.engine.now))
 
     def _carry_out(self, actions: Iterable[StreamAction]) -> None:
+        epoch = self._epoch
         for action in actions:
+            if epoch != self._epoch:
+                # Restarted meanwhile, from the checkpoint: what the old machine still wanted is forgotten.
+                return
             match action:
                 case Invoke():
                     self._deliver(action)
                 case SendToDestination():
                     self._give_up(action)
                 case WaitUntil(time=time):
-                    self.world.engine.at(time, self._guarded(self._tick))
+                    self.world.engine.at(time, self._guarded(self._tick, epoch))
 
     def _deliver(self, action: Invoke) -> None:
         def complete(result: InvokeResult) -> None:
@@ -288,14 +295,18 @@ class QueueDriver(_Driver):
         self._carry_out(self.machine.tick(self.world.engine.now))
 
     def _carry_out(self, actions: Iterable[QueueAction]) -> None:
+        epoch = self._epoch
         for action in actions:
+            if epoch != self._epoch:
+                # Restarted meanwhile, from the checkpoint: what the old machine still wanted is forgotten.
+                return
             match action:
                 case Invoke():
                     self._deliver(action)
                 case DeleteMessages():
                     self._delete(action.messages)
                 case WaitUntil(time=time):
-                    self.world.engine.at(time, self._guarded(self._tick))
+                    self.world.engine.at(time, self._guarded(self._tick, epoch))
 
     def _deliver(self, action: Invoke) -> None:
         def complete(result: InvokeResult) -> None:

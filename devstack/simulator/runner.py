@@ -142,4 +142,8 @@ def _start(progress: Any, within: str | None) -> None:
 
 
 def _simulate(config: Config) -> Result:
-    return simulate(config, _blueprint, progress=_progress.put, within=_within or nullcontext)
+    try:
+        return simulate(config, _blueprint, progress=_progress.put, within=_within or nullcontext)
+    except Exception as error:
+        error.add_note(f"in the run of seed {config.seed}: {config}")
+        raise
