@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Final
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Final, cast
 
 from devstack.errors import DevstackError
 from devstack.simulator.faults import FaultKind
@@ -23,7 +25,6 @@ from devstack.simulator.world import Config, Result, Within, simulate
 _RUNS_PER_PROCESS: Final = 25
 #: Determinism is checked on runs of at most this size.
 _REPEATED_EVENTS: Final = 1_000
-_POLL_SECONDS: Final = 0.2
 
 type Report = Callable[[int], None]
 
@@ -104,46 +105,75 @@ def run_set(
     return verdict
 
 
-def _run(configs: Sequence[Config], jobs: int, within: str | None, report: Report) -> Iterable[tuple[Config, Result]]:
+class RunError(DevstackError):
+    """A run stopped in the middle: the simulator itself failed, or its process was ended."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A process that runs one configuration after the other, and the parent's end of the pipe to it."""
+
+    process: BaseProcess
+    pipe: Connection
+    config: Config
+    runs: int = 1
+
+
+def _run(configs: Sequence[Config], jobs: int, within: str | None, report: Report) -> Iterator[tuple[Config, Result]]:
     """Results as they come. Processes are spawned: none inherits the state, nor the hash seed, of another."""
+    left = deque(configs)
+    workers: dict[Connection, _Worker] = {}
+    try:
+        while left or workers:
+            while left and len(workers) < jobs:
+                worker = _spawned(left.popleft(), within)
+                workers[worker.pipe] = worker
+            for pipe in cast("list[Connection]", wait(list(workers))):
+                worker = workers[pipe]
+                try:
+                    message = pipe.recv()
+                except EOFError:
+                    raise RunError(f"the process of seed {worker.config.seed} ended in the middle of its run") from None
+                match message:
+                    case int():
+                        report(message)
+                        continue
+                    case Result():
+                        yield worker.config, message
+                    case _:
+                        raise RunError(f"the run of seed {worker.config.seed} stopped:\n{message}")
+                if left and worker.runs < _RUNS_PER_PROCESS:
+                    worker.config, worker.runs = left.popleft(), worker.runs + 1
+                    pipe.send(worker.config)
+                else:
+                    pipe.close()
+                    worker.process.join()
+                    del workers[pipe]
+    finally:
+        for worker in workers.values():
+            worker.process.terminate()
+            worker.process.join()
+
+
+def _spawned(config: Config, within: str | None) -> _Worker:
     context = multiprocessing.get_context("spawn")
-    progress: Any = context.SimpleQueue()
-    pool = ProcessPoolExecutor(
-        min(jobs, len(configs)),
-        mp_context=context,
-        initializer=_start,
-        initargs=(progress, within),
-        max_tasks_per_child=_RUNS_PER_PROCESS,
-    )
-    try:
-        waiting: dict[Future[Result], Config] = {pool.submit(_simulate, config): config for config in configs}
-        while waiting:
-            done, _ = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-            while not progress.empty():
-                report(progress.get())
-            for future in done:
-                yield waiting.pop(future), future.result()
-        pool.shutdown()
-    except BaseException:
-        for process in list((getattr(pool, "_processes", None) or {}).values()):
-            process.terminate()
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs, within), name=f"seed {config.seed}", daemon=True)
+    process.start()
+    theirs.close()
+    ours.send(config)
+    return _Worker(process, ours, config)
 
 
-_progress: Any = None
-_within: Within | None = None
-_blueprint: Blueprint | None = None
-
-
-def _start(progress: Any, within: str | None) -> None:
-    global _progress, _within, _blueprint  # a worker process's own state
-    _progress, _within, _blueprint = progress, resolve(within), Blueprint.load()
-
-
-def _simulate(config: Config) -> Result:
-    try:
-        return simulate(config, _blueprint, progress=_progress.put, within=_within or nullcontext)
-    except Exception as error:
-        error.add_note(f"in the run of seed {config.seed}: {config}")
-        raise
+def _work(pipe: Connection, within: str | None) -> None:
+    """A worker: a configuration in; numbers of events, then the result or a traceback out; until the pipe closes."""
+    context, blueprint = resolve(within) or nullcontext, Blueprint.load()
+    while True:
+        try:
+            config = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send(simulate(config, blueprint, progress=pipe.send, within=context))
+        except Exception:  # noqa: BLE001  # told to the parent, which stops everything
+            pipe.send(traceback.format_exc())
