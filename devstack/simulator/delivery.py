@@ -17,7 +17,6 @@ from devstack.event_source_mapping import (
     InvokeResult,
     QueueAction,
     QueueMachine,
-    QueueMappingSettings,
     QueueMessage,
     SendToDestination,
     StreamAction,
@@ -27,7 +26,7 @@ from devstack.event_source_mapping import (
     failure_message,
     failure_object_key,
 )
-from devstack.mappings import Destinations, queue_message, stream_settings
+from devstack.mappings import Destinations, queue_message, queue_settings, stream_settings
 from devstack.simulator.cloud import Cloud
 from devstack.simulator.cloud.shards import Shard, ShardLog
 from devstack.simulator.engine import Engine
@@ -281,15 +280,7 @@ class QueueDriver(_Driver):
             self._carry_out(machine.receive(read, world.engine.now))
 
     def _start(self) -> None:
-        mapping = self.mapping
-        self.machine = QueueMachine(
-            QueueMappingSettings(
-                batch_size=mapping.batch_size,
-                batching_window=mapping.batching_window,
-                report_batch_item_failures=mapping.report_batch_item_failures,
-                maximum_concurrency=mapping.maximum_concurrency,
-            )
-        )
+        self.machine = QueueMachine(queue_settings(self.mapping))
 
     def _tick(self) -> None:
         self._carry_out(self.machine.tick(self.world.engine.now))
