@@ -25,6 +25,11 @@ def aggregate_key(aggregate_id: str) -> str:
     return aggregate_id.partition("#")[2]
 
 
+def owner_key(aggregate_id: str) -> str:
+    """The part after the type, up to the next ``#``: ``user#X`` and all ``badge#X#<badge>`` share the row of X."""
+    return aggregate_id.split("#", 2)[1]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Projection:
     """A read model as a fold over the events of some aggregate types, one row a key.
@@ -44,8 +49,10 @@ class Projection:
         gate, because versions have no gaps. A type that is neither here nor folded is an error, not a silent skip.
     key
         The row's key from an aggregate id. It sees no data: all events of one aggregate belong to one row, whose gate
-        counts them, and at most one aggregate of each type belongs to a row. Folds of different aggregates must
-        commute, because nothing orders their events.
+        counts them. Folds of different aggregates must commute, because nothing orders their events.
+    many
+        The aggregate types of which several aggregates belong to one row (a user's awards): their gates go by
+        aggregate id, those of all others by type.
     """
 
     name: str
@@ -55,6 +62,7 @@ class Projection:
     deleted_by: Collection[type[DomainEvent]] = ()
     ignores: Collection[type[DomainEvent]] = ()
     key: Callable[[str], str] = aggregate_key
+    many: Collection[str] = ()
     aggregate_types: frozenset[str] = field(init=False)
     _evolves: Mapping[str, tuple[str, Evolve | None]] = field(init=False, repr=False)
     _ignored: frozenset[str] = field(init=False, repr=False)
@@ -74,10 +82,16 @@ class Projection:
         object.__setattr__(self, "_evolves", evolves)
         object.__setattr__(self, "_ignored", frozenset(event.__name__ for event in self.ignores))
         object.__setattr__(self, "aggregate_types", frozenset(type_ for type_, _ in evolves.values()))
+        if unknown := sorted(set(self.many) - self.aggregate_types):
+            raise ValueError(f"projection {self.name} folds no event of {unknown}, of which it expects many")
 
     def pk(self, key: str) -> str:
         """The row's primary key in the table of read models."""
         return f"{self.name}@{self.generation}#{key}"
+
+    def gate(self, event: RecordedEvent) -> str:
+        """Under which name the event's row keeps the version that it has reached of the event's aggregate."""
+        return event.aggregate_id if event.aggregate_type in self.many else event.aggregate_type
 
     def concerns(self, event: RecordedEvent) -> bool:
         """Whether the event belongs to an aggregate that this projection follows.

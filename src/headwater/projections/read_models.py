@@ -28,8 +28,8 @@ class ReadModelThrottledError(ReadModelError):
 class Row:
     """One row of a read model.
 
-    ``state`` is None in a tombstone. ``applied`` holds, by aggregate type, the last version folded in: it moves in the
-    same write as the state. ``revision`` counts the row's writes; 0 is a row that is not stored yet.
+    ``state`` is None in a tombstone. ``applied`` holds, by `Projection.gate`, the last version folded in: it moves
+    in the same write as the state. ``revision`` counts the row's writes; 0 is a row that is not stored yet.
     """
 
     pk: str

@@ -55,7 +55,7 @@ class _Inbox:
     """What a batch brings of one aggregate: deliveries by version, and each record's version and sequence number."""
 
     aggregate_id: str
-    aggregate_type: str
+    gate: str
     deliveries: dict[int, Delivery] = field(default_factory=dict)
     arrivals: list[tuple[int, str]] = field(default_factory=list)
 
@@ -149,7 +149,7 @@ class ProjectionRunner:
                 continue
             inbox = inboxes.get(event.aggregate_id)
             if inbox is None:
-                inbox = inboxes[event.aggregate_id] = _Inbox(event.aggregate_id, event.aggregate_type)
+                inbox = inboxes[event.aggregate_id] = _Inbox(event.aggregate_id, self._projection.gate(event))
             inbox.deliveries[event.version] = delivery
             inbox.arrivals.append((event.version, sequence_number))
         return inboxes.values(), failures
@@ -160,11 +160,7 @@ class ProjectionRunner:
         try:
             return self._advance(key, inboxes, row)
         except Exception as error:  # noqa: BLE001  # whatever fails here fails this row's records alone; others go on
-            return [
-                failure
-                for inbox in inboxes
-                for failure in inbox.failures(row.applied.get(inbox.aggregate_type, 0), error)
-            ]
+            return [failure for inbox in inboxes for failure in inbox.failures(row.applied.get(inbox.gate, 0), error)]
 
     def _advance(self, key: str, inboxes: Sequence[_Inbox], row: Row) -> list[Failure]:
         attempt = 1
@@ -193,11 +189,11 @@ class ProjectionRunner:
             try:
                 self._fold_aggregate(inbox, folded)
             except Exception as error:  # noqa: BLE001  # the row's other aggregates flow on; nothing is dropped
-                folded.failures += inbox.failures(folded.applied.get(inbox.aggregate_type, 0), error)
+                folded.failures += inbox.failures(folded.applied.get(inbox.gate, 0), error)
         return folded
 
     def _fold_aggregate(self, inbox: _Inbox, folded: _Folded) -> None:
-        applied = folded.applied.get(inbox.aggregate_type, 0)
+        applied = folded.applied.get(inbox.gate, 0)
         deliveries = inbox.deliveries
         head = max(deliveries)
         while applied < head:
@@ -212,7 +208,7 @@ class ProjectionRunner:
             delivery = deliveries[applied + 1]
             event = self._whole(delivery)
             folded.state = self._projection.evolve(folded.state, event)
-            applied = folded.applied[inbox.aggregate_type] = event.version
+            applied = folded.applied[inbox.gate] = event.version
             folded.events.append(event)
 
     def _whole(self, delivery: Delivery) -> RecordedEvent:
