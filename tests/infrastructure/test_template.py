@@ -12,6 +12,7 @@ import pytest
 
 from headwater.functions import entry
 from headwater.incidents import Incident, LoggedIncidents
+from headwater.projections.dynamodb import RANKINGS_INDEX
 from headwater.settings import Settings
 from tests.infrastructure.expansion import PROJECT, TEMPLATE, Node
 
@@ -19,6 +20,7 @@ FUNCTIONS: Final = {
     "ArchiverFunction": "archiver",
     "FanOutFunction": "fan_out",
     "PlayerProfilesFunction": "player_profiles",
+    "LeaderboardFunction": "leaderboard",
     "BadgesFunction": "badges",
     "WelcomeEmailFunction": "welcome_email",
     "HttpApiFunction": "http_api",
@@ -27,6 +29,7 @@ STREAM_MAPPINGS: Final = {
     "ArchiverFunctionEventsTableStream",
     "FanOutFunctionEventsTableStream",
     "PlayerProfilesFunctionEventsStream",
+    "LeaderboardFunctionEventsStream",
     "BadgesFunctionEventsStream",
 }
 FOURTEEN_DAYS: Final = 14 * 24 * 3600  # the longest that SQS keeps a message
@@ -373,6 +376,15 @@ def test_only_the_events_have_a_stream(expanded: Node) -> None:
 
     assert [name for name, table in tables.items() if "StreamSpecification" in table] == ["EventsTable"]
     assert tables["EventsTable"]["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+
+
+def test_only_what_is_ranked_is_indexed_and_only_by_its_keys(expanded: Node) -> None:
+    [index] = of_type(expanded, "AWS::DynamoDB::Table")["ReadModelsTable"]["GlobalSecondaryIndexes"]
+
+    assert index["IndexName"] == RANKINGS_INDEX
+    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+    # Sparse, because these attributes are in ranked rows alone.
+    assert {key["AttributeName"] for key in index["KeySchema"]} == {"ranking", "ranked_by"}
 
 
 def test_no_bucket_is_public_or_unencrypted(expanded: Node) -> None:

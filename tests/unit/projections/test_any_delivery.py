@@ -23,6 +23,8 @@ from headwater.domain.events import (
     UserRegistered,
 )
 from headwater.ids import uuid7
+from headwater.limits import DynamoDbLimits
+from headwater.projections.leaderboard import LEADERBOARD
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.projection import Projection
 from headwater.projections.read_models import RowConflictError
@@ -87,7 +89,9 @@ def runs(draw: st.DrawFn) -> Run:
     )
 
 
-def arrive(run: Run, projection: Projection, *, writers: int = 1) -> tuple[InMemoryReadModels, InMemoryEventStore]:
+def arrive(
+    run: Run, projection: Projection, *, writers: int = 1, limits: DynamoDbLimits | None = None
+) -> tuple[InMemoryReadModels, InMemoryEventStore]:
     """Delivers the run until all of it is accepted."""
     rows, events = InMemoryReadModels(), InMemoryEventStore()
     for event in run.history:
@@ -102,6 +106,7 @@ def arrive(run: Run, projection: Projection, *, writers: int = 1) -> tuple[InMem
         before_write=awarder.award if projection is BADGE_PROGRESS else None,
         writers=ThreadPoolExecutor(writers) if writers > 1 else None,
         sleep=lambda _: None,
+        limits=limits,
     )
     deliver(kinesis_batch(run.arrival), runner.process, run.sizes)
     return rows, events
@@ -132,6 +137,22 @@ def test_threads_change_nothing_about_the_result(run: Run) -> None:
     rows, _ = arrive(run, PLAYER_PROFILES, writers=3)
 
     assert_rows_are_the_fold(run, PLAYER_PROFILES, rows)
+
+
+@settings(max_examples=200, deadline=None)
+@given(runs(), st.sampled_from([2, 3, 100]))
+def test_leaderboards_become_the_pure_fold_however_few_rows_a_transaction_takes(run: Run, items: int) -> None:
+    """FAULTS rows 3 to 5 of several rows a player: none lags behind the checkpoint that says it was moved."""
+    rows, _ = arrive(run, LEADERBOARD, limits=DynamoDbLimits(transaction_items=items))
+
+    assert_rows_are_the_fold(run, LEADERBOARD, rows)
+    for user in USERS:
+        state = rows.rows[LEADERBOARD.pk(user)].state
+        expected = {LEADERBOARD.pk(f"{user}#{game}"): part for game, part in (state or {"parts": {}})["parts"].items()}
+        stored = {pk: row for pk, row in rows.rows.items() if pk.startswith(LEADERBOARD.pk(f"{user}#"))}
+        assert {pk: row.state for pk, row in stored.items() if row.state is not None} == expected
+        assert {pk for pk, row in stored.items() if row.rank} == expected.keys()
+        assert state is None or stored.keys() == expected.keys()
 
 
 @settings(max_examples=200, deadline=None)
