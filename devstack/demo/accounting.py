@@ -127,7 +127,7 @@ def applied(dynamodb: "DynamoDBClient", table: str) -> Station:
             match item["pk"].partition("@")[0]:
                 case "player_profiles":
                     counts.update(item["applied"])
-                case "badges":
+                case "achievements":
                     counts["badge"] += len(item.get("earned", {}))
     return Station("applied", counts)
 

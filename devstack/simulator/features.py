@@ -57,6 +57,11 @@ FEATURES: Final[Sequence[Feature]] = (
         invariants=(invariants.progress_is_the_fold, invariants.badges_are_earned_once),
     ),
     Feature(
+        name="achievements",
+        functions=frozenset({"AchievementsFunction"}),
+        invariants=(invariants.achievements_are_the_fold,),
+    ),
+    Feature(
         name="welcome e-mail",
         functions=frozenset({"WelcomeEmailFunction"}),
         invariants=(invariants.each_user_is_greeted_once,),

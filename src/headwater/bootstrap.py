@@ -171,6 +171,21 @@ def badges() -> "ProjectionRunner":
 
 
 @cache
+def achievements() -> "ProjectionRunner":
+    from headwater.projections.achievements import ACHIEVEMENTS
+    from headwater.projections.runner import ProjectionRunner
+
+    return ProjectionRunner(
+        ACHIEVEMENTS,
+        read_models(),
+        event_store(),
+        claim_store(),
+        writers=executor(_ROW_WRITERS, "achievements"),
+        sleep=sleep,
+    )
+
+
+@cache
 def archiver() -> "Archiver":
     from headwater.archive.archiver import Archiver
     from headwater.archive.objects import S3ObjectStore
@@ -200,10 +215,10 @@ def accounts() -> "Accounts":
 @cache
 def profiles() -> "Profiles[Projection]":
     from headwater.accounts.profiles import Profiles
-    from headwater.badges.progress import BADGE_PROGRESS
+    from headwater.projections.achievements import ACHIEVEMENTS
     from headwater.projections.player_profiles import PLAYER_PROFILES
 
-    return Profiles(event_store(), read_model_reader(), PLAYER_PROFILES, BADGE_PROGRESS)
+    return Profiles(event_store(), read_model_reader(), PLAYER_PROFILES, ACHIEVEMENTS, utc_now)
 
 
 @cache

@@ -22,6 +22,7 @@ FUNCTIONS: Final = {
     "PlayerProfilesFunction": "player_profiles",
     "LeaderboardFunction": "leaderboard",
     "BadgesFunction": "badges",
+    "AchievementsFunction": "achievements",
     "WelcomeEmailFunction": "welcome_email",
     "HttpApiFunction": "http_api",
 }
@@ -31,6 +32,7 @@ STREAM_MAPPINGS: Final = {
     "PlayerProfilesFunctionEventsStream",
     "LeaderboardFunctionEventsStream",
     "BadgesFunctionEventsStream",
+    "AchievementsFunctionEventsStream",
 }
 FOURTEEN_DAYS: Final = 14 * 24 * 3600  # the longest that SQS keeps a message
 

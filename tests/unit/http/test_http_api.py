@@ -134,6 +134,9 @@ def test_a_registration_says_where_the_user_is(api: Api) -> None:
     assert api.send("GET", reply.headers["location"]).body["name"] == "Ada"
 
 
+ONE_DAY = {"current": 1, "longest": 1}
+
+
 def test_a_profile_is_read_at_once_and_says_that_its_row_is_on_its_way(api: Api) -> None:
     api.send("POST", f"/users/{api.user_id}/plays", PLAY)
 
@@ -147,8 +150,18 @@ def test_a_profile_is_read_at_once_and_says_that_its_row_is_on_its_way(api: Api)
         "plays": 1,
         "best_scores": {"chess": 7},
         "last_play": {"game": "chess", "score": 7, "played_at": "2026-03-01T12:00:00.000Z"},
+        "streaks": {"overall": ONE_DAY, "games": {"chess": ONE_DAY}},
         "badges": [],
+        "progress": reply.body["progress"],
         "pending": True,
+    }
+    assert reply.body["progress"][0] == {
+        "badge": "three-days-of-play",
+        "game": None,
+        "title": "Three days of play",
+        "description": "Played any game on three days in a row (UTC).",
+        "have": 1,
+        "need": 3,
     }
 
 

@@ -77,7 +77,14 @@ class Routes:
     def read_profile(self, _: Request, path: Mapping[str, str]) -> Answer:
         user_id = _user_id(path)
         profile = self._profiles.read(user_id)
-        body = {"user_id": user_id, **profile.state, "badges": profile.badges, "pending": profile.pending}
+        body = {
+            "user_id": user_id,
+            **profile.state,
+            "streaks": profile.streaks,
+            "badges": profile.badges,
+            "progress": profile.progress,
+            "pending": profile.pending,
+        }
         return Answer(status=200, body=body)
 
     def change_email(self, request: Request, path: Mapping[str, str]) -> Answer:
