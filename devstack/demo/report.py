@@ -21,6 +21,17 @@ def show_profile(console: Console, profile: Mapping[str, Any]) -> None:
     console.print(Panel(JSON.from_data(dict(profile)), title="A profile, from the read models", title_align="left"))
 
 
+def show_leaderboard(console: Console, leaderboard: Mapping[str, Any]) -> None:
+    table = Table(title=f"The leaderboard of {leaderboard['game']}", title_justify="left")
+    table.add_column("rank", justify="right")
+    table.add_column("player")
+    table.add_column("score", justify="right")
+    table.add_column("achieved at")
+    for entry in leaderboard["entries"]:
+        table.add_row(str(entry["rank"]), entry["name"], str(entry["score"]), entry["achieved_at"])
+    console.print(table)
+
+
 def show_mail(console: Console, mail: Mapping[str, Any], sent: int) -> None:
     text = Group(
         Text(f"To: {', '.join(mail['To'])}"), Text(f"Subject: {mail['Subject']}"), "", Text(mail["BodyText"].strip())
@@ -54,18 +65,19 @@ def show_lags(console: Console, lags: Sequence[Lag]) -> None:
     console.print(table)
 
 
-def show_accounting(console: Console, stations: Sequence[Station], unread: frozenset[str]) -> None:
-    """One row a type of aggregate; ``unread`` types are folded by no read model."""
-    table = Table(title="Accounting, in events, each counted where it lies", title_justify="left", show_footer=True)
+def show_accounting(console: Console, stations: Sequence[Station]) -> None:
+    """One row a station; a dash where a type of aggregate is not meant for it."""
+    table = Table(title="Accounting, in events, each counted where it lies", title_justify="left")
     kinds = sorted(set().union(*(station.events for station in stations)))
-    table.add_column("aggregate", footer="all")
+    table.add_column("station")
+    for column in (*kinds, "all"):
+        table.add_column(column, justify="right")
     for station in stations:
+        cells = ("-" if _skips(station, kind) else str(station.events[kind]) for kind in kinds)
         copies = f" (+{station.copies} copies)" if station.copies else ""
-        table.add_column(station.name, justify="right", footer=f"{station.events.total()}{copies}")
-    for kind in kinds:
-        cells = (
-            "no read model" if station is stations[-1] and kind in unread else str(station.events[kind])
-            for station in stations
-        )
-        table.add_row(kind, *cells)
+        table.add_row(station.name, *cells, f"{station.events.total()}{copies}")
     console.print(table)
+
+
+def _skips(station: Station, kind: str) -> bool:
+    return station.reads is not None and kind not in station.reads

@@ -47,15 +47,13 @@ def cast(users: int, plays: int, now: datetime | None = None, seed: int = 1) -> 
     """Invents ``users`` users who finish ``plays`` plays over the 30 days before ``now``.
 
     Every fifth user plays chess each day as long as their plays last, so that ten days in a row come about. Some
-    rename themselves, move to another address, click on the logo. The last one, if there are several, leaves again
-    without a play: a deleted player's row is a tombstone, whose badges no accounting could find.
+    rename themselves, move to another address, click on the logo. The last one, if there are several, leaves again.
     """
     chance = random.Random(seed)  # noqa: S311  # a story, not a secret
     now = now or datetime.now(UTC)
     people = [User(number, f"Player {number:04d}", f"player{number:04d}@example.org") for number in range(1, users + 1)]
-    players = people[:-1] or people
-    for person in players:
-        share = plays // len(players) + (person.number <= plays % len(players))
+    for person in people:
+        share = plays // users + (person.number <= plays % users)
         person.story = list(_plays(person, share, now, chance))
         if person.number % 7 == 0:
             person.story.append(Request("PUT", "/users/{user_id}/profile", {"name": f"{person.name} the Bold"}))
@@ -65,7 +63,7 @@ def cast(users: int, plays: int, now: datetime | None = None, seed: int = 1) -> 
         if person.number % 5 == 0:
             click = {"kind": "ClickOnLogo", "details": {"page": "home"}}
             person.story.append(Request("POST", "/activities", click))
-    for leaver in people[len(players) :]:
+    for leaver in people[1:][-1:]:
         leaver.story.append(Request("DELETE", "/users/{user_id}"))
     return people
 

@@ -11,7 +11,7 @@ import orjson
 from headwater.attribute_values import unmarshal_item
 from headwater.domain.events import MalformedEventError, RecordedEvent
 from headwater.event_store import codec
-from headwater.projections.projection import RESERVED_ATTRIBUTES, Projection
+from headwater.projections.projection import RESERVED_ATTRIBUTES, Projection, Rank
 from headwater.projections.read_models import Row
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Evidence:
                     state=None if item.get("deleted") else state,
                     applied=item["applied"],
                     revision=item["revision"],
+                    rank=Rank(item["ranking"], item["ranked_by"]) if "ranking" in item else None,
                 )
         return rows
 

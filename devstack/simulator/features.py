@@ -52,6 +52,11 @@ FEATURES: Final[Sequence[Feature]] = (
         invariants=(invariants.profiles_are_the_fold,),
     ),
     Feature(
+        name="leaderboard",
+        functions=frozenset({"LeaderboardFunction"}),
+        invariants=(invariants.leaderboards_are_the_fold,),
+    ),
+    Feature(
         name="badges",
         functions=frozenset({"BadgesFunction"}),
         invariants=(invariants.progress_is_the_fold, invariants.badges_are_earned_once),

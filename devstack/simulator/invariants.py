@@ -17,6 +17,7 @@ from headwater.change_stream.records import Operation
 from headwater.domain.badges import Award, no_progress, record_play
 from headwater.domain.events import PlayCompleted, RecordedEvent, UserRegistered
 from headwater.projections.achievements import ACHIEVEMENTS
+from headwater.projections.leaderboard import LEADERBOARD
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.projection import Projection
 from headwater.projections.read_models import Row
@@ -118,6 +119,31 @@ def achievements_are_the_fold(evidence: Evidence) -> Iterator[Finding]:
     return read_model_is_the_fold(evidence, ACHIEVEMENTS, "AchievementsFunction", effects)
 
 
+def leaderboards_are_the_fold(evidence: Evidence) -> Iterator[Finding]:
+    """Each checkpoint is what a pure fold says; each row and its rank are what the checkpoint says, and no other is."""
+
+    def plays(state: Mapping[str, Any]) -> int:
+        return int(sum(part["plays"] for part in state["parts"].values()))
+
+    yield from read_model_is_the_fold(evidence, LEADERBOARD, "LeaderboardFunction", plays)
+    rows = evidence.rows(LEADERBOARD)
+    stored = {key: row for key, row in rows.items() if "#" in key}
+    due = {
+        f"{user_id}#{game}": state
+        for user_id in rows.keys() - stored.keys()
+        for game, state in (rows[user_id].state or {"parts": {}})["parts"].items()
+    }
+    for key, state in due.items():
+        row = stored.pop(key, None)
+        if row is None:
+            yield Finding(Harm.LOST, f"player#{key}", f"{LEADERBOARD.name} has no row that its checkpoint speaks of")
+        elif (row.state, row.rank) != (state, LEADERBOARD.ranked(key, state)):
+            yield Finding(Harm.WRONG, f"player#{key}", f"{LEADERBOARD.name} has a row other than its checkpoint says")
+    for key, row in stored.items():
+        if row.state is not None or row.rank is not None:
+            yield Finding(Harm.WRONG, f"player#{key}", f"{LEADERBOARD.name} has a row that its checkpoint lacks")
+
+
 def read_model_is_the_fold(
     evidence: Evidence, projection: Projection, function: str, count: Callable[[Mapping[str, Any]], int]
 ) -> Iterator[Finding]:
@@ -125,14 +151,14 @@ def read_model_is_the_fold(
 
     ``count`` is how many effects a state has taken in: it tells a doubled one from a lost one.
     """
-    rows = evidence.rows(projection)
+    rows = {key: row for key, row in evidence.rows(projection).items() if not (projection.part and "#" in key)}
     parked = evidence.parked(function) | evidence.parked(_FAN_OUT)
     histories: dict[str, dict[str, list[RecordedEvent]]] = {}
     for aggregate_id, events in evidence.log.items():
         if events and events[0].aggregate_type in projection.aggregate_types:
             histories.setdefault(projection.key(aggregate_id), {})[projection.gate(events[0])] = events
     for key, by_gate in histories.items():
-        row = rows.pop(key, Row(pk=projection.pk(key), state=dict(projection.initial), applied={}, revision=0))
+        row = rows.pop(key, Row(pk=projection.pk(key), state=projection.new_state(), applied={}, revision=0))
         reached: list[RecordedEvent] = []
         for gate, events in sorted(by_gate.items()):
             applied = row.applied.get(gate, 0)

@@ -45,6 +45,13 @@ def ada(stack: LocalStack, api: Api) -> str:
     return user_id
 
 
+def test_plays_become_a_leaderboard(api: Api, ada: str) -> None:
+    best = {"rank": 1, "user_id": ada, "name": "Ada", "score": 100, "achieved_at": "2026-03-10T23:30:00.000Z"}
+
+    assert api.send(Request("GET", "/games/chess/leaderboard"))["entries"] == [best]
+    assert len(api.send(Request("GET", "/games/go/leaderboard?limit=1"))["entries"]) == 1
+
+
 def test_plays_become_a_profile_with_badges(api: Api, ada: str) -> None:
     profile = api.send(Request("GET", "/users/{user_id}"), ada)
 

@@ -30,6 +30,14 @@ def test_a_devoted_player_plays_chess_on_each_day() -> None:
     assert len(days) == DAYS
 
 
+def test_the_last_of_several_leaves_after_playing() -> None:
+    people = cast(3, 30, NOW)
+
+    assert [request.method for request in people[-1].story][-2:] == ["POST", "DELETE"]
+    assert [sum(request.method == "DELETE" for request in person.story) for person in people] == [0, 0, 1]
+    assert all(request.method != "DELETE" for request in cast(1, 3, NOW)[0].story)
+
+
 def test_no_play_lies_in_the_future() -> None:
     for person in cast(10, 400, NOW):
         for request in person.story:
