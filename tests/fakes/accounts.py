@@ -12,8 +12,8 @@ from headwater.accounts.profiles import Profiles
 from headwater.accounts.request_ledger import RequestLedger
 from headwater.accounts.use_cases import Accounts
 from headwater.event_store.store import EventStore
-from headwater.projections.leaderboard import Leaderboards
 from headwater.projections.achievements import ACHIEVEMENTS
+from headwater.projections.leaderboard import Leaderboards
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.read_models import ReadModelReader, Row
 from tests.fakes.event_store import InMemoryEventStore

@@ -156,10 +156,10 @@ def test_a_profile_is_read_at_once_and_says_that_its_row_is_on_its_way(api: Api)
         "pending": True,
     }
     assert reply.body["progress"][0] == {
-        "badge": "three-days-of-play",
-        "game": None,
-        "title": "Three days of play",
-        "description": "Played any game on three days in a row (UTC).",
+        "badge": "three-days-in-a-row",
+        "game": "chess",
+        "title": "Three days in a row",
+        "description": "Played the same game on three days in a row (UTC).",
         "have": 1,
         "need": 3,
     }
