@@ -116,32 +116,16 @@ def read_model_reader() -> "ReadModelReader":
     return ReadModelReader(read_models(), executor(_RANKING_QUERIES, "rankings"))
 
 
-@cache
-def player_profiles() -> "ProjectionRunner":
-    from headwater.projections.player_profiles import PLAYER_PROFILES
+def projection(declared: "Projection") -> "ProjectionRunner":
+    """Keeps one projection's rows. Not cached: its function's module is the one place that asks."""
     from headwater.projections.runner import ProjectionRunner
 
     return ProjectionRunner(
-        PLAYER_PROFILES,
+        declared,
         read_models(),
         event_store(),
         claim_store(),
-        writers=executor(_ROW_WRITERS, "player-profiles"),
-        sleep=sleep,
-    )
-
-
-@cache
-def leaderboard() -> "ProjectionRunner":
-    from headwater.projections.leaderboard import LEADERBOARD
-    from headwater.projections.runner import ProjectionRunner
-
-    return ProjectionRunner(
-        LEADERBOARD,
-        read_models(),
-        event_store(),
-        claim_store(),
-        writers=executor(_ROW_WRITERS, "leaderboard"),
+        writers=executor(_ROW_WRITERS, declared.name),
         sleep=sleep,
     )
 
@@ -166,21 +150,6 @@ def badges() -> "ProjectionRunner":
         claim_store(),
         before_write=Awarder(event_store(), uuid7, utc_now).award,
         writers=executor(_ROW_WRITERS, "badges"),
-        sleep=sleep,
-    )
-
-
-@cache
-def achievements() -> "ProjectionRunner":
-    from headwater.projections.achievements import ACHIEVEMENTS
-    from headwater.projections.runner import ProjectionRunner
-
-    return ProjectionRunner(
-        ACHIEVEMENTS,
-        read_models(),
-        event_store(),
-        claim_store(),
-        writers=executor(_ROW_WRITERS, "achievements"),
         sleep=sleep,
     )
 

@@ -2,5 +2,6 @@
 
 from headwater import bootstrap
 from headwater.functions.entry import batch_handler
+from headwater.projections.achievements import ACHIEVEMENTS
 
-handler = batch_handler("achievements", "kinesis", bootstrap.achievements().process)
+handler = batch_handler("achievements", "kinesis", bootstrap.projection(ACHIEVEMENTS).process)
