@@ -246,6 +246,13 @@ def stream_mappings(expanded: Node) -> dict[str, Node]:
     return {name: mapping for name, mapping in mappings.items() if "StartingPosition" in mapping}
 
 
+def stream_of(expanded: Node, mapping: Node) -> str:
+    """What a mapping reads, itself or through an enhanced fan-out consumer."""
+    source: str = mapping["EventSourceArn"]["Fn::GetAtt"][0]
+    consumer = of_type(expanded, "AWS::Kinesis::StreamConsumer").get(source)
+    return source if consumer is None else str(consumer["StreamARN"]["Fn::GetAtt"][0])
+
+
 def test_this_suite_knows_every_stream_mapping(expanded: Node) -> None:
     assert set(stream_mappings(expanded)) == STREAM_MAPPINGS
 
@@ -261,7 +268,7 @@ def test_each_stream_mapping_starts_at_the_oldest_and_answers_per_record(expande
 @pytest.mark.parametrize("name", sorted(STREAM_MAPPINGS))
 def test_each_stream_mapping_reports_what_it_gives_up_before_the_stream_trims_it(expanded: Node, name: str) -> None:
     mapping = stream_mappings(expanded)[name]
-    trimmed_after = {"EventsTable": 24 * 3600, "EventsStream": 168 * 3600}[mapping["EventSourceArn"]["Fn::GetAtt"][0]]
+    trimmed_after = {"EventsTable": 24 * 3600, "EventsStream": 168 * 3600}[stream_of(expanded, mapping)]
     destination = "FailedBatchesBucket" if name.startswith("Archiver") else "FailedBatchesQueue"
 
     assert mapping["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": [destination, "Arn"]}}}
