@@ -1,17 +1,21 @@
 """Sets of UTC days, small enough to lie in a row and quick to add to however many they are."""
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from operator import itemgetter
 
+#: A length: a digit of base 36, or in brackets what takes more than one.
+_LENGTH = re.compile(r"\((\d+)\)|(.)")
+
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """A set of UTC days, run-length encoded from the latest back: ``739685 10 4 1`` is ten days in a row up to the
-    (proleptic Gregorian) ordinal 739685, four days without, and one day before them.
+    """A set of UTC days, run-length encoded from the latest back: ``739685 a4(40)`` is ten days in a row up to the
+    (proleptic Gregorian) ordinal 739685, four days without, and forty in a row before them.
 
-    A play of today or of the latest run changes the first numbers alone, however long the history; only a play that
-    comes late takes the whole apart. Text, because a row stores it as one small attribute.
+    A play of today or of the latest run changes the first lengths alone, however long the history; only a play that
+    comes late takes the whole apart. Text, because a row stores it as one attribute: two characters a pause.
     """
 
     text: str = ""
@@ -21,7 +25,8 @@ class Days:
         """First and last day of each run, ends included, in order; no two of them touch."""
         if not self.text:
             return []
-        last, *lengths = map(int, self.text.split())
+        day, _, codes = self.text.partition(" ")
+        last, lengths = int(day), _lengths(codes)
         intervals = []
         for run, gap in zip(lengths[::2], [*lengths[1::2], 0], strict=True):
             intervals.append((last - run + 1, last))
@@ -36,9 +41,9 @@ class Days:
         if last - run < day <= last:
             return self
         if day == last + 1:
-            return Days(f"{day} {run + 1}{earlier}")
+            return Days(f"{day} {_code(run + 1)}{earlier}")
         if day > last:
-            return Days(f"{day} 1 {day - last - 1} {run}{earlier}")
+            return Days(f"{day} 1{_code(day - last - 1)}{_code(run)}{earlier}")
         return _encode(_insert(self.intervals, day))
 
     def __contains__(self, day: int) -> bool:
@@ -52,7 +57,8 @@ class Days:
     @property
     def pause(self) -> int:
         """How many days without came before the latest run; 0 if nothing came before it."""
-        return int(self._latest_run()[2].split(maxsplit=1)[0]) if self.text.count(" ") > 1 else 0
+        earlier = self._latest_run()[2] if self.text else ""
+        return _first_length(earlier)[0] if earlier else 0
 
     def streak(self, today: int) -> int:
         """How many days in a row up to today, or up to yesterday: today is not over yet."""
@@ -71,10 +77,25 @@ class Days:
         return next((last - first + 1 for first, last in self.intervals if first <= day <= last), 0)
 
     def _latest_run(self) -> tuple[int, int, str]:
-        """The latest day, the length of its run, and the text of what came before, with its leading space."""
-        last, _, lengths = self.text.partition(" ")
-        run, space, earlier = lengths.partition(" ")
-        return int(last), int(run), space + earlier
+        """The latest day, the length of its run, and the text of what came before."""
+        last, _, codes = self.text.partition(" ")
+        return int(last), *_first_length(codes)
+
+
+def _code(length: int) -> str:
+    return "0123456789abcdefghijklmnopqrstuvwxyz"[length] if length < 36 else f"({length})"
+
+
+def _first_length(codes: str) -> tuple[int, str]:
+    """The first length of a text that has one, and the rest of the text."""
+    if codes[0] != "(":
+        return int(codes[0], 36), codes[1:]
+    length, _, rest = codes[1:].partition(")")
+    return int(length), rest
+
+
+def _lengths(codes: str) -> list[int]:
+    return [int(long) if long else int(short, 36) for long, short in _LENGTH.findall(codes)]
 
 
 def _insert(intervals: list[tuple[int, int]], day: int) -> list[tuple[int, int]]:
@@ -91,7 +112,7 @@ def _insert(intervals: list[tuple[int, int]], day: int) -> list[tuple[int, int]]
 
 
 def _encode(intervals: list[tuple[int, int]]) -> Days:
-    lengths = [intervals[-1][1]]
+    lengths: list[int] = []
     for (first, last), (_, earlier_last) in zip(intervals[::-1], [*intervals[-2::-1], (0, 0)], strict=True):
         lengths += (last - first + 1, first - earlier_last - 1)
-    return Days(" ".join(map(str, lengths[:-1])))
+    return Days(f"{intervals[-1][1]} {''.join(map(_code, lengths[:-1]))}")

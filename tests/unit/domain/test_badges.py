@@ -358,7 +358,7 @@ def test_progress_stays_small_and_flat() -> None:
         if day.isoweekday() != 4:
             progress, _ = record_play(progress, on(day, f"game-{number % 4}", number), f"play-{number}")
 
-    assert len(repr(progress)) < 6000
+    assert len(repr(progress)) < 3500
     assert len(progress["games"]) == 4
 
 
