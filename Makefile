@@ -29,7 +29,7 @@ SAM := PATH="$(CURDIR)/$(TOOLS):$$PATH" $(TOOLS)/sam
 .PHONY: help
 help: ## List the targets
 	@echo "usage: make TARGET [VARIABLE=value]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: .venv/.installed ## Make the development environment (.venv) from hash-locked requirements; needs python3.13 alone
@@ -49,6 +49,10 @@ test: setup ## Run the tests (ARGS="tests/unit -k streak")
 .PHONY: mutate
 mutate: setup ## Take each guard away in turn and demand that the tests turn red (ARGS="version-gate")
 	@$(BIN)/python -m tests.mutations $(ARGS)
+
+.PHONY: bench-badges
+bench-badges: setup ## Measure what a badge decision costs, beside a version that reads all plays (ARGS="--rounds 9")
+	@$(BIN)/python -m benchmarks.badges $(ARGS)
 
 .PHONY: check
 check: setup .venv-tools/.installed ## Format, lint, types, imports, and the template raw and expanded
