@@ -15,10 +15,46 @@ from devstack.demo.lag import Lag
 
 #: Rows of a query's answer that fit on a screen beside everything else.
 _ROWS_SHOWN = 8
+_GOALS_SHOWN = 5
 
 
 def show_profile(console: Console, profile: Mapping[str, Any]) -> None:
-    console.print(Panel(JSON.from_data(dict(profile)), title="A profile, from the read models", title_align="left"))
+    """The profile as the API tells it, with its longer parts as tables."""
+    parts = {"streaks", "badges", "progress"}
+    told = JSON.from_data({name: value for name, value in profile.items() if name not in parts})
+    console.print(Panel(told, title="A profile, from the read models", title_align="left"))
+    console.print(_streaks(profile["streaks"]))
+    console.print(_badges(profile["badges"]))
+    console.print(_goals(profile["progress"][:_GOALS_SHOWN]))
+
+
+def _streaks(streaks: Mapping[str, Any]) -> Table:
+    table = Table(title="Its streaks, in days", title_justify="left")
+    table.add_column("game")
+    table.add_column("current", justify="right")
+    table.add_column("longest", justify="right")
+    for game, streak in {"any": streaks["overall"], **streaks["games"]}.items():
+        table.add_row(game, str(streak["current"]), str(streak["longest"]))
+    return table
+
+
+def _badges(badges: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(title="Its badges, when and why", title_justify="left")
+    for column in ("badge", "game", "earned at", "for"):
+        table.add_column(column)
+    for badge in badges:
+        table.add_row(badge["title"], badge["game"] or "", badge["earned_at"], badge["description"] or "")
+    return table
+
+
+def _goals(goals: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(title="The nearest badges that it has not earned", title_justify="left")
+    table.add_column("badge")
+    table.add_column("game")
+    table.add_column("so far", justify="right")
+    for goal in goals:
+        table.add_row(goal["title"], goal["game"] or "", f"{goal['have']} of {goal['need']}")
+    return table
 
 
 def show_leaderboard(console: Console, leaderboard: Mapping[str, Any]) -> None:

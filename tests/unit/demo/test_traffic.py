@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from devstack.demo.traffic import DAYS, cast, requests_in
+from headwater.domain.badges import no_progress, record_play
+from headwater.domain.events import PlayCompleted
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 
@@ -43,3 +45,24 @@ def test_no_play_lies_in_the_future() -> None:
         for request in person.story:
             if request.body and "played_at" in request.body:
                 assert datetime.fromisoformat(request.body["played_at"]) <= NOW
+
+
+def test_the_story_earns_badges_of_many_kinds() -> None:
+    earned: set[str] = set()
+    for person in cast(5, 5 * 40, NOW):
+        progress = no_progress()
+        for number, request in enumerate(person.story):
+            if request.body and "game" in request.body:
+                progress, awards = record_play(progress, PlayCompleted(**request.body), f"play-{number}")
+                earned |= {award["badge"] for award in awards.values()}
+
+    assert {
+        "thirty-days-in-a-row",
+        "thirty-days-of-play",
+        "ten-plays",
+        "personal-best",
+        "all-rounder",
+        "weekend-player",
+        "night-owl",
+        "comeback",
+    } <= earned
