@@ -40,10 +40,10 @@ def _streaks(streaks: Mapping[str, Any]) -> Table:
 
 def _badges(badges: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(title="Its badges, when and why", title_justify="left")
-    for column in ("badge", "game", "earned at", "for"):
+    for column in ("badge", "game", "earned on", "for"):
         table.add_column(column)
     for badge in badges:
-        table.add_row(badge["title"], badge["game"] or "", badge["earned_at"], badge["description"] or "")
+        table.add_row(badge["title"], badge["game"] or "", badge["earned_at"][:10], badge["description"] or "")
     return table
 
 
