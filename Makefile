@@ -58,6 +58,10 @@ test: setup ## Run the tests (ARGS="tests/unit -k streak")
 mutate: setup ## Take each guard away in turn and demand that the tests turn red (ARGS="version-gate")
 	@$(BIN)/python -m tests.mutations $(ARGS)
 
+.PHONY: bench-badges
+bench-badges: setup ## Measure what a badge decision costs, beside a version that reads all plays (ARGS="--rounds 9")
+	@$(BIN)/python -m benchmarks.badges $(ARGS)
+
 .PHONY: check
 check: setup .venv-tools/.installed ## Format, lint, types, imports, and the template raw and expanded
 	$(BIN)/ruff format --check .

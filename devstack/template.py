@@ -50,6 +50,8 @@ DATA_PLANE_TYPES: Final = frozenset(
     }
 )
 
+_STREAM_CONSUMER: Final = "AWS::Kinesis::StreamConsumer"
+
 LEFT_OUT_BECAUSE: Final = {
     "AWS::Serverless::Function": "hosted by devstack itself",
     "AWS::Serverless::HttpApi": "served by devstack's own gateway, without authorization",
@@ -58,7 +60,7 @@ LEFT_OUT_BECAUSE: Final = {
     "AWS::CloudWatch::": "nobody is on call for a laptop",
     "AWS::Logs::": "logs go to files in the run folder",
     "AWS::Athena::NamedQuery": "the emulator refuses the whole stack for it",
-    "AWS::Kinesis::StreamConsumer": "the emulator refuses the whole stack for it",
+    _STREAM_CONSUMER: "its readers read the stream itself, whose throughput no local reader exhausts",
 }
 
 REFUSED_TYPES: Final = {
@@ -385,7 +387,17 @@ class Template:
                 own = resource.get("Properties") or {}
                 merged = {**shared, **own}
                 variables = {**_environment(shared), **_environment(own)}
-                yield name, {**merged, "Environment": {"Variables": variables}}
+                events = {title: self._local(event) for title, event in (merged.get("Events") or {}).items()}
+                yield name, {**merged, "Events": events, "Environment": {"Variables": variables}}
+
+    def _local(self, event: Node) -> Node:
+        """The event with the stream itself in place of an enhanced fan-out consumer, which gets the same records."""
+        settings = event.get("Properties") or {}
+        for name in _references(settings.get("Stream")):
+            resource = self.document["Resources"].get(name) or {}
+            if resource.get("Type") == _STREAM_CONSUMER:
+                return {**event, "Properties": {**settings, "Stream": resource["Properties"]["StreamARN"]}}
+        return event
 
     def _leave_out(self, name: str, kind: str, reason: str) -> None:
         entry = LeftOut(name, kind, reason)

@@ -4,7 +4,7 @@ Never from counters of our own: a counter can be wrong in the same way as the co
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,10 @@ import orjson
 from backports import zstd
 
 from headwater.attribute_values import unmarshal_item
+from headwater.badges.progress import BADGE_PROGRESS
+from headwater.projections.achievements import ACHIEVEMENTS
+from headwater.projections.leaderboard import LEADERBOARD
+from headwater.projections.player_profiles import PLAYER_PROFILES
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -24,17 +28,24 @@ if TYPE_CHECKING:
 #: Events by aggregate type.
 type Counts = Counter[str]
 
+#: Every read model, each of which owes an account of the events that it folds.
+PROJECTIONS = (PLAYER_PROFILES, BADGE_PROGRESS, ACHIEVEMENTS, LEADERBOARD)
+
 #: SQS ReceiveMessage and DeleteMessageBatch take ten messages.
 _QUEUE_BATCH = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """Distinct events that one station holds, by aggregate type, and how many copies it holds beyond those."""
+    """Distinct events that one station holds, by aggregate type, and how many copies it holds beyond those.
+
+    ``reads``: the aggregate types that are meant for it; None are all.
+    """
 
     name: str
     events: Counts
     copies: int = 0
+    reads: frozenset[str] | None = None
 
 
 def appended(dynamodb: "DynamoDBClient", table: str) -> Station:
@@ -119,27 +130,26 @@ class TopicProbe:
         return bodies
 
 
-def applied(dynamodb: "DynamoDBClient", table: str) -> Station:
-    """What the read models hold: the versions that profiles have reached, and the badges that players have."""
-    counts: Counts = Counter()
+def applied(dynamodb: "DynamoDBClient", table: str) -> list[Station]:
+    """What each read model has folded: the versions that its rows' gates have reached, tombstones' too."""
+    counts: dict[str, Counts] = {projection.name: Counter() for projection in PROJECTIONS}
     for page in dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
         for item in map(unmarshal_item, page["Items"]):
-            match item["pk"].partition("@")[0]:
-                case "player_profiles":
-                    counts.update(item["applied"])
-                case "badges":
-                    counts["badge"] += len(item.get("earned", {}))
-    return Station("applied", counts)
+            # A read model that nobody asks about has rows too.
+            events = counts.setdefault(item["pk"].partition("@")[0], Counter())
+            for gate, version in item["applied"].items():
+                events[gate.partition("#")[0]] += version
+    return [Station(each.name, counts[each.name], reads=each.aggregate_types) for each in PROJECTIONS]
 
 
-def differences(stations: list[Station], unread: frozenset[str]) -> list[str]:
-    """Where a station's counts are not the first one's, in words. The last station has no ``unread`` types."""
+def differences(stations: Sequence[Station]) -> list[str]:
+    """Where a station's counts are not the first one's, in words."""
     first = stations[0]
     return [
         f"{station.name} holds {station.events[kind]} events of {kind}, {first.name} {first.events[kind]}"
         for station in stations[1:]
         for kind in sorted(first.events | station.events)
-        if not (station is stations[-1] and kind in unread)
+        if station.reads is None or kind in station.reads
         if station.events[kind] != first.events[kind]
     ]
 

@@ -15,10 +15,57 @@ from devstack.demo.lag import Lag
 
 #: Rows of a query's answer that fit on a screen beside everything else.
 _ROWS_SHOWN = 8
+_GOALS_SHOWN = 5
 
 
 def show_profile(console: Console, profile: Mapping[str, Any]) -> None:
-    console.print(Panel(JSON.from_data(dict(profile)), title="A profile, from the read models", title_align="left"))
+    """The profile as the API tells it, with its longer parts as tables."""
+    parts = {"streaks", "badges", "progress"}
+    told = JSON.from_data({name: value for name, value in profile.items() if name not in parts})
+    console.print(Panel(told, title="A profile, from the read models", title_align="left"))
+    console.print(_streaks(profile["streaks"]))
+    console.print(_badges(profile["badges"]))
+    console.print(_goals(profile["progress"][:_GOALS_SHOWN]))
+
+
+def _streaks(streaks: Mapping[str, Any]) -> Table:
+    table = Table(title="Its streaks, in days", title_justify="left")
+    table.add_column("game")
+    table.add_column("current", justify="right")
+    table.add_column("longest", justify="right")
+    for game, streak in {"any": streaks["overall"], **streaks["games"]}.items():
+        table.add_row(game, str(streak["current"]), str(streak["longest"]))
+    return table
+
+
+def _badges(badges: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(title="Its badges, when and why", title_justify="left")
+    for column in ("badge", "game", "earned on", "for"):
+        table.add_column(column)
+    for badge in badges:
+        table.add_row(badge["title"], badge["game"] or "", badge["earned_at"][:10], badge["description"] or "")
+    return table
+
+
+def _goals(goals: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(title="The nearest badges that it has not earned", title_justify="left")
+    table.add_column("badge")
+    table.add_column("game")
+    table.add_column("so far", justify="right")
+    for goal in goals:
+        table.add_row(goal["title"], goal["game"] or "", f"{goal['have']} of {goal['need']}")
+    return table
+
+
+def show_leaderboard(console: Console, leaderboard: Mapping[str, Any]) -> None:
+    table = Table(title=f"The leaderboard of {leaderboard['game']}", title_justify="left")
+    table.add_column("rank", justify="right")
+    table.add_column("player")
+    table.add_column("score", justify="right")
+    table.add_column("achieved at")
+    for entry in leaderboard["entries"]:
+        table.add_row(str(entry["rank"]), entry["name"], str(entry["score"]), entry["achieved_at"])
+    console.print(table)
 
 
 def show_mail(console: Console, mail: Mapping[str, Any], sent: int) -> None:
@@ -54,18 +101,19 @@ def show_lags(console: Console, lags: Sequence[Lag]) -> None:
     console.print(table)
 
 
-def show_accounting(console: Console, stations: Sequence[Station], unread: frozenset[str]) -> None:
-    """One row a type of aggregate; ``unread`` types are folded by no read model."""
-    table = Table(title="Accounting, in events, each counted where it lies", title_justify="left", show_footer=True)
+def show_accounting(console: Console, stations: Sequence[Station]) -> None:
+    """One row a station; a dash where a type of aggregate is not meant for it."""
+    table = Table(title="Accounting, in events, each counted where it lies", title_justify="left")
     kinds = sorted(set().union(*(station.events for station in stations)))
-    table.add_column("aggregate", footer="all")
+    table.add_column("station")
+    for column in (*kinds, "all"):
+        table.add_column(column, justify="right")
     for station in stations:
+        cells = ("-" if _skips(station, kind) else str(station.events[kind]) for kind in kinds)
         copies = f" (+{station.copies} copies)" if station.copies else ""
-        table.add_column(station.name, justify="right", footer=f"{station.events.total()}{copies}")
-    for kind in kinds:
-        cells = (
-            "no read model" if station is stations[-1] and kind in unread else str(station.events[kind])
-            for station in stations
-        )
-        table.add_row(kind, *cells)
+        table.add_row(station.name, *cells, f"{station.events.total()}{copies}")
     console.print(table)
+
+
+def _skips(station: Station, kind: str) -> bool:
+    return station.reads is not None and kind not in station.reads

@@ -14,7 +14,8 @@ import urllib3
 from headwater.clock import timestamp
 
 DAYS = 30
-GAMES = ("chess", "go", "tetris", "backgammon")
+GAMES = ("chess", "go", "tetris", "backgammon", "solitaire")
+_WEEKS_AWAY = 6
 #: Concurrent requests: enough to keep the API busy, few enough that the laptop stays usable.
 _CLIENTS = 8
 
@@ -46,16 +47,15 @@ class User:
 def cast(users: int, plays: int, now: datetime | None = None, seed: int = 1) -> list[User]:
     """Invents ``users`` users who finish ``plays`` plays over the 30 days before ``now``.
 
-    Every fifth user plays chess each day as long as their plays last, so that ten days in a row come about. Some
-    rename themselves, move to another address, click on the logo. The last one, if there are several, leaves again
-    without a play: a deleted player's row is a tombstone, whose badges no accounting could find.
+    Of five users one plays chess each day as long as their plays last, so that days in a row come about; one comes back
+    after six weeks, one plays at night, and one's first plays arrive last. Some rename themselves, move to another
+    address, click on the logo. The last one, if there are several, leaves again.
     """
     chance = random.Random(seed)  # noqa: S311  # a story, not a secret
     now = now or datetime.now(UTC)
     people = [User(number, f"Player {number:04d}", f"player{number:04d}@example.org") for number in range(1, users + 1)]
-    players = people[:-1] or people
-    for person in players:
-        share = plays // len(players) + (person.number <= plays % len(players))
+    for person in people:
+        share = plays // users + (person.number <= plays % users)
         person.story = list(_plays(person, share, now, chance))
         if person.number % 7 == 0:
             person.story.append(Request("PUT", "/users/{user_id}/profile", {"name": f"{person.name} the Bold"}))
@@ -65,19 +65,26 @@ def cast(users: int, plays: int, now: datetime | None = None, seed: int = 1) -> 
         if person.number % 5 == 0:
             click = {"kind": "ClickOnLogo", "details": {"page": "home"}}
             person.story.append(Request("POST", "/activities", click))
-    for leaver in people[len(players) :]:
+    for leaver in people[1:][-1:]:
         leaver.story.append(Request("DELETE", "/users/{user_id}"))
     return people
 
 
 def _plays(person: User, share: int, now: datetime, chance: random.Random) -> Iterator[Request]:
-    devoted = person.number % 5 == 1
+    devoted, returning, at_night, late = (person.number % 5 == kind for kind in (1, 2, 3, 4))
     start = now - timedelta(days=DAYS - 1, minutes=10)
     days = sorted(range(min(share, DAYS))) if devoted else []
     days += sorted(chance.randrange(DAYS) for _ in range(share - len(days)))
+    if returning and days:
+        days[0] = -_WEEKS_AWAY * 7
+    if late:
+        days = days[len(days) // 2 :] + days[: len(days) // 2]
     for index, day in enumerate(days):
         game = "chess" if devoted and index < DAYS else chance.choice(GAMES)
         played_at = start + timedelta(days=day, seconds=chance.randrange(300))
+        if at_night:
+            # The night before, so that it is over.
+            played_at = played_at.replace(hour=2, minute=30) - timedelta(days=1)
         play = {"game": game, "score": chance.randrange(10_000), "played_at": timestamp(played_at)}
         yield Request("POST", "/users/{user_id}/plays", play)
 

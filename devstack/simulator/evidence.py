@@ -15,7 +15,7 @@ from headwater.attribute_values import unmarshal_item
 from headwater.change_stream.records import ChangeRecord, Operation
 from headwater.domain.events import MalformedEventError, RecordedEvent
 from headwater.event_store import codec
-from headwater.projections.projection import RESERVED_ATTRIBUTES, Projection
+from headwater.projections.projection import RESERVED_ATTRIBUTES, Projection, Rank
 from headwater.projections.read_models import Row
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class Evidence:
                     state=None if item.get("deleted") else state,
                     applied=item["applied"],
                     revision=item["revision"],
+                    rank=Rank(item["ranking"], item["ranked_by"]) if "ranking" in item else None,
                 )
         return rows
 

@@ -56,9 +56,19 @@ FEATURES: Final[Sequence[Feature]] = (
         invariants=(invariants.profiles_are_the_fold,),
     ),
     Feature(
+        name="leaderboard",
+        functions=frozenset({"LeaderboardFunction"}),
+        invariants=(invariants.leaderboards_are_the_fold,),
+    ),
+    Feature(
         name="badges",
         functions=frozenset({"BadgesFunction"}),
         invariants=(invariants.progress_is_the_fold, invariants.badges_are_earned_once),
+    ),
+    Feature(
+        name="achievements",
+        functions=frozenset({"AchievementsFunction"}),
+        invariants=(invariants.achievements_are_the_fold,),
     ),
     Feature(
         name="welcome e-mail",

@@ -10,8 +10,10 @@ from devstack.simulator.evidence import Evidence, Place, digest, place_of
 from devstack.simulator.findings import Finding, Harm
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream.records import Operation
-from headwater.domain.badges import no_progress, record_play
+from headwater.domain.badges import Award, no_progress, record_play
 from headwater.domain.events import PlayCompleted, RecordedEvent, UserRegistered
+from headwater.projections.achievements import ACHIEVEMENTS
+from headwater.projections.leaderboard import LEADERBOARD
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.projection import Projection
 from headwater.projections.read_models import Row
@@ -107,6 +109,40 @@ def progress_is_the_fold(evidence: Evidence) -> Iterator[Finding]:
     return read_model_is_the_fold(evidence, BADGE_PROGRESS, "BadgesFunction", plays)
 
 
+def achievements_are_the_fold(evidence: Evidence) -> Iterator[Finding]:
+    """Each user's achievements are what a pure fold of plays and awards says."""
+
+    def effects(state: Mapping[str, Any]) -> int:
+        return int(sum(game["plays"] for game in state["games"].values()) + len(state["earned"]))
+
+    return read_model_is_the_fold(evidence, ACHIEVEMENTS, "AchievementsFunction", effects)
+
+
+def leaderboards_are_the_fold(evidence: Evidence) -> Iterator[Finding]:
+    """Each checkpoint is what a pure fold says; each row and its rank are what the checkpoint says, and no other is."""
+
+    def plays(state: Mapping[str, Any]) -> int:
+        return int(sum(part["plays"] for part in state["parts"].values()))
+
+    yield from read_model_is_the_fold(evidence, LEADERBOARD, "LeaderboardFunction", plays)
+    rows = evidence.rows(LEADERBOARD)
+    stored = {key: row for key, row in rows.items() if "#" in key}
+    due = {
+        f"{user_id}#{game}": state
+        for user_id in rows.keys() - stored.keys()
+        for game, state in (rows[user_id].state or {"parts": {}})["parts"].items()
+    }
+    for key, state in due.items():
+        row = stored.pop(key, None)
+        if row is None:
+            yield Finding(Harm.LOST, f"player#{key}", f"{LEADERBOARD.name} has no row that its checkpoint speaks of")
+        elif (row.state, row.rank) != (state, LEADERBOARD.ranked(key, state)):
+            yield Finding(Harm.WRONG, f"player#{key}", f"{LEADERBOARD.name} has a row other than its checkpoint says")
+    for key, row in stored.items():
+        if row.state is not None or row.rank is not None:
+            yield Finding(Harm.WRONG, f"player#{key}", f"{LEADERBOARD.name} has a row that its checkpoint lacks")
+
+
 def read_model_is_the_fold(
     evidence: Evidence, projection: Projection, function: str, count: Callable[[Mapping[str, Any]], int]
 ) -> Iterator[Finding]:
@@ -114,18 +150,17 @@ def read_model_is_the_fold(
 
     ``count`` is how many effects a state has taken in: it tells a doubled one from a lost one.
     """
-    rows = evidence.rows(projection)
+    rows = {key: row for key, row in evidence.rows(projection).items() if not (projection.part and "#" in key)}
     parked = evidence.parked(function) | evidence.parked(_FAN_OUT)
     histories: dict[str, dict[str, list[RecordedEvent]]] = {}
     for aggregate_id, events in evidence.log.items():
-        type_ = aggregate_id.partition("#")[0]
-        if type_ in projection.aggregate_types:
-            histories.setdefault(projection.key(aggregate_id), {})[type_] = events
-    for key, by_type in histories.items():
-        row = rows.pop(key, Row(pk=projection.pk(key), state=dict(projection.initial), applied={}, revision=0))
+        if events and events[0].aggregate_type in projection.aggregate_types:
+            histories.setdefault(projection.key(aggregate_id), {})[projection.gate(events[0])] = events
+    for key, by_gate in histories.items():
+        row = rows.pop(key, Row(pk=projection.pk(key), state=projection.new_state(), applied={}, revision=0))
         reached: list[RecordedEvent] = []
-        for type_, events in sorted(by_type.items()):
-            applied = row.applied.get(type_, 0)
+        for gate, events in sorted(by_gate.items()):
+            applied = row.applied.get(gate, 0)
             if applied > events[-1].version:
                 yield Finding(Harm.WRONG, events[-1].aggregate_id, f"{projection.name} has applied {applied} versions")
             for event in events:
@@ -157,14 +192,15 @@ def badges_are_earned_once(evidence: Evidence) -> Iterator[Finding]:
     for user_id in {event.aggregate_key for event in evidence.events("player")} | awarded.keys():
         row = rows.get(user_id)
         applied = row.applied.get("player", 0) if row else 0
-        progress = no_progress()
+        progress, earned = no_progress(), dict[str, Award]()
         for event in evidence.log.get(f"player#{user_id}", ()):
             if event.version <= applied:
-                progress = record_play(progress, cast(PlayCompleted, event.payload), event.event_id)
+                progress, awards = record_play(progress, cast(PlayCompleted, event.payload), event.event_id)
+                earned |= awards
         mine = awarded.get(user_id, {})
-        for key in mine.keys() - progress["earned"].keys():
+        for key in mine.keys() - earned.keys():
             yield Finding(Harm.WRONG, f"player#{user_id}", f"{key} was awarded and not earned")
-        for key, award in progress["earned"].items():
+        for key, award in earned.items():
             if key not in mine:
                 # A deleted player earns nothing more, whichever of the two came first.
                 if row is not None and row.state is not None:

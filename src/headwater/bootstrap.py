@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from headwater.fan_out.fan_out import FanOut
     from headwater.fan_out.publisher import Publisher
     from headwater.projections.dynamodb import DynamoDbReadModels
+    from headwater.projections.leaderboard import Leaderboards
     from headwater.projections.projection import Projection
     from headwater.projections.read_models import ReadModelReader
     from headwater.projections.runner import ProjectionRunner
@@ -48,6 +49,8 @@ _CONFIG = Config(
 
 #: Threads that write rows side by side: what a table answers in milliseconds is waited for once, not in a row.
 _ROW_WRITERS = 8
+#: Threads that ask the partitions of a leaderboard side by side.
+_RANKING_QUERIES = 8
 
 # What the builders below take from the machine, clients included, they take through the functions of this module (and
 # `utc_now` and `uuid7`), so that the system can run as it is against another clock, without threads or a network.
@@ -110,22 +113,28 @@ def read_models() -> "DynamoDbReadModels":
 def read_model_reader() -> "ReadModelReader":
     from headwater.projections.read_models import ReadModelReader
 
-    return ReadModelReader(read_models())
+    return ReadModelReader(read_models(), executor(_RANKING_QUERIES, "rankings"))
 
 
-@cache
-def player_profiles() -> "ProjectionRunner":
-    from headwater.projections.player_profiles import PLAYER_PROFILES
+def projection(declared: "Projection") -> "ProjectionRunner":
+    """Keeps one projection's rows. Not cached: its function's module is the one place that asks."""
     from headwater.projections.runner import ProjectionRunner
 
     return ProjectionRunner(
-        PLAYER_PROFILES,
+        declared,
         read_models(),
         event_store(),
         claim_store(),
-        writers=executor(_ROW_WRITERS, "player-profiles"),
+        writers=executor(_ROW_WRITERS, declared.name),
         sleep=sleep,
     )
+
+
+@cache
+def leaderboards() -> "Leaderboards":
+    from headwater.projections.leaderboard import Leaderboards
+
+    return Leaderboards(read_model_reader())
 
 
 @cache
@@ -175,10 +184,10 @@ def accounts() -> "Accounts":
 @cache
 def profiles() -> "Profiles[Projection]":
     from headwater.accounts.profiles import Profiles
-    from headwater.badges.progress import BADGE_PROGRESS
+    from headwater.projections.achievements import ACHIEVEMENTS
     from headwater.projections.player_profiles import PLAYER_PROFILES
 
-    return Profiles(event_store(), read_model_reader(), PLAYER_PROFILES, BADGE_PROGRESS)
+    return Profiles(event_store(), read_model_reader(), PLAYER_PROFILES, ACHIEVEMENTS, utc_now)
 
 
 @cache

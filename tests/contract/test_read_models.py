@@ -10,8 +10,8 @@ from moto import mock_aws
 
 from headwater.projections.dynamodb import DynamoDbReadModels
 from headwater.projections.player_profiles import PLAYER_PROFILES
-from headwater.projections.projection import Projection
-from headwater.projections.read_models import ReadModelReader, ReadModelStore, Row, RowConflictError
+from headwater.projections.projection import Projection, Rank
+from headwater.projections.read_models import Ranked, ReadModelReader, ReadModelStore, Row, RowConflictError
 from tests.fakes.cloud import FakeAws
 from tests.fakes.read_models import InMemoryReadModels
 from tests.fakes.tables import create_tables
@@ -98,6 +98,78 @@ def test_a_row_that_should_exist_and_does_not_is_refused(store: ReadModelStore) 
     with pytest.raises(RowConflictError):
         store.put(row(revision=2))
     assert store.get([row().pk]) == {}
+
+
+def part(user: str, order: str | None, ranking: str = "leaderboard@1#chess#0") -> Row:
+    """A part's row, or its tombstone."""
+    rank = None if order is None else Rank(ranking, order)
+    return Row(
+        pk=f"leaderboard@1#{user}#chess", state={"plays": 1} if rank else None, applied={}, revision=1, rank=rank
+    )
+
+
+def test_a_row_and_its_parts_are_written_together(store: ReadModelStore) -> None:
+    checkpoint, parts = row(parts={"chess": {"plays": 1}}), [part("u1", "1"), part("u1b", None)]
+
+    store.put(checkpoint, parts)
+
+    written = [checkpoint, *parts]
+    assert store.get([each.pk for each in written]) == {each.pk: each for each in written}
+
+
+@pytest.mark.parametrize("revision", [1, 2, 4])
+def test_no_part_is_written_without_its_checkpoint(store: ReadModelStore, revision: int) -> None:
+    for number in (1, 2):
+        store.put(row(revision=number), [part("u1", str(number))])
+
+    with pytest.raises(RowConflictError, match="player_profiles@1#u1"):
+        store.put(row(revision=revision), [part("u1", "9"), part("u2", "9")])
+
+    assert store.get([part("u1", "2").pk, part("u2", "9").pk]) == {part("u1", "2").pk: part("u1", "2")}
+
+
+def test_as_many_parts_as_a_transaction_takes(store: ReadModelStore) -> None:
+    parts = [part(f"u{number}", str(number)) for number in range(99)]
+
+    store.put(row(), parts)
+
+    assert len(store.get([each.pk for each in parts])) == 99
+
+
+def test_a_ranking_holds_its_rows_in_order_and_forgets_tombstones(store: ReadModelStore) -> None:
+    other = part("u9", "0", "leaderboard@1#chess#1")
+    store.put(row(), [part("u1", "c"), part("u2", "a"), part("u3", "b"), part("u4", "a"), other])
+    store.put(row(revision=2), [part("u2", None), part("u1", "d")])
+
+    def ranked(limit: int) -> list[Ranked]:
+        return store.ranking("leaderboard@1#chess#0", limit)
+
+    assert ranked(10) == [
+        Ranked("a", "leaderboard@1#u4#chess"),
+        Ranked("b", "leaderboard@1#u3#chess"),
+        Ranked("d", "leaderboard@1#u1#chess"),
+    ]
+    assert ranked(2) == ranked(10)[:2]
+    assert store.ranking("leaderboard@1#go#0", 10) == []
+
+
+def test_a_row_without_parts_may_have_a_rank_too(store: ReadModelStore) -> None:
+    ranked = Row(pk="streaks@1#u1", state={}, applied={"player": 1}, revision=1, rank=Rank("streaks@1#all", "7"))
+
+    store.put(ranked)
+
+    assert store.get([ranked.pk]) == {ranked.pk: ranked}
+    assert store.ranking("streaks@1#all", 1) == [Ranked("7", ranked.pk)]
+
+
+def test_a_reader_merges_the_partitions_of_a_ranking(store: ReadModelStore) -> None:
+    for user, order, number in [("u1", "d", 0), ("u2", "b", 1), ("u3", "c", 0), ("u4", "a", 2)]:
+        ranked = part(user, order, f"other@2#chess#{number}")
+        store.put(row(f"other@2#{user}"), [ranked])
+
+    first = ReadModelReader(store).first(OTHER, ["chess#0", "chess#1", "chess#2", "chess#3"], 3)
+
+    assert [ranked.ranked_by for ranked in first] == ["a", "b", "c"]
 
 
 def test_a_reader_gets_rows_of_several_projections_in_the_order_asked_for(store: ReadModelStore) -> None:

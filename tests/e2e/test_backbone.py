@@ -40,9 +40,17 @@ def ada(stack: LocalStack, api: Api) -> str:
     for day in range(1, 11):
         play = {"game": "chess", "score": day * 10, "played_at": f"2026-03-{day:02d}T23:30:00+00:00"}
         api.send(Request("POST", "/users/{user_id}/plays", play), user_id)
-    api.send(Request("POST", "/users/{user_id}/plays", {"game": "go", "score": 3}), user_id)
+    go = {"game": "go", "score": 3, "played_at": "2026-03-10T23:45:00+00:00"}
+    api.send(Request("POST", "/users/{user_id}/plays", go), user_id)
     stack.wait_until_quiet(QUIET_SECONDS)
     return user_id
+
+
+def test_plays_become_a_leaderboard(api: Api, ada: str) -> None:
+    best = {"rank": 1, "user_id": ada, "name": "Ada", "score": 100, "achieved_at": "2026-03-10T23:30:00.000Z"}
+
+    assert api.send(Request("GET", "/games/chess/leaderboard"))["entries"] == [best]
+    assert len(api.send(Request("GET", "/games/go/leaderboard?limit=1"))["entries"]) == 1
 
 
 def test_plays_become_a_profile_with_badges(api: Api, ada: str) -> None:
@@ -52,10 +60,18 @@ def test_plays_become_a_profile_with_badges(api: Api, ada: str) -> None:
     assert profile["plays"] == 11
     assert profile["best_scores"] == {"chess": 100, "go": 3}
     assert {(badge["badge"], badge["game"]) for badge in profile["badges"]} == {
+        ("first-play-ever", None),
         ("first-play", "chess"),
         ("first-play", "go"),
+        ("three-days-in-a-row", "chess"),
         ("ten-days-in-a-row", "chess"),
+        ("three-days-of-play", None),
+        ("ten-days-of-play", None),
+        ("ten-plays", "chess"),
+        ("personal-best", "chess"),
     }
+    assert profile["streaks"]["overall"]["longest"] == 10
+    assert ("hundred-plays", 10, 100) in {(goal["badge"], goal["have"], goal["need"]) for goal in profile["progress"]}
 
 
 def test_a_registration_becomes_one_mail(stack: LocalStack, ada: str) -> None:

@@ -11,8 +11,9 @@ from headwater.accounts.passwords import Argon2Passwords
 from headwater.accounts.profiles import Profiles
 from headwater.accounts.request_ledger import RequestLedger
 from headwater.accounts.use_cases import Accounts
-from headwater.badges.progress import BADGE_PROGRESS
 from headwater.event_store.store import EventStore
+from headwater.projections.achievements import ACHIEVEMENTS
+from headwater.projections.leaderboard import Leaderboards
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.read_models import ReadModelReader, Row
 from tests.fakes.event_store import InMemoryEventStore
@@ -63,7 +64,10 @@ class World:
             clock=lambda: self.now,
             new_id=lambda: next(ids),
         )
-        self.profiles = Profiles(self.memory, ReadModelReader(self.read_models), PLAYER_PROFILES, BADGE_PROGRESS)
+        self.profiles = Profiles(
+            self.memory, ReadModelReader(self.read_models), PLAYER_PROFILES, ACHIEVEMENTS, lambda: self.now
+        )
+        self.leaderboards = Leaderboards(ReadModelReader(self.read_models))
 
     def table(self, name: str) -> dict[str, dict[str, object]]:
         return self.memory.tables.get(name, {})

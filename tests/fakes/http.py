@@ -3,6 +3,7 @@
 import base64
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 
 def http_event(
@@ -15,6 +16,7 @@ def http_event(
     as_base64: bool = False,
     stage: str = "$default",
     user_id: str | None = None,
+    query: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """``body`` is sent as JSON, ``text`` as it is; ``user_id`` is the signed caller's IAM user id."""
     content = text if text is not None else None if body is None else json.dumps(body)
@@ -31,11 +33,13 @@ def http_event(
         "version": "2.0",
         "routeKey": "$default",
         "rawPath": path if stage == "$default" else f"/{stage}{path}",
-        "rawQueryString": "",
+        "rawQueryString": urlencode(query or {}),
         "headers": {"content-type": "application/json"} | (headers or {}),
         "requestContext": context,
         "isBase64Encoded": as_base64,
     }
+    if query is not None:
+        event["queryStringParameters"] = query
     if content is not None:
         event["body"] = base64.b64encode(content.encode()).decode() if as_base64 else content
     return event

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 
-from headwater.projections.read_models import Row, RowConflictError
+from headwater.projections.read_models import Ranked, Row, RowConflictError
 
 
 class InMemoryReadModels:
     """Implements `headwater.projections.read_models.ReadModelStore`; ``rows`` holds what is stored, by pk.
 
-    ``reads`` lists the keys of each read, ``writes`` the key of each write tried. ``faults`` are raised one a write, in
-    order: before it takes effect or, for those in ``after_effect``, after it, as when an answer is lost.
+    ``reads`` lists the keys of each read, ``writes`` the key of each write tried, ``transactions`` the number of items
+    of each that was one, ``queries`` each partition of a ranking that was asked for. ``faults`` are raised one a write,
+    in order: before it takes effect or, for those in ``after_effect``, after it, as when an answer is lost.
     ``meanwhile`` runs once, between the next read and whatever follows: the other writer of a race.
     """
 
@@ -18,6 +19,8 @@ class InMemoryReadModels:
         self.rows: dict[str, Row] = {}
         self.reads: list[list[str]] = []
         self.writes: list[str] = []
+        self.transactions: list[int] = []
+        self.queries: list[str] = []
         self.faults: list[Exception | None] = []
         self.after_effect: list[Exception | None] = []
         self.meanwhile: list[Callable[[], object]] = []
@@ -29,13 +32,21 @@ class InMemoryReadModels:
             self.meanwhile.pop(0)()
         return rows
 
-    def put(self, row: Row) -> None:
+    def put(self, row: Row, parts: Sequence[Row] = ()) -> None:
         self.writes.append(row.pk)
+        if parts:
+            self.transactions.append(1 + len(parts))
         if self.faults and (error := self.faults.pop(0)):
             raise error
         stored = self.rows.get(row.pk)
         if (stored.revision if stored else 0) != row.revision - 1:
             raise RowConflictError(row.pk, row.revision - 1)
-        self.rows[row.pk] = deepcopy(row)
+        for each in (row, *parts):
+            self.rows[each.pk] = deepcopy(each)
         if self.after_effect and (error := self.after_effect.pop(0)):
             raise error
+
+    def ranking(self, ranking: str, limit: int) -> list[Ranked]:
+        self.queries.append(ranking)
+        places = [(row.rank, row.pk) for row in self.rows.values() if row.rank]
+        return sorted(Ranked(rank.ranked_by, pk) for rank, pk in places if rank.ranking == ranking)[:limit]

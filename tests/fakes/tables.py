@@ -22,9 +22,5 @@ def create_tables(client: "DynamoDBClient") -> None:
     resources = Template.load(Path(__file__).parents[2] / "template.yaml").document["Resources"]
     for name, logical_id in _TABLES.items():
         properties = resources[logical_id]["Properties"]
-        client.create_table(
-            TableName=name,
-            KeySchema=properties["KeySchema"],
-            AttributeDefinitions=properties["AttributeDefinitions"],
-            BillingMode=properties["BillingMode"],
-        )
+        shape = ("KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes", "BillingMode")
+        client.create_table(TableName=name, **{key: properties[key] for key in shape if key in properties})

@@ -12,6 +12,7 @@ import pytest
 
 from headwater.functions import entry
 from headwater.incidents import Incident, LoggedIncidents
+from headwater.projections.dynamodb import RANKINGS_INDEX
 from headwater.settings import Settings
 from tests.infrastructure.expansion import PROJECT, TEMPLATE, Node
 
@@ -19,7 +20,9 @@ FUNCTIONS: Final = {
     "ArchiverFunction": "archiver",
     "FanOutFunction": "fan_out",
     "PlayerProfilesFunction": "player_profiles",
+    "LeaderboardFunction": "leaderboard",
     "BadgesFunction": "badges",
+    "AchievementsFunction": "achievements",
     "WelcomeEmailFunction": "welcome_email",
     "HttpApiFunction": "http_api",
 }
@@ -27,7 +30,9 @@ STREAM_MAPPINGS: Final = {
     "ArchiverFunctionEventsTableStream",
     "FanOutFunctionEventsTableStream",
     "PlayerProfilesFunctionEventsStream",
+    "LeaderboardFunctionEventsStream",
     "BadgesFunctionEventsStream",
+    "AchievementsFunctionEventsStream",
 }
 FOURTEEN_DAYS: Final = 14 * 24 * 3600  # the longest that SQS keeps a message
 
@@ -241,6 +246,13 @@ def stream_mappings(expanded: Node) -> dict[str, Node]:
     return {name: mapping for name, mapping in mappings.items() if "StartingPosition" in mapping}
 
 
+def stream_of(expanded: Node, mapping: Node) -> str:
+    """What a mapping reads, itself or through an enhanced fan-out consumer."""
+    source: str = mapping["EventSourceArn"]["Fn::GetAtt"][0]
+    consumer = of_type(expanded, "AWS::Kinesis::StreamConsumer").get(source)
+    return source if consumer is None else str(consumer["StreamARN"]["Fn::GetAtt"][0])
+
+
 def test_this_suite_knows_every_stream_mapping(expanded: Node) -> None:
     assert set(stream_mappings(expanded)) == STREAM_MAPPINGS
 
@@ -256,7 +268,7 @@ def test_each_stream_mapping_starts_at_the_oldest_and_answers_per_record(expande
 @pytest.mark.parametrize("name", sorted(STREAM_MAPPINGS))
 def test_each_stream_mapping_reports_what_it_gives_up_before_the_stream_trims_it(expanded: Node, name: str) -> None:
     mapping = stream_mappings(expanded)[name]
-    trimmed_after = {"EventsTable": 24 * 3600, "EventsStream": 168 * 3600}[mapping["EventSourceArn"]["Fn::GetAtt"][0]]
+    trimmed_after = {"EventsTable": 24 * 3600, "EventsStream": 168 * 3600}[stream_of(expanded, mapping)]
     destination = "FailedBatchesBucket" if name.startswith("Archiver") else "FailedBatchesQueue"
 
     assert mapping["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": [destination, "Arn"]}}}
@@ -373,6 +385,15 @@ def test_only_the_events_have_a_stream(expanded: Node) -> None:
 
     assert [name for name, table in tables.items() if "StreamSpecification" in table] == ["EventsTable"]
     assert tables["EventsTable"]["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+
+
+def test_only_what_is_ranked_is_indexed_and_only_by_its_keys(expanded: Node) -> None:
+    [index] = of_type(expanded, "AWS::DynamoDB::Table")["ReadModelsTable"]["GlobalSecondaryIndexes"]
+
+    assert index["IndexName"] == RANKINGS_INDEX
+    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+    # Sparse, because these attributes are in ranked rows alone.
+    assert {key["AttributeName"] for key in index["KeySchema"]} == {"ranking", "ranked_by"}
 
 
 def test_no_bucket_is_public_or_unencrypted(expanded: Node) -> None:

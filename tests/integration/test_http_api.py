@@ -23,6 +23,7 @@ from headwater.accounts.items import DynamoDbItems
 from headwater.accounts.passwords import Password
 from headwater.accounts.request_ledger import RequestLedger
 from headwater.accounts.use_cases import Accounts, CommandContext, EmailTakenError
+from headwater.domain.badges import no_tally
 from headwater.domain.events import RecordedEvent, UserRegistered
 from headwater.event_store.dynamodb import DynamoDbEventStore
 from headwater.event_store.store import Append, ConditionalWrite
@@ -128,15 +129,25 @@ def test_an_account_lives_and_leaves(handler: Handler, client: "DynamoDBClient")
 def test_a_profile_comes_from_the_read_side_once_its_row_is_there(handler: Handler) -> None:
     user_id = "01990000-0000-7000-8000-000000000001"
     state = {"name": "Ada", "registered_at": "x", "plays": 3, "best_scores": {"chess": 9}, "last_play": None}
-    badge = {"badge": "first-play", "game": "chess", "title": "First", "earned_at": "x", "play_event_id": "y"}
+    earned = {"title": "First", "earned_at": "x", "play_event_id": "y"}
     rows = bootstrap.read_models()
     rows.put(Row(pk=f"player_profiles@1#{user_id}", state=state, applied={"user": 1}, revision=1))
-    rows.put(Row(pk=f"badges@1#{user_id}", state={"games": {}, "earned": {"b": badge}}, applied={}, revision=1))
+    achieved = {**no_tally(), "earned": {"first-play:chess": earned}}
+    rows.put(Row(pk=f"achievements@1#{user_id}", state=achieved, applied={}, revision=1))
 
     status, body = call(handler, "GET", f"/users/{user_id}")
 
     assert status == 200
-    assert body == {"user_id": user_id, **state, "badges": [badge], "pending": False}
+    description = "Played a game for the first time."
+    assert body == {
+        "user_id": user_id,
+        **state,
+        "streaks": {"overall": {"current": 0, "longest": 0}, "games": {}},
+        "badges": [{"badge": "first-play", "game": "chess", "description": description, **earned}],
+        "progress": body["progress"],
+        "pending": False,
+    }
+    assert {"badge", "game", "title", "description", "have", "need"} == body["progress"][0].keys()
 
 
 def test_an_activity_expires(handler: Handler, client: "DynamoDBClient") -> None:

@@ -19,7 +19,9 @@ def invoke(stack: None) -> Invoke:
     return handler("player_profiles")
 
 
-@pytest.mark.parametrize("function", ["PlayerProfilesFunction", "BadgesFunction"])
+@pytest.mark.parametrize(
+    "function", ["PlayerProfilesFunction", "BadgesFunction", "AchievementsFunction", "LeaderboardFunction"]
+)
 def test_the_fixture_holds_what_the_fan_out_sends(function: str) -> None:
     for record in fixture(function)["Records"]:
         event = cloud_events.decode(kinesis.body(record)).event

@@ -27,7 +27,7 @@ MUTATIONS = (
         name="version-gate",
         rule="1, version gate: a lower version is a duplicate",
         module="headwater.projections.runner",
-        guard="        applied = folded.applied.get(inbox.aggregate_type, 0)\n        deliveries = inbox.deliveries\n",
+        guard="        applied = folded.applied.get(inbox.gate, 0)\n        deliveries = inbox.deliveries\n",
         without="        applied = min(inbox.deliveries) - 1\n        deliveries = inbox.deliveries\n",
         tests=("tests/unit/projections", SIMULATION),
     ),
@@ -55,6 +55,41 @@ MUTATIONS = (
         guard='            request["ConditionExpression"] = "revision = :read"\n',
         without='            request["ConditionExpression"] = "revision >= :read OR revision < :read"\n',
         tests=("tests/contract/test_read_models.py", SIMULATION),
+    ),
+    Mutation(
+        name="many-aggregates-many-gates",
+        rule="1, version gate: one for each source aggregate",
+        module="headwater.projections.projection",
+        guard="        return event.aggregate_id if event.aggregate_type in self.many else event.aggregate_type\n",
+        without="        return event.aggregate_type\n",
+        tests=("tests/unit/projections",),
+    ),
+    Mutation(
+        name="parts-move-with-their-checkpoint",
+        rule="1: when one aggregate changes several rows, a checkpoint row moves with them in one transaction",
+        module="headwater.projections.dynamodb",
+        guard="                self._put_all(row, [request, "
+        '*({"TableName": self._table, "Item": _item(part)} for part in parts)])\n',
+        without="                for part in parts:\n"
+        "                    self._client.put_item(TableName=self._table, Item=_item(part))\n"
+        "                self._client.put_item(**request)\n",
+        tests=("tests/contract/test_read_models.py",),
+    ),
+    Mutation(
+        name="transactions-stay-within-their-limit",
+        rule="10: service limits; a batch of more rows than a transaction takes is split",
+        module="headwater.projections.runner",
+        guard="            if self._projection.part and self._overflows(before, state):\n",
+        without="            if self._projection.part and before is state:\n",
+        tests=("tests/unit/projections",),
+    ),
+    Mutation(
+        name="tombstones-leave-the-index",
+        rule="read models: a deleted player is on no leaderboard",
+        module="headwater.projections.projection",
+        guard="        return changed | {part: None for part in old if part not in new}\n",
+        without="        return changed\n",
+        tests=("tests/unit/projections",),
     ),
     Mutation(
         name="tombstone-is-final",
@@ -201,15 +236,15 @@ MUTATIONS = (
         name="award-before-progress",
         rule="badges: the award is appended first, then the progress row moves",
         module="headwater.projections.runner",
-        guard="            if self._before_write:\n"
+        guard="            if self._before_write and folded.events:\n"
         "                self._before_write("
         "RowChange(key=key, before=row.state, after=folded.state, events=folded.events))\n"
+        "            moved = self._next_row(key, row, folded)\n"
         "            try:\n"
-        "                self._rows.put(Row(pk=row.pk, state=folded.state, applied=folded.applied, "
-        "revision=row.revision + 1))\n",
-        without="            try:\n"
-        "                self._rows.put(Row(pk=row.pk, state=folded.state, applied=folded.applied, "
-        "revision=row.revision + 1))\n"
+        "                self._rows.put(moved, self._parts(key, row, moved) if self._projection.part else ())\n",
+        without="            moved = self._next_row(key, row, folded)\n"
+        "            try:\n"
+        "                self._rows.put(moved, self._parts(key, row, moved) if self._projection.part else ())\n"
         "                if self._before_write:\n"
         "                    self._before_write(\n"
         "                        RowChange(key=key, before=row.state, after=folded.state, events=folded.events)\n"

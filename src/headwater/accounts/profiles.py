@@ -1,10 +1,12 @@
 """Reading a profile: two rows of the read side, and the events themselves while those rows are on their way."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Any, Protocol, cast
 
-from headwater.domain import user
+from headwater.domain import badges, user
+from headwater.domain.badges import Goal, Streaks, Tally
 from headwater.domain.events import RecordedEvent
 from headwater.event_store.store import EventStore
 
@@ -25,24 +27,36 @@ class ReadModelRows[M: ReadModel](Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What anybody may see of a user: name, registered_at, plays, best_scores and last_play; badges by time.
+    """What anybody may see of a user.
 
+    ``state`` is name, registered_at, plays, best_scores and last_play. ``badges``, by time, say when each was earned,
+    for what (description) and by which play; ``progress`` is what may be earned next, nearest first.
     ``pending``: the read side has not seen the registration yet.
     """
 
     state: State
+    streaks: Streaks
     badges: Sequence[State]
+    progress: Sequence[Goal]
     pending: bool
 
 
 class Profiles[M: ReadModel]:
-    """``profiles`` and ``badges`` are the read models whose rows, by user id, make a profile."""
+    """``profiles`` and ``achievements`` are the read models whose rows, by user id, make a profile."""
 
-    def __init__(self, store: EventStore, rows: ReadModelRows[M], profiles: M, badges: M) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        rows: ReadModelRows[M],
+        profiles: M,
+        achievements: M,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._store = store
         self._rows = rows
         self._profiles = profiles
-        self._badges = badges
+        self._achievements = achievements
+        self._clock = clock
 
     def read(self, user_id: str) -> Profile:
         """The profile as the read side has it, a moment behind the events.
@@ -54,15 +68,33 @@ class Profiles[M: ReadModel]:
         ------
         UserNotFoundError, UserDeletedError
         """
-        state, progress = self._rows.get_many([(self._profiles, user_id), (self._badges, user_id)])
-        earned = (progress or {}).get("earned", {}).values()
-        badges = sorted(earned, key=lambda badge: (badge["earned_at"], badge["badge"], badge["game"] or ""))
+        state, achieved = self._rows.get_many([(self._profiles, user_id), (self._achievements, user_id)])
         # A row can hold plays before the registration has arrived: nothing orders events of two aggregates.
-        if state is not None and state["name"] is not None:
-            return Profile(state=state, badges=badges, pending=False)
-        return Profile(state=self._fold(user_id), badges=badges, pending=True)
+        pending = state is None or state["name"] is None
+        plays: Sequence[RecordedEvent] = ()
+        if state is None or pending:
+            history = self._store.load(f"user#{user_id}")
+            user.existing(user.fold(event.payload for event in history))
+            plays = self._store.load(f"player#{user_id}")
+            state = self._profiles.fold([*history, *plays]) or {}
+        return self._profile(state, achieved or self._achievements.fold(plays) or {}, pending)
 
-    def _fold(self, user_id: str) -> State:
-        history = self._store.load(f"user#{user_id}")
-        user.existing(user.fold(event.payload for event in history))
-        return self._profiles.fold([*history, *self._store.load(f"player#{user_id}")]) or {}
+    def _profile(self, state: State, achieved: dict[str, Any], pending: bool) -> Profile:
+        today = self._clock().toordinal()
+        tally, earned = cast(Tally, achieved), achieved["earned"]
+        return Profile(
+            state=state,
+            streaks=badges.streaks(tally, today),
+            badges=sorted((_badge(key, award) for key, award in earned.items()), key=_by_time),
+            progress=badges.goals(tally, earned, today),
+            pending=pending,
+        )
+
+
+def _badge(key: str, award: State) -> State:
+    badge, _, game = key.partition(":")
+    return {"badge": badge, "game": game or None, "description": badges.description(badge), **award}
+
+
+def _by_time(badge: State) -> tuple[str, str, str]:
+    return badge["earned_at"], badge["badge"], badge["game"] or ""

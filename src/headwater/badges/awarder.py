@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import cast
 
 from headwater.clock import timestamp
-from headwater.domain.badges import Award
-from headwater.domain.events import BadgeEarned, NewEvent, RecordedEvent
+from headwater.domain.badges import Award, Progress, record_play
+from headwater.domain.events import BadgeEarned, NewEvent, PlayCompleted, RecordedEvent
 from headwater.event_store.store import Append, ConcurrencyError, EventStore
 from headwater.projections.runner import RowChange
 
@@ -25,14 +26,15 @@ class Awarder:
 
     def award(self, change: RowChange) -> None:
         """The projection runner's ``before_write``. A deleted player earns nothing more."""
-        if change.before is None or change.after is None:
+        if change.before is None or change.after is None or change.before["earned"] == change.after["earned"]:
             return
-        earned = change.before["earned"]
-        fresh = [(key, award) for key, award in change.after["earned"].items() if key not in earned]
-        if fresh:
-            plays = {event.event_id: event for event in change.events}
-            for key, award in fresh:
-                self._append(change.key, key, award, plays[award["play_event_id"]])
+        # The row says which badges are earned, and not by which play, to stay small: an award is rare, a play is not.
+        progress = cast(Progress, change.before)
+        for event in change.events:
+            if isinstance(play := event.payload, PlayCompleted):
+                progress, awards = record_play(progress, play, event.event_id)
+                for key, award in awards.items():
+                    self._append(change.key, key, award, event)
 
     def _append(self, user_id: str, key: str, award: Award, play: RecordedEvent) -> None:
         metadata = {"causation_id": play.event_id}

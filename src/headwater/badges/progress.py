@@ -1,4 +1,4 @@
-"""The read model behind badges: each player's progress, and what it earned."""
+"""The read model behind badges: what each player's plays add up to, and which badges that has earned."""
 
 from typing import Any, cast
 
@@ -17,14 +17,18 @@ from headwater.projections.projection import Projection, State
 
 
 def _played(state: State, play: PlayCompleted, event: RecordedEvent) -> State:
-    return cast(State, record_play(cast(Progress, state), play, event.event_id))
+    return cast(State, record_play(cast(Progress, state), play, event.event_id)[0])
 
 
 #: Of a user only the deletion matters, but a gate counts all versions, so the others are ignored by name. So are the
 #: awards: they come back on the stream, and the progress knows them already.
+#:
+#: Generation 1 knew one badge of days and no sums. A player's next play finds no row of generation 2: the gate sees a
+#: gap down to version 1 and folds the whole history once. What that earns again loses the append's condition, so that
+#: no badge is awarded twice; what is new is awarded for the play that would have earned it.
 BADGE_PROGRESS = Projection(
     name="badges",
-    generation=1,
+    generation=2,
     initial=cast(dict[str, Any], no_progress()),
     folds={PlayCompleted: _played},
     deleted_by=[UserDeleted],

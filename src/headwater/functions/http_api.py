@@ -1,8 +1,9 @@
-"""Turns HTTP requests into events, and reads profiles."""
+"""Turns HTTP requests into events, and reads profiles and leaderboards."""
 
 from headwater import bootstrap
 from headwater.clock import utc_now
 from headwater.functions.api.entry import http_handler
 from headwater.functions.api.routes import Routes
 
-handler = http_handler("http_api", Routes(bootstrap.accounts(), bootstrap.profiles(), utc_now).router())
+routes = Routes(bootstrap.accounts(), bootstrap.profiles(), bootstrap.leaderboards(), utc_now)
+handler = http_handler("http_api", routes.router())

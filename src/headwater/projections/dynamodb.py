@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.attribute_values import marshal_item, unmarshal_item
 from headwater.limits import DynamoDbLimits
-from headwater.projections.read_models import ReadModelThrottledError, Row, RowConflictError
+from headwater.projections.projection import Rank
+from headwater.projections.read_models import Ranked, ReadModelThrottledError, Row, RowConflictError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 #: Requests in a row that brought nothing new before a read gives up, and the base of the jittered wait between them.
 _READ_ATTEMPTS = 8
 _READ_BASE_SECONDS = 0.025
+
+#: The index that holds every row with a rank, as in template.yaml.
+RANKINGS_INDEX = "Rankings"
+
+#: Why a transaction is cancelled that another try may well get through (TransactWriteItems, API reference).
+_CONFLICT_REASONS = {"ConditionalCheckFailed", "TransactionConflict"}
+_THROTTLE_REASONS = {"ProvisionedThroughputExceeded", "ThrottlingError"}
 
 
 class DynamoDbReadModels:
@@ -42,19 +50,46 @@ class DynamoDbReadModels:
                 rows[row.pk] = row
         return rows
 
-    def put(self, row: Row) -> None:
-        item: dict[str, Any] = {"pk": row.pk, "applied": row.applied, "revision": row.revision}
-        item = {"deleted": True, **item} if row.state is None else {**row.state, **item}
-        request: dict[str, Any] = {"TableName": self._table, "Item": marshal_item(item)}
+    def put(self, row: Row, parts: Sequence[Row] = ()) -> None:
+        request: dict[str, Any] = {"TableName": self._table, "Item": _item(row)}
         if row.revision == 1:
             request["ConditionExpression"] = "attribute_not_exists(pk)"
         else:
             request["ConditionExpression"] = "revision = :read"
             request["ExpressionAttributeValues"] = {":read": {"N": str(row.revision - 1)}}
+        conflicts = (
+            self._client.exceptions.ConditionalCheckFailedException,
+            self._client.exceptions.TransactionConflictException,
+        )
         try:
-            self._client.put_item(**request)
-        except self._client.exceptions.ConditionalCheckFailedException as error:
+            # A plain put costs half of what a transaction does.
+            if parts:
+                self._put_all(row, [request, *({"TableName": self._table, "Item": _item(part)} for part in parts)])
+            else:
+                self._client.put_item(**request)
+        except conflicts as error:
             raise RowConflictError(row.pk, row.revision - 1) from error
+
+    def ranking(self, ranking: str, limit: int) -> list[Ranked]:
+        items = self._client.query(
+            TableName=self._table,
+            IndexName=RANKINGS_INDEX,
+            KeyConditionExpression="ranking = :ranking",
+            ExpressionAttributeValues={":ranking": {"S": ranking}},
+            Limit=limit,
+        )["Items"]
+        return [Ranked(item["ranked_by"]["S"], item["pk"]["S"]) for item in items]
+
+    def _put_all(self, row: Row, puts: Sequence[Any]) -> None:
+        try:
+            self._client.transact_write_items(TransactItems=[{"Put": put} for put in puts])
+        except self._client.exceptions.TransactionCanceledException as error:
+            reasons = {reason.get("Code", "None") for reason in error.response["CancellationReasons"]}
+            if reasons & _CONFLICT_REASONS:
+                raise RowConflictError(row.pk, row.revision - 1) from error
+            if reasons & _THROTTLE_REASONS:
+                raise ReadModelThrottledError(f"the transaction of {row.pk} was refused: {sorted(reasons)}") from error
+            raise
 
     def _items(self, keys: Sequence[str], consistent: bool) -> Iterator[Mapping[str, Any]]:
         left: Sequence[Any] = [{"pk": {"S": pk}} for pk in keys]
@@ -74,8 +109,16 @@ class DynamoDbReadModels:
             left = unread
 
 
+def _item(row: Row) -> dict[str, dict[str, Any]]:
+    item: dict[str, Any] = {"pk": row.pk, "applied": row.applied, "revision": row.revision}
+    if row.rank:
+        item |= {"ranking": row.rank.ranking, "ranked_by": row.rank.ranked_by}
+    return marshal_item({"deleted": True, **item} if row.state is None else {**row.state, **item})
+
+
 def _row(item: Mapping[str, Any]) -> Row:
     state = unmarshal_item(item)
     pk, applied, revision = state.pop("pk"), state.pop("applied"), state.pop("revision")
     deleted = state.pop("deleted", False)
-    return Row(pk=pk, state=None if deleted else state, applied=applied, revision=revision)
+    rank = Rank(state.pop("ranking"), state.pop("ranked_by")) if "ranking" in state else None
+    return Row(pk=pk, state=None if deleted else state, applied=applied, revision=revision, rank=rank)

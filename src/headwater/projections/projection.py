@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
+from itertools import islice
 from typing import Any
 
 from headwater.domain.events import DomainEvent, MalformedEventError, RecordedEvent, UnknownEventError
@@ -14,7 +15,7 @@ type State = dict[str, Any]
 type Evolve = Callable[[State, Any, RecordedEvent], State]
 
 #: What the runner keeps in a row beside the state.
-RESERVED_ATTRIBUTES = frozenset({"pk", "applied", "revision", "deleted"})
+RESERVED_ATTRIBUTES = frozenset({"pk", "applied", "revision", "deleted", "ranking", "ranked_by"})
 
 #: What a fold raises over data that it cannot read; deterministic, so trying again would not help.
 _UNFOLDABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -25,9 +26,22 @@ def aggregate_key(aggregate_id: str) -> str:
     return aggregate_id.partition("#")[2]
 
 
+def owner_key(aggregate_id: str) -> str:
+    """The part after the type, up to the next ``#``: ``user#X`` and all ``badge#X#<badge>`` share the row of X."""
+    return aggregate_id.split("#", 2)[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """A row's place in the index of rankings: the partition it stands in, and the text by which it is sorted there."""
+
+    ranking: str
+    ranked_by: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Projection:
-    """A read model as a fold over the events of some aggregate types, one row a key.
+    """A read model as a fold over the events of some aggregate types: one row a key, or several.
 
     Parameters
     ----------
@@ -44,8 +58,17 @@ class Projection:
         gate, because versions have no gaps. A type that is neither here nor folded is an error, not a silent skip.
     key
         The row's key from an aggregate id. It sees no data: all events of one aggregate belong to one row, whose gate
-        counts them, and at most one aggregate of each type belongs to a row. Folds of different aggregates must
-        commute, because nothing orders their events.
+        counts them. Folds of different aggregates must commute, because nothing orders their events.
+    many
+        The aggregate types of which several aggregates belong to one row (a user's awards): their gates go by
+        aggregate id, those of all others by type.
+    part
+        The name of the part that an event changes, from its payload, where a key has several rows. Folds then take
+        and give a part's state, ``initial`` is that of a part, and each part has its row ``<key>#<part>``. The key's
+        own row is their checkpoint: it holds the gates and ``{"parts": {part: state}}``, and moves in the same
+        transaction as the rows of the parts that change. It is all that has to be read, whatever the batch brings.
+    rank
+        Where a row stands in the index of rankings, from its key (``<key>#<part>``) and state; a tombstone in none.
     """
 
     name: str
@@ -55,6 +78,9 @@ class Projection:
     deleted_by: Collection[type[DomainEvent]] = ()
     ignores: Collection[type[DomainEvent]] = ()
     key: Callable[[str], str] = aggregate_key
+    many: Collection[str] = ()
+    part: Callable[[Any], str] | None = None
+    rank: Callable[[str, State], Rank] | None = None
     aggregate_types: frozenset[str] = field(init=False)
     _evolves: Mapping[str, tuple[str, Evolve | None]] = field(init=False, repr=False)
     _ignored: frozenset[str] = field(init=False, repr=False)
@@ -74,10 +100,44 @@ class Projection:
         object.__setattr__(self, "_evolves", evolves)
         object.__setattr__(self, "_ignored", frozenset(event.__name__ for event in self.ignores))
         object.__setattr__(self, "aggregate_types", frozenset(type_ for type_, _ in evolves.values()))
+        if unknown := sorted(set(self.many) - self.aggregate_types):
+            raise ValueError(f"projection {self.name} folds no event of {unknown}, of which it expects many")
 
     def pk(self, key: str) -> str:
         """The row's primary key in the table of read models."""
         return f"{self.name}@{self.generation}#{key}"
+
+    def new_state(self) -> State:
+        """The state of a key without events."""
+        return dict(self.initial) if self.part is None else {"parts": {}}
+
+    def ranked(self, key: str, state: State | None) -> Rank | None:
+        """The row's place in the index, whose partitions carry the projection's name and generation as rows do."""
+        if self.rank is None or state is None:
+            return None
+        rank = self.rank(key, state)
+        return Rank(self.pk(rank.ranking), rank.ranked_by)
+
+    def changed_parts(self, before: State | None, after: State | None) -> dict[str, State | None]:
+        """The parts that are another in ``after`` than in ``before``; None is a tombstone, of a part that is gone."""
+        if self.part is None:
+            return {}
+        old, new = before["parts"] if before else {}, after["parts"] if after else {}
+        changed: dict[str, State | None] = {part: state for part, state in new.items() if old.get(part) != state}
+        return changed | {part: None for part in old if part not in new}
+
+    @staticmethod
+    def count_parts(state: State | None) -> int:
+        return len(state["parts"]) if state else 0
+
+    @staticmethod
+    def without_parts(state: State | None, count: int) -> State | None:
+        """The state without its first ``count`` parts: a deletion on its way."""
+        return {"parts": dict(islice(state["parts"].items(), count, None))} if state else None
+
+    def gate(self, event: RecordedEvent) -> str:
+        """Under which name the event's row keeps the version that it has reached of the event's aggregate."""
+        return event.aggregate_id if event.aggregate_type in self.many else event.aggregate_type
 
     def concerns(self, event: RecordedEvent) -> bool:
         """Whether the event belongs to an aggregate that this projection follows.
@@ -117,7 +177,10 @@ class Projection:
         if state is None or evolve is None:
             return None
         try:
-            return evolve(state, payload, event)
+            if self.part is None:
+                return evolve(state, payload, event)
+            parts, part = state["parts"], self.part(payload)
+            return {"parts": {**parts, part: evolve(parts.get(part) or dict(self.initial), payload, event)}}
         except _UNFOLDABLE as error:
             # Only the error's type: its text may quote the data, which is personal.
             raise MalformedEventError(
@@ -125,8 +188,8 @@ class Projection:
             ) from error
 
     def fold(self, events: Iterable[RecordedEvent]) -> State | None:
-        """The state after a whole history, each aggregate's events in order."""
-        initial: State | None = dict(self.initial)
+        """The state of a key after a whole history, each aggregate's events in order."""
+        initial: State | None = self.new_state()
         return reduce(self.evolve, events, initial)
 
     def _undeclared(self, event: RecordedEvent) -> UnknownEventError:

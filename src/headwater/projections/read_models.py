@@ -1,10 +1,13 @@
 """Rows of read models: how the runner keeps them and how an API reads them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Protocol
+from heapq import merge
+from itertools import islice
+from typing import NamedTuple, Protocol
 
-from headwater.projections.projection import Projection, State
+from headwater.projections.projection import Projection, Rank, State
 
 
 class ReadModelError(Exception):
@@ -21,21 +24,30 @@ class RowConflictError(ReadModelError):
 
 
 class ReadModelThrottledError(ReadModelError):
-    """The table kept leaving keys of a batch unread."""
+    """The table kept leaving keys of a batch unread, or took no transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One row of a read model.
 
-    ``state`` is None in a tombstone. ``applied`` holds, by aggregate type, the last version folded in: it moves in the
-    same write as the state. ``revision`` counts the row's writes; 0 is a row that is not stored yet.
+    ``state`` is None in a tombstone. ``applied`` holds, by `Projection.gate`, the last version folded in: it moves
+    in the same write as the state. ``revision`` counts the row's writes; 0 is a row that is not stored yet.
+    A part's row has no gates, and the revision of the checkpoint that it moved with.
     """
 
     pk: str
     state: State | None
     applied: Mapping[str, int]
     revision: int
+    rank: Rank | None = None
+
+
+class Ranked(NamedTuple):
+    """A row as the index of rankings holds it; sorts as the index does."""
+
+    ranked_by: str
+    pk: str
 
 
 class ReadModelStore(Protocol):
@@ -51,22 +63,35 @@ class ReadModelStore(Protocol):
         """
         ...
 
-    def put(self, row: Row) -> None:
-        """Writes the row. Its ``revision`` is one above the revision that was read.
+    def put(self, row: Row, parts: Sequence[Row] = ()) -> None:
+        """Writes the row, and with it, in one transaction, the rows of its parts.
+
+        The row's ``revision`` is one above the revision that was read. Parts stand under no condition of their own:
+        whoever writes one moves its checkpoint too.
 
         Raises
         ------
         RowConflictError
-            The stored row has another revision, or exists although it should be new.
+            The stored row has another revision, or exists although it should be new, or is being written just now.
+        ReadModelThrottledError
+            The transaction was refused for want of throughput; nothing was written.
         """
+        ...
+
+    def ranking(self, ranking: str, limit: int) -> list[Ranked]:
+        """The first rows of one partition of the index, in order. Eventually consistent, as every index is."""
         ...
 
 
 class ReadModelReader:
-    """The read side for an API: eventually consistent, at half the price of a consistent read."""
+    """The read side for an API: eventually consistent, at half the price of a consistent read.
 
-    def __init__(self, rows: ReadModelStore) -> None:
+    ``queries`` asks partitions of a ranking side by side; None uses the caller's thread alone.
+    """
+
+    def __init__(self, rows: ReadModelStore, queries: Executor | None = None) -> None:
         self._rows = rows
+        self._map: Callable[..., Iterable[list[Ranked]]] = map if queries is None else queries.map
 
     def get(self, projection: Projection, key: str) -> State | None:
         """One row's state; None if there is no such row or it is a tombstone."""
@@ -77,3 +102,8 @@ class ReadModelReader:
         pks = [projection.pk(key) for projection, key in wanted]
         rows = self._rows.get(pks, consistent=False)
         return [rows[pk].state if pk in rows else None for pk in pks]
+
+    def first(self, projection: Projection, rankings: Sequence[str], limit: int) -> list[Ranked]:
+        """The first rows over several partitions of the index, in order; one request each."""
+        partitions = self._map(lambda ranking: self._rows.ranking(projection.pk(ranking), limit), rankings)
+        return list(islice(merge(*partitions), limit))

@@ -4,33 +4,42 @@ from collections import Counter
 
 from devstack.demo.accounting import Station, differences
 
-UNREAD = frozenset({"activity"})
+PLAYS_ALONE = frozenset({"player"})
 
 
 def test_equal_stations_differ_in_nothing() -> None:
-    events = Counter(user=3, activity=2)
-    stations = [Station("appended", events), Station("archived", events), Station("applied", Counter(user=3))]
+    events = Counter(player=3, activity=2)
+    applied = Station("leaderboard", Counter(player=3), reads=PLAYS_ALONE)
+    stations = [Station("appended", events), Station("archived", events), applied]
 
-    assert differences(stations, UNREAD) == []
+    assert differences(stations) == []
 
 
 def test_a_lost_event_is_named_with_its_station() -> None:
     stations = [
         Station("appended", Counter(user=3)),
         Station("archived", Counter(user=2)),
-        Station("applied", Counter(user=3)),
+        Station("player_profiles", Counter(user=3)),
     ]
 
-    assert differences(stations, UNREAD) == ["archived holds 2 events of user, appended 3"]
+    assert differences(stations) == ["archived holds 2 events of user, appended 3"]
 
 
 def test_an_event_from_nowhere_is_a_difference_too() -> None:
-    stations = [Station("appended", Counter()), Station("applied", Counter(badge=1))]
+    stations = [Station("appended", Counter()), Station("achievements", Counter(badge=1))]
 
-    assert differences(stations, UNREAD) == ["applied holds 1 events of badge, appended 0"]
+    assert differences(stations) == ["achievements holds 1 events of badge, appended 0"]
 
 
-def test_only_the_read_models_may_leave_a_type_out() -> None:
-    stations = [Station("appended", Counter(activity=1)), Station("archived", Counter()), Station("applied", Counter())]
+def test_each_station_owes_the_types_that_are_meant_for_it() -> None:
+    stations = [
+        Station("appended", Counter(activity=1, player=2)),
+        Station("archived", Counter(player=2)),
+        Station("player_profiles", Counter(player=2), reads=PLAYS_ALONE),
+        Station("leaderboard", Counter(player=1), reads=PLAYS_ALONE),
+    ]
 
-    assert differences(stations, UNREAD) == ["archived holds 0 events of activity, appended 1"]
+    assert differences(stations) == [
+        "archived holds 0 events of activity, appended 1",
+        "leaderboard holds 1 events of player, appended 2",
+    ]

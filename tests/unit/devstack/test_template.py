@@ -61,6 +61,18 @@ def test_what_is_left_out_is_listed_with_its_reason() -> None:
     assert reasons["ApiUrl"] == "it refers to HttpApi"
 
 
+@pytest.mark.parametrize("reference", [{"Ref": "Consumer"}, {"Fn::GetAtt": ["Consumer", "ConsumerARN"]}])
+def test_an_enhanced_fan_out_consumer_reads_the_stream_itself(tmp_path: Path, reference: dict[str, Any]) -> None:
+    arn = "arn:aws:kinesis:us-east-1:000000000000:stream/other"
+    consumer = {"Type": "AWS::Kinesis::StreamConsumer", "Properties": {"ConsumerName": "c", "StreamARN": arn}}
+
+    template = template_with(tmp_path, stream_event(Stream=reference), Consumer=consumer)
+
+    assert mapping_of(template).source_arn == arn
+    assert "Consumer" not in template.data_plane()["Resources"]
+    assert [part.name for part in template.left_out if part.reason.startswith("its readers read")] == ["Consumer"]
+
+
 def test_the_data_plane_refers_to_nothing_that_was_left_out() -> None:
     template = Template.load(FIXTURE)
     data_plane = template.data_plane()

@@ -10,12 +10,17 @@ from typing import Any
 import pytest
 
 from headwater.accounts.profiles import Profile
+from headwater.domain.events import PlayCompleted
 from headwater.functions.api.entry import http_handler
 from headwater.functions.api.request import BODY_BYTES, Request
 from headwater.functions.api.routes import Routes
 from headwater.functions.entry import logger
+from headwater.projections.leaderboard import LEADERBOARD
+from headwater.projections.runner import ProjectionRunner
 from tests.fakes.accounts import World
+from tests.fakes.events import AT, recorded
 from tests.fakes.http import http_event
+from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_batch
 
 CANARY = "canary-7f3a-correct-horse"
 REGISTRATION = {"name": "Ada", "email": "ada@example.org", "password": CANARY}
@@ -48,9 +53,9 @@ class Api:
 
     def __init__(self) -> None:
         self.world = World()
-        self.handler = http_handler(
-            "http_api", Routes(self.world.accounts, self.world.profiles, lambda: self.world.now).router()
-        )
+        world = self.world
+        routes = Routes(world.accounts, world.profiles, world.leaderboards, lambda: world.now)
+        self.handler = http_handler("http_api", routes.router())
         self.user_id = self.send("POST", "/register", REGISTRATION).body["user_id"]
 
     def send(self, *args: Any, **kwargs: Any) -> Reply:
@@ -129,6 +134,9 @@ def test_a_registration_says_where_the_user_is(api: Api) -> None:
     assert api.send("GET", reply.headers["location"]).body["name"] == "Ada"
 
 
+ONE_DAY = {"current": 1, "longest": 1}
+
+
 def test_a_profile_is_read_at_once_and_says_that_its_row_is_on_its_way(api: Api) -> None:
     api.send("POST", f"/users/{api.user_id}/plays", PLAY)
 
@@ -142,8 +150,18 @@ def test_a_profile_is_read_at_once_and_says_that_its_row_is_on_its_way(api: Api)
         "plays": 1,
         "best_scores": {"chess": 7},
         "last_play": {"game": "chess", "score": 7, "played_at": "2026-03-01T12:00:00.000Z"},
+        "streaks": {"overall": ONE_DAY, "games": {"chess": ONE_DAY}},
         "badges": [],
+        "progress": reply.body["progress"],
         "pending": True,
+    }
+    assert reply.body["progress"][0] == {
+        "badge": "three-days-in-a-row",
+        "game": "chess",
+        "title": "Three days in a row",
+        "description": "Played the same game on three days in a row (UTC).",
+        "have": 1,
+        "need": 3,
     }
 
 
@@ -402,6 +420,61 @@ def test_each_request_is_one_log_line_and_one_of_metrics(api: Api, output: Outpu
     assert metrics["ProcessingTime"][0] > 0
 
 
+def has_played(api: Api, *scores: int) -> list[str]:
+    """One player a score on the leaderboard of chess; the ids, in the order of the scores given."""
+    users = [f"01990000-0000-7000-8000-00000000000{number}" for number in range(len(scores))]
+    runner = ProjectionRunner(LEADERBOARD, api.world.read_models, api.world.memory, InMemoryClaimStore())
+    plays = [PlayCompleted(game="chess", score=score, played_at=AT) for score in scores]
+    events = [recorded(f"player#{user}", 1, play) for user, play in zip(users, plays, strict=True)]
+    assert runner.process(kinesis_batch(events)).failures == []
+    return users
+
+
+def test_a_leaderboard_ranks_players_by_score_with_their_names(api: Api) -> None:
+    ada, eve, joe = has_played(api, 7, 9, 7)
+    api.world.has_row(f"player_profiles@1#{eve}", {"name": "Eve"})
+
+    reply = api.send("GET", "/games/chess/leaderboard")
+
+    assert reply.status == 200
+    assert reply.body == {
+        "game": "chess",
+        "entries": [
+            {"rank": 1, "user_id": eve, "name": "Eve", "score": 9, "achieved_at": AT},
+            {"rank": 2, "user_id": ada, "name": None, "score": 7, "achieved_at": AT},
+            {"rank": 3, "user_id": joe, "name": None, "score": 7, "achieved_at": AT},
+        ],
+    }
+
+
+def test_a_leaderboard_is_as_long_as_asked(api: Api) -> None:
+    has_played(api, *range(10))
+
+    for limit in (1, 9, 10, 100):
+        reply = api.send("GET", "/games/chess/leaderboard", query={"limit": str(limit)})
+        assert [entry["rank"] for entry in reply.body["entries"]] == list(range(1, min(limit, 10) + 1))
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "-1", "ten", "", "1.0", "1e1", " 5", "+5", "5,6", "٣", "9" * 5000])
+def test_a_leaderboards_limit_is_a_whole_number_from_1_to_100(api: Api, limit: str) -> None:
+    """FAULTS row 18: wrong types and ranges are named."""
+    has_played(api, 7)
+
+    reply = api.send("GET", "/games/chess/leaderboard", query={"limit": limit})
+
+    assert reply.status == 400
+    assert reply.fields == {"limit": "must be a whole number from 1 to 100"}
+
+
+@pytest.mark.parametrize("game", ["go", "Chess", "chess%23", "-", "x" * 65])
+def test_a_game_that_nobody_played_has_no_leaderboard(api: Api, game: str) -> None:
+    has_played(api, 7)
+
+    reply = api.send("GET", f"/games/{game}/leaderboard")
+
+    assert (reply.status, reply.body["type"]) == (404, "urn:headwater:problem:game-not-found")
+
+
 def test_a_refused_request_is_logged_with_its_fields_alone(api: Api, output: Output) -> None:
     api.send("POST", "/register", {"email": "eve@@example.org", "password": "short", CANARY: 1, "name": "Eve"})
 
@@ -427,7 +500,9 @@ class BrokenProfiles:
 
 def test_an_unexpected_error_tells_the_client_nothing_and_the_operator_where(api: Api, output: Output) -> None:
     """FAULTS row 31."""
-    handler = http_handler("http_api", Routes(api.world.accounts, BrokenProfiles(), lambda: api.world.now).router())
+    world = api.world
+    routes = Routes(world.accounts, BrokenProfiles(), world.leaderboards, lambda: world.now)
+    handler = http_handler("http_api", routes.router())
 
     response = handler(http_event("GET", f"/users/{NOBODY}"), None)
 

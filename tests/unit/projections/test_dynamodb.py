@@ -1,12 +1,14 @@
 """What only the DynamoDB adapter knows: requests, and keys that a request leaves unread."""
 
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from botocore.exceptions import ClientError
 
 from headwater.projections.dynamodb import DynamoDbReadModels
-from headwater.projections.read_models import ReadModelThrottledError
+from headwater.projections.read_models import ReadModelThrottledError, Row, RowConflictError
 
 
 class Table:
@@ -55,3 +57,65 @@ def test_keys_that_stay_unread_fail_the_read() -> None:
     """FAULTS row 15: no answer is taken for an empty one."""
     with pytest.raises(ReadModelThrottledError, match="1 of 3 keys"):
         store(Table([2] + [0] * 100), []).get(["p@1#1", "p@1#2", "p@1#3"])
+
+
+class RefusedError(ClientError):
+    """A transaction that was cancelled, or a write that met one."""
+
+    def __init__(self, operation: str, *reasons: str) -> None:
+        answer = {"Error": {"Code": "Refused"}, "CancellationReasons": [{"Code": reason} for reason in reasons]}
+        super().__init__(cast(Any, answer), operation)
+
+
+class CancelledError(RefusedError):
+    pass
+
+
+class ConflictError(RefusedError):
+    pass
+
+
+class Busy:
+    """Refuses each write for the reasons given."""
+
+    exceptions = SimpleNamespace(
+        ConditionalCheckFailedException=KeyError,
+        TransactionConflictException=ConflictError,
+        TransactionCanceledException=CancelledError,
+    )
+
+    def __init__(self, *reasons: str) -> None:
+        self._reasons = reasons
+
+    def transact_write_items(self, **request: Any) -> None:
+        raise CancelledError("TransactWriteItems", *self._reasons)
+
+    def put_item(self, **request: Any) -> None:
+        raise ConflictError("PutItem")
+
+
+ROW = Row(pk="p@1#u1", state={}, applied={}, revision=1)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "error"),
+    [
+        (("None", "TransactionConflict"), RowConflictError),
+        (("ConditionalCheckFailed", "None"), RowConflictError),
+        (("ThrottlingError", "ConditionalCheckFailed"), RowConflictError),
+        (("None", "ThrottlingError"), ReadModelThrottledError),
+        (("ProvisionedThroughputExceeded", "None"), ReadModelThrottledError),
+        (("None", "ValidationError"), CancelledError),
+    ],
+)
+def test_a_cancelled_transaction_says_whether_to_read_again_or_to_wait(
+    reasons: tuple[str, ...], error: type[Exception]
+) -> None:
+    """FAULTS row 15: a throttled transaction is no bug, and botocore does not try it again."""
+    with pytest.raises(error):
+        DynamoDbReadModels(cast(Any, Busy(*reasons)), "read_models").put(ROW, [ROW])
+
+
+def test_a_put_that_meets_a_transaction_has_lost_its_race() -> None:
+    with pytest.raises(RowConflictError):
+        DynamoDbReadModels(cast(Any, Busy()), "read_models").put(ROW)

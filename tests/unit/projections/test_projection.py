@@ -126,6 +126,7 @@ def nothing(state: State, payload: Any, event: RecordedEvent) -> State:
         ({"initial": {"revision": 0}}, "revision"),
         ({"folds": {PlayCompleted: nothing}, "ignores": [PlayCompleted]}, "PlayCompleted"),
         ({"deleted_by": [UserDeleted], "ignores": [UserDeleted]}, "UserDeleted"),
+        ({"folds": {PlayCompleted: nothing}, "many": {"badge"}}, "badge"),
     ],
 )
 def test_a_declaration_that_contradicts_itself_is_refused(changes: dict[str, Any], message: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from headwater.change_stream.records import MalformedRecordError
 from headwater.domain.events import (
     ActivityRecorded,
+    BadgeEarned,
     MalformedEventError,
     PlayCompleted,
     RecordedEvent,
@@ -18,6 +19,7 @@ from headwater.domain.events import (
     UserRegistered,
 )
 from headwater.projections.player_profiles import PLAYER_PROFILES
+from headwater.projections.projection import Projection, State, owner_key
 from headwater.projections.read_models import Row, RowConflictError
 from headwater.projections.runner import BeforeWrite, GapError, HeldBackError, ProjectionRunner, RowChange
 from tests.fakes.event_store import InMemoryEventStore
@@ -30,14 +32,18 @@ class System:
     """A runner over player profiles with everything it talks to in memory."""
 
     def __init__(
-        self, writers: int = 1, rows: InMemoryReadModels | None = None, before_write: BeforeWrite | None = None
+        self,
+        writers: int = 1,
+        rows: InMemoryReadModels | None = None,
+        before_write: BeforeWrite | None = None,
+        projection: Projection = PLAYER_PROFILES,
     ) -> None:
         self.rows = rows or InMemoryReadModels()
         self.events = InMemoryEventStore()
         self.claims = InMemoryClaimStore()
         self.changes: list[RowChange] = []
         self.runner = ProjectionRunner(
-            PLAYER_PROFILES,
+            projection,
             self.rows,
             self.events,
             self.claims,
@@ -409,3 +415,61 @@ def test_a_thousand_records_of_a_hundred_aggregates_cost_one_read_and_a_hundred_
 
 def test_an_empty_batch_is_no_error(system: System) -> None:
     assert system.runner.process([]).failures == []
+
+
+def _collected(state: State, award: BadgeEarned, _: RecordedEvent) -> State:
+    return {**state, "badges": sorted([*state["badges"], award.badge])}
+
+
+#: Many aggregates of one type in one row: each award is its own, always at version 1.
+COLLECTED = Projection(
+    name="collected",
+    generation=1,
+    initial={"badges": []},
+    folds={BadgeEarned: _collected},
+    deleted_by=[UserDeleted],
+    ignores=[UserRegistered],
+    key=owner_key,
+    many={"badge"},
+)
+
+
+def award(badge: str, user: str = "u1", version: int = 1) -> RecordedEvent:
+    earned = BadgeEarned(user_id=user, badge=badge, game=None, title=badge, earned_at=AT, play_event_id="p")
+    return recorded(f"badge#{user}#{badge}:chess", version, earned)
+
+
+def test_many_aggregates_of_one_type_share_a_row_each_behind_its_own_gate() -> None:
+    """FAULTS row 33: an award that arrives weeks later again, among others, counts once."""
+    system = System(projection=COLLECTED)
+    a, b, c = award("a"), award("b"), award("c")
+
+    for batch in ([registered(), b, a], [a, c, award("a", "u2")], [c, b]):
+        assert system.runner.process(kinesis_batch(batch)).failures == []
+
+    row = system.rows.rows["collected@1#u1"]
+    assert row.state == {"badges": ["a", "b", "c"]}
+    assert row.applied == {"user": 1, "badge#u1#a:chess": 1, "badge#u1#b:chess": 1, "badge#u1#c:chess": 1}
+    assert system.rows.rows["collected@1#u2"].state == {"badges": ["a"]}
+
+
+def test_of_many_aggregates_in_a_row_one_that_stops_holds_up_no_other() -> None:
+    """FAULTS rows 2 and 5: a gap that the event store does not explain stops its own aggregate alone."""
+    system = System(projection=COLLECTED)
+
+    outcome = system.runner.process(kinesis_batch([award("a", version=2), award("b")]))
+
+    assert failed(outcome) == [1]
+    assert system.rows.rows["collected@1#u1"].state == {"badges": ["b"]}
+
+
+def test_of_many_aggregates_in_a_row_none_brings_back_what_was_deleted() -> None:
+    system = System(projection=COLLECTED)
+    gone = recorded("user#u1", 2, UserDeleted())
+
+    for batch in ([award("a"), registered(), gone], [award("b")], [gone, award("a")]):
+        assert system.runner.process(kinesis_batch(batch)).failures == []
+
+    row = system.rows.rows["collected@1#u1"]
+    assert row.state is None
+    assert row.applied == {"user": 2, "badge#u1#a:chess": 1, "badge#u1#b:chess": 1}

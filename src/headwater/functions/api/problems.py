@@ -11,6 +11,7 @@ from headwater.domain.user import UserDeletedError, UserNotFoundError
 from headwater.event_store.store import ConcurrencyError, WriteRefusedError
 from headwater.functions.api.request import Answer, BodyTooLargeError, UnsupportedMediaTypeError
 from headwater.functions.api.router import MethodNotAllowedError, RouteNotFoundError
+from headwater.projections.leaderboard import GameNotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ PROBLEMS: Mapping[type[Exception], Problem] = {
         400, "invalid-request", "The request is not valid", "each field's problem is in errors"
     ),
     UserNotFoundError: Problem(404, "user-not-found", "No such user"),
+    GameNotFoundError: Problem(404, "game-not-found", "No such leaderboard"),
     RouteNotFoundError: Problem(404, "route-not-found", "No such path"),
     MethodNotAllowedError: Problem(405, "method-not-allowed", "The path does not take this method"),
     EmailTakenError: Problem(409, "email-taken", "The e-mail address is taken"),

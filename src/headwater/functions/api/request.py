@@ -18,6 +18,7 @@ BODY_BYTES = 64 * 1024
 _TOKEN = re.compile(r"[A-Za-z0-9._~:-]{1,128}")
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json(?:\s*;\s*charset=\"?utf-8\"?)?\s*", re.IGNORECASE)
 _VERSION_TAG = re.compile(r'"(0|[1-9][0-9]{0,17})"')
+_DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)
 _NOT_A_NUMBER = re.compile(r"NaN|Infinity|[0-9][eE]\+?[0-9]{3}")
 
 
@@ -37,10 +38,14 @@ class UnsupportedMediaTypeError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """``headers`` by lower-case name; ``caller`` is the signed principal's stable id, None without a signature."""
+    """``headers`` by lower-case name; ``caller`` is the signed principal's stable id, None without a signature.
+
+    ``query`` is decoded; of a parameter that is there twice it holds both values, with a comma between.
+    """
 
     method: str
     path: str
+    query: Mapping[str, str]
     headers: Mapping[str, str]
     body: str | None
     is_base64: bool
@@ -61,6 +66,7 @@ class Request:
             return cls(
                 method=context["http"]["method"],
                 path=path if stage == "$default" else path.removeprefix(f"/{stage}"),
+                query=event.get("queryStringParameters") or {},
                 headers={name.lower(): value for name, value in event["headers"].items()},
                 body=event.get("body"),
                 is_base64=bool(event.get("isBase64Encoded")),
@@ -100,6 +106,22 @@ class Request:
         if version is None:
             raise _invalid("If-Match", 'must be one version in quotes, such as "3"')
         return int(version[1])
+
+    def whole_number(self, name: str, least: int, most: int, *, default: int) -> int:
+        """A parameter of the query.
+
+        Raises
+        ------
+        InvalidFieldsError
+        """
+        text = self.query.get(name)
+        if text is None:
+            return default
+        # int() alone would take signs, spaces, other scripts and a megabyte.
+        number = int(text) if _DIGITS.fullmatch(text) else least - 1
+        if not least <= number <= most:
+            raise _invalid(name, f"must be a whole number from {least} to {most}")
+        return number
 
     def json_object(self) -> Mapping[str, Any]:
         """The body as a JSON object.

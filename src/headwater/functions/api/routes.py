@@ -1,7 +1,7 @@
 """The routes: each turns a request into one use case, and its receipt into an answer."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -10,9 +10,11 @@ from headwater.accounts.profiles import Profile
 from headwater.accounts.request_ledger import Receipt, RequestKey
 from headwater.accounts.use_cases import Accounts, CommandContext
 from headwater.domain.fields import InvalidFieldError
+from headwater.domain.player import parse_game
 from headwater.domain.user import UserNotFoundError, parse_user_id
 from headwater.functions.api.request import Answer, Request
 from headwater.functions.api.router import Route, Router
+from headwater.projections.leaderboard import Entry, GameNotFoundError
 
 #: Who acts while a request carries no signature.
 ANONYMOUS = "anonymous"
@@ -21,17 +23,32 @@ REGISTER = "POST /register"
 RECORD_PLAY = "POST /users/{id}/plays"
 RECORD_ACTIVITY = "POST /activities"
 
+#: How many players a leaderboard shows, unless asked otherwise, and at most: as many as their names' one read takes.
+LEADERBOARD_DEFAULT = 10
+LEADERBOARD_LIMIT = 100
+
 
 class ReadsProfiles(Protocol):
     def read(self, user_id: str) -> Profile: ...
 
 
+class ReadsLeaderboards(Protocol):
+    def top(self, game: str, limit: int) -> Sequence[Entry]: ...
+
+
 class Routes:
     """What a request may ask for. Add a method, and its line in `router`."""
 
-    def __init__(self, accounts: Accounts, profiles: ReadsProfiles, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        profiles: ReadsProfiles,
+        leaderboards: ReadsLeaderboards,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._accounts = accounts
         self._profiles = profiles
+        self._leaderboards = leaderboards
         self._clock = clock
 
     def router(self) -> Router:
@@ -44,6 +61,7 @@ class Routes:
                 Route("DELETE /users/{id}", self.delete),
                 Route(RECORD_PLAY, self.record_play),
                 Route(RECORD_ACTIVITY, self.record_activity),
+                Route("GET /games/{game}/leaderboard", self.read_leaderboard),
             ]
         )
 
@@ -59,7 +77,14 @@ class Routes:
     def read_profile(self, _: Request, path: Mapping[str, str]) -> Answer:
         user_id = _user_id(path)
         profile = self._profiles.read(user_id)
-        body = {"user_id": user_id, **profile.state, "badges": profile.badges, "pending": profile.pending}
+        body = {
+            "user_id": user_id,
+            **profile.state,
+            "streaks": profile.streaks,
+            "badges": profile.badges,
+            "progress": profile.progress,
+            "pending": profile.pending,
+        }
         return Answer(status=200, body=body)
 
     def change_email(self, request: Request, path: Mapping[str, str]) -> Answer:
@@ -87,12 +112,24 @@ class Routes:
         command, context = RecordActivity.parse(body), _repeatable(request, RECORD_ACTIVITY, body)
         return Answer(status=202, body=_told(self._accounts.record_activity(command, context)))
 
+    def read_leaderboard(self, request: Request, path: Mapping[str, str]) -> Answer:
+        game, limit = _game(path), request.whole_number("limit", 1, LEADERBOARD_LIMIT, default=LEADERBOARD_DEFAULT)
+        entries = [asdict(entry) for entry in self._leaderboards.top(game, limit)]
+        return Answer(status=200, body={"game": game, "entries": entries})
+
 
 def _user_id(path: Mapping[str, str]) -> str:
     try:
         return parse_user_id(path["id"])
     except InvalidFieldError:
         raise UserNotFoundError from None
+
+
+def _game(path: Mapping[str, str]) -> str:
+    try:
+        return parse_game(path["game"])
+    except InvalidFieldError:
+        raise GameNotFoundError from None
 
 
 def _told(receipt: Receipt) -> dict[str, Any]:

@@ -1,0 +1,7 @@
+"""Keeps the users' achievements in step with the events."""
+
+from headwater import bootstrap
+from headwater.functions.entry import batch_handler
+from headwater.projections.achievements import ACHIEVEMENTS
+
+handler = batch_handler("achievements", "kinesis", bootstrap.projection(ACHIEVEMENTS).process)

@@ -1,0 +1,7 @@
+"""Keeps the leaderboards in step with the events."""
+
+from headwater import bootstrap
+from headwater.functions.entry import batch_handler
+from headwater.projections.leaderboard import LEADERBOARD
+
+handler = batch_handler("leaderboard", "kinesis", bootstrap.projection(LEADERBOARD).process)
