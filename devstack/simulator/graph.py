@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from devstack.emulator import ACCOUNT_ID, REGION
 from devstack.errors import DevstackError
-from devstack.simulator.cloud import Cloud
+from devstack.simulator.cloud import Cloud, Index
 from devstack.template import Application, Node, Template
 
 #: What is deployed otherwise: the archiver gathers for five seconds, so that a short run sees it at work many times.
@@ -55,9 +55,13 @@ class Blueprint:
             properties = resource.get("Properties") or {}
             match resource["Type"]:
                 case "AWS::DynamoDB::Table":
-                    keys = {key["KeyType"]: key["AttributeName"] for key in properties["KeySchema"]}
+                    keys = _keys(properties)
+                    indexes = {
+                        index["IndexName"]: Index(**_keys(index))
+                        for index in properties.get("GlobalSecondaryIndexes", ())
+                    }
                     stream = "StreamSpecification" in properties
-                    cloud.create_table(name, keys["HASH"], keys.get("RANGE"), stream=stream, shards=shards)
+                    cloud.create_table(name, **keys, stream=stream, shards=shards, indexes=indexes)
                 case "AWS::Kinesis::Stream":
                     cloud.create_stream(name, shards=shards)
                 case "AWS::S3::Bucket":
@@ -102,6 +106,11 @@ class Blueprint:
 
     def _text(self, node: Node) -> str:
         return _value(node, self.resources, self.parameters)
+
+
+def _keys(node: Node) -> dict[str, str]:
+    """``hash_key``, and ``range_key`` if there is one, of a table's or an index's key schema."""
+    return {f"{key['KeyType'].lower()}_key": key["AttributeName"] for key in node["KeySchema"]}
 
 
 def arn(kind: str, name: str) -> str:

@@ -429,6 +429,47 @@ def test_a_query_must_name_the_partition_key_and_keys_alone(dynamodb: "DynamoDBC
     assert code(caught) == "ValidationException"
 
 
+def rankings(client: "DynamoDBClient", ranking: str = "chess", index: str = "Rankings", **request: Any) -> Any:
+    return client.query(
+        TableName="read_models",
+        IndexName=index,
+        KeyConditionExpression="ranking = :ranking",
+        ExpressionAttributeValues={":ranking": {"S": ranking}},
+        **request,
+    )
+
+
+def test_an_index_gives_the_keys_of_one_partition_in_order(dynamodb: "DynamoDBClient") -> None:
+    for pk, ranking, ranked_by in [("u1", "chess", "c"), ("u2", "chess", "a"), ("u3", "go", "b"), ("u4", "chess", "b")]:
+        put(dynamodb, pk, "read_models", ranking={"S": ranking}, ranked_by={"S": ranked_by}, plays={"N": "1"})
+    put(dynamodb, "u5", "read_models", ranking={"S": "chess"})
+    put(dynamodb, "u4", "read_models")
+
+    answer = rankings(dynamodb)
+
+    first = {"pk": {"S": "u2"}, "ranking": {"S": "chess"}, "ranked_by": {"S": "a"}}
+    assert answer["Items"] == [first, {**first, "pk": {"S": "u1"}, "ranked_by": {"S": "c"}}]
+    assert (answer["Count"], "LastEvaluatedKey" in answer) == (2, False)
+    assert rankings(dynamodb, Limit=1)["Items"] == [first]
+    assert rankings(dynamodb, Limit=1)["LastEvaluatedKey"] == first
+    assert rankings(dynamodb, "poker")["Items"] == []
+
+
+def test_an_index_must_exist_and_is_never_read_consistently(dynamodb: "DynamoDBClient") -> None:
+    for index, consistent in (("Nothing", False), ("Rankings", True)):
+        with pytest.raises(ClientError) as caught:
+            rankings(dynamodb, index=index, ConsistentRead=consistent)
+        assert code(caught) == "ValidationException"
+
+
+def test_an_item_that_its_index_could_not_hold_is_refused(dynamodb: "DynamoDBClient") -> None:
+    with pytest.raises(ClientError, match="Type mismatch for Index Key ranked_by Expected: S Actual: N") as caught:
+        put(dynamodb, "u1", "read_models", ranking={"S": "chess"}, ranked_by={"N": "1"})
+
+    assert code(caught) == "ValidationException"
+    assert get(dynamodb, "u1", "read_models") is None
+
+
 def test_a_scan_gives_every_item_once_over_its_pages(dynamodb: "DynamoDBClient") -> None:
     pks = {f"row-{number}" for number in range(8)}
     for pk in pks:

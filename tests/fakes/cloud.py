@@ -3,7 +3,8 @@
 import random
 from typing import TYPE_CHECKING, cast
 
-from devstack.simulator.cloud import CallFaults, Cloud
+from devstack.simulator.cloud import CallFaults, Cloud, Index
+from headwater.projections.dynamodb import RANKINGS_INDEX
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -37,8 +38,9 @@ class FakeAws:
         self.s3 = cast("S3Client", self.cloud.s3)
         self.sesv2 = cast("SESV2Client", self.cloud.sesv2)
         self.cloud.create_table("events", "aggregate_id", "version", stream=True)
-        for name in ("credentials", "read_models", "ledger"):
+        for name in ("credentials", "ledger"):
             self.cloud.create_table(name, "pk")
+        self.cloud.create_table("read_models", "pk", indexes={RANKINGS_INDEX: Index("ranking", "ranked_by")})
         self.cloud.create_stream("events-stream")
         self.cloud.create_bucket("archive")
         self.topic = self.cloud.create_topic("events")

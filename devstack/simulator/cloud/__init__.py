@@ -2,8 +2,9 @@
 
 from devstack.simulator.cloud.client import CallFaults, NoFaults
 from devstack.simulator.cloud.cloud import Cloud
+from devstack.simulator.cloud.dynamodb import Index
 from devstack.simulator.cloud.errors import client_error
 from devstack.simulator.cloud.shards import Shard, ShardLog
 from devstack.simulator.cloud.sqs import Queue
 
-__all__ = ["CallFaults", "Cloud", "NoFaults", "Queue", "Shard", "ShardLog", "client_error"]
+__all__ = ["CallFaults", "Cloud", "Index", "NoFaults", "Queue", "Shard", "ShardLog", "client_error"]

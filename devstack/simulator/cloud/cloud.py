@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from devstack.emulator import ACCOUNT_ID, REGION
 from devstack.simulator.cloud.client import CallFaults, NoFaults, Surroundings
-from devstack.simulator.cloud.dynamodb import DynamoDb, Table, items_of
+from devstack.simulator.cloud.dynamodb import DynamoDb, Index, Table, items_of
 from devstack.simulator.cloud.items import Item
 from devstack.simulator.cloud.kinesis import Kinesis
 from devstack.simulator.cloud.s3 import S3, Bucket
@@ -66,6 +66,7 @@ class Cloud:
         shards: int = 1,
         hash_type: KeyType = "S",
         range_type: KeyType = "N",
+        indexes: Mapping[str, Index] | None = None,
     ) -> None:
         """A table; with ``stream``, its changes are in `log`, with new and old images, in so many shards."""
         log = None
@@ -74,7 +75,7 @@ class Cloud:
             arn = f"arn:aws:dynamodb:{REGION}:{ACCOUNT_ID}:table/{name}/stream/{label}"
             log = ShardLog(name, arn, "dynamodb", shards, self._surroundings.clock)
         keys = (hash_key, hash_type), None if range_key is None else (range_key, range_type)
-        self.dynamodb.tables[name] = Table(name, *keys, log, len(self.dynamodb.tables))
+        self.dynamodb.tables[name] = Table(name, *keys, log, len(self.dynamodb.tables), indexes=indexes or {})
 
     def create_stream(self, name: str, shards: int = 1) -> None:
         """A Kinesis stream."""
