@@ -225,12 +225,17 @@ def each_user_is_greeted_once(evidence: Evidence) -> Iterator[Finding]:
     sent = Counter(mail.recipients[0] for mail in evidence.world.cloud.outbox)
     parked = evidence.parked(_FAN_OUT)
     due: Counter[str] = Counter()
+    unconfirmed: list[RecordedEvent] = []
     for event in registered:
-        address = event.data["email"]
         effect = ledger.get(f"effect#welcome_email#{event.event_id}")
         if effect is not None and effect["state"] == "confirmed":
-            due[address] += 1
-        elif event.event_id in waiting:
+            due[event.data["email"]] += 1
+        else:
+            unconfirmed.append(event)
+    # An address may register again once its user is deleted: which of its e-mails are spoken for must be known first.
+    for event in unconfirmed:
+        address = event.data["email"]
+        if event.event_id in waiting:
             # Claimed and sent, or claimed and not sent: one of the two, and nobody does it again.
             due[address] += min(1, max(0, sent[address] - due[address]))
             yield Finding(Harm.HELD, event.aggregate_id, "its welcome e-mail waits in a dead-letter queue")

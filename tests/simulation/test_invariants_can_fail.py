@@ -12,9 +12,11 @@ from backports import zstd
 from devstack.simulator.cloud.items import encode
 from devstack.simulator.cloud.s3 import StoredObject
 from devstack.simulator.delivery import GivenUp
+from devstack.simulator.evidence import Evidence
 from devstack.simulator.faults import PROMISED
 from devstack.simulator.findings import Harm
 from devstack.simulator.graph import Blueprint
+from devstack.simulator.invariants import each_user_is_greeted_once
 from devstack.simulator.runner import run_set
 from devstack.simulator.world import Config, Result, World, opened, verdict
 
@@ -176,6 +178,33 @@ def test_a_welcome_that_nobody_claimed_and_that_waits_nowhere(blueprint: Bluepri
     with world_at_rest(blueprint) as world:
         rewrite(world, "LedgerTable", lambda _: None, "effect#welcome_email#")
         assert ("each_user_is_greeted_once", Harm.LOST) in found(verdict(world, 0.0))
+
+
+@pytest.mark.parametrize("held", [0, 1])
+@pytest.mark.parametrize(("mails", "harms"), [(1, {Harm.HELD}), (2, {Harm.HELD}), (0, {Harm.HELD, Harm.LOST})])
+def test_an_address_that_registered_twice_and_whose_first_or_second_welcome_is_held(
+    blueprint: Blueprint, held: int, mails: int, harms: set[Harm]
+) -> None:
+    """The e-mail that is held may have been sent or not; the other one must have been."""
+    with world_at_rest(blueprint) as world:
+        first, second = [mail.recipients[0] for mail in world.cloud.outbox[:2]]
+        world.cloud.outbox[:] = [*world.cloud.outbox[2:], *[world.cloud.outbox[0]] * mails]
+        rewrite(
+            world,
+            "EventsTable",
+            lambda item: orjson.loads(orjson.dumps(item).replace(second.encode(), first.encode())),
+            second,
+        )
+        registered = [
+            event for event in Evidence(world).events("user") if event.version == 1 and event.data["email"] == first
+        ]
+        effect = f"effect#welcome_email#{registered[held].event_id}"
+        rewrite(world, "LedgerTable", lambda item: {**item, "state": {"S": "claimed"}}, effect)
+        world.cloud.sqs.send_message(
+            QueueUrl=world.cloud.queue("WelcomeEmailDeadLetterQueue").url,
+            MessageBody=orjson.dumps({"id": registered[held].event_id}).decode(),
+        )
+        assert {finding.harm for finding in each_user_is_greeted_once(Evidence(world))} == harms
 
 
 def test_a_badge_that_was_earned_and_not_awarded(blueprint: Blueprint) -> None:
