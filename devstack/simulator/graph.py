@@ -55,13 +55,13 @@ class Blueprint:
             properties = resource.get("Properties") or {}
             match resource["Type"]:
                 case "AWS::DynamoDB::Table":
-                    keys = _keys(properties)
+                    hash_key, *range_key = _keys(properties)
                     indexes = {
-                        index["IndexName"]: Index(**_keys(index))
+                        index["IndexName"]: Index(*_keys(index))
                         for index in properties.get("GlobalSecondaryIndexes", ())
                     }
                     stream = "StreamSpecification" in properties
-                    cloud.create_table(name, **keys, stream=stream, shards=shards, indexes=indexes)
+                    cloud.create_table(name, hash_key, *range_key, stream=stream, shards=shards, indexes=indexes)
                 case "AWS::Kinesis::Stream":
                     cloud.create_stream(name, shards=shards)
                 case "AWS::S3::Bucket":
@@ -108,9 +108,9 @@ class Blueprint:
         return _value(node, self.resources, self.parameters)
 
 
-def _keys(node: Node) -> dict[str, str]:
-    """``hash_key``, and ``range_key`` if there is one, of a table's or an index's key schema."""
-    return {f"{key['KeyType'].lower()}_key": key["AttributeName"] for key in node["KeySchema"]}
+def _keys(node: Node) -> list[str]:
+    """A table's or an index's partition key, and its sort key if it has one."""
+    return [key["AttributeName"] for key in sorted(node["KeySchema"], key=lambda key: str(key["KeyType"]))]
 
 
 def arn(kind: str, name: str) -> str:
