@@ -55,13 +55,15 @@ class Blueprint:
             properties = resource.get("Properties") or {}
             match resource["Type"]:
                 case "AWS::DynamoDB::Table":
-                    hash_key, *range_key = _keys(properties)
-                    indexes = {
-                        index["IndexName"]: Index(*_keys(index))
-                        for index in properties.get("GlobalSecondaryIndexes", ())
-                    }
+                    keys = _keys(properties)
+                    indexes = {}
+                    for index in properties.get("GlobalSecondaryIndexes", ()):
+                        indexed = _keys(index)
+                        indexes[index["IndexName"]] = Index(indexed["HASH"], indexed["RANGE"])
                     stream = "StreamSpecification" in properties
-                    cloud.create_table(name, hash_key, *range_key, stream=stream, shards=shards, indexes=indexes)
+                    cloud.create_table(
+                        name, keys["HASH"], keys.get("RANGE"), stream=stream, shards=shards, indexes=indexes
+                    )
                 case "AWS::Kinesis::Stream":
                     cloud.create_stream(name, shards=shards)
                 case "AWS::S3::Bucket":
@@ -108,9 +110,9 @@ class Blueprint:
         return _value(node, self.resources, self.parameters)
 
 
-def _keys(node: Node) -> list[str]:
-    """A table's or an index's partition key, and its sort key if it has one."""
-    return [key["AttributeName"] for key in sorted(node["KeySchema"], key=lambda key: str(key["KeyType"]))]
+def _keys(node: Node) -> dict[str, str]:
+    """A table's or an index's key attributes by ``HASH`` and ``RANGE``."""
+    return {key["KeyType"]: key["AttributeName"] for key in node["KeySchema"]}
 
 
 def arn(kind: str, name: str) -> str:
