@@ -68,7 +68,7 @@ def _key(attributes: Mapping[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def calls() -> frozenset[Call]:
-    """Everything that was called in a run under faults."""
+    """Everything that was called in some runs under faults: one seed may meet no gap in a function."""
     seen: set[Call] = set()
     running = [API]
     before, invoke = FaultPlan.before, Functions.invoke
@@ -90,7 +90,8 @@ def calls() -> frozenset[Call]:
         patch.setattr(FaultPlan, "before", noted_before)
         patch.setattr(Functions, "invoke", noted_invoke)
         # Without overtaking, in which a command runs in the midst of a function's call: it would pass for its own.
-        simulate(Config.of(3, 1_500, 0.2, off=frozenset({"overtaking"})), Blueprint.load())
+        for seed in (3, 4, 5):
+            simulate(Config.of(seed, 1_000, 0.2, off=frozenset({"overtaking"})), Blueprint.load())
     return frozenset(seen)
 
 
