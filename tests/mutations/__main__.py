@@ -19,7 +19,7 @@ from tests.mutations.guards import MUTATIONS, Mutation
 ROOT = Path(__file__).parents[2]
 #: pytest's exit codes: tests failed; anything else but 0 means that they could not run.
 _GREEN, _RED = 0, 1
-_SECONDS_FOR_ONE = 900
+_SECONDS_FOR_ALL, _SECONDS_FOR_ONE = 1800, 600
 
 
 class BrokenSuiteError(Exception):
@@ -35,7 +35,7 @@ class Verdict:
     seconds: float
 
 
-def _pytest(tests: Iterable[str], mutation: Mutation | None) -> "subprocess.CompletedProcess[str]":
+def _pytest(tests: Iterable[str], mutation: Mutation | None = None) -> "subprocess.CompletedProcess[str]":
     plugin = ["-p", "tests.mutations.plugin"] if mutation else []
     named = {"HEADWATER_MUTATION": mutation.name} if mutation else {}
     return subprocess.run(
@@ -44,13 +44,13 @@ def _pytest(tests: Iterable[str], mutation: Mutation | None) -> "subprocess.Comp
         env={**os.environ, **named},
         capture_output=True,
         text=True,
-        timeout=_SECONDS_FOR_ONE,
+        timeout=_SECONDS_FOR_ONE if mutation else _SECONDS_FOR_ALL,
         check=False,
     )
 
 
 def try_mutation(mutation: Mutation) -> Verdict:
-    """Runs the mutation's tests, in their order, until one turns red.
+    """Runs the mutation's tests, in their order, until one turns red, or does not end: the guard was what ended a loop.
 
     Raises
     ------
@@ -59,7 +59,10 @@ def try_mutation(mutation: Mutation) -> Verdict:
     """
     started = time.monotonic()
     for tests in mutation.tests:
-        run = _pytest([tests], mutation)
+        try:
+            run = _pytest([tests], mutation)
+        except subprocess.TimeoutExpired:
+            return Verdict(mutation, f"{tests}, which does not end", time.monotonic() - started)
         if run.returncode == _RED:
             return Verdict(mutation, tests, time.monotonic() - started)
         if run.returncode != _GREEN:
@@ -92,7 +95,7 @@ def _try_all(chosen: list[Mutation], jobs: int, console: Console) -> list[Verdic
     with Progress(console=console) as progress:
         task = progress.add_task("the suite without a mutation", total=len(chosen) + 1)
         tests = sorted({tests for mutation in chosen for tests in mutation.tests})
-        whole = _pytest(tests, None)
+        whole = _pytest(tests)
         if whole.returncode != _GREEN:
             raise BrokenSuiteError(f"the suite is not green without a mutation:\n{whole.stdout[-4000:]}")
         progress.update(task, advance=1, description="guards taken away")

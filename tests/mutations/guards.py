@@ -80,7 +80,7 @@ MUTATIONS = (
         rule="10: service limits; a batch of more rows than a transaction takes is split",
         module="headwater.projections.runner",
         guard="            if self._projection.part and self._overflows(before, state):\n",
-        without="            if self._projection.part and before is state:\n",
+        without="            if not self._most_parts and self._overflows(before, state):\n",
         tests=("tests/unit/projections",),
     ),
     Mutation(
