@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING
@@ -21,20 +22,27 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
 
+    from headwater.accounts.credentials import Credentials
     from headwater.accounts.passwords import PasswordHasher
+    from headwater.accounts.preferences import Preferences
     from headwater.accounts.profiles import Profiles
     from headwater.accounts.use_cases import Accounts
     from headwater.archive.archiver import Archiver
-    from headwater.effects.consumer import QueueConsumer
+    from headwater.domain.events import RecordedEvent
+    from headwater.effects.consumer import Effects, OnUnconfirmed, QueueConsumer
     from headwater.effects.dynamodb import DynamoDbEffectLedger
     from headwater.fan_out.fan_out import FanOut
     from headwater.fan_out.publisher import Publisher
+    from headwater.notifications.mailer import SesMailer
     from headwater.projections.dynamodb import DynamoDbReadModels
     from headwater.projections.leaderboard import Leaderboards
     from headwater.projections.projection import Projection
     from headwater.projections.read_models import ReadModelReader
     from headwater.projections.runner import ProjectionRunner
+
+    type Prepare = Callable[[RecordedEvent], Effects]
 
 #: Standard mode backs off with jitter and retries throttles, timeouts and 5xx; the read timeout leaves room for a
 #: second try within the shortest function timeout. The pool fits the threads that publishers and projections use.
@@ -164,16 +172,32 @@ def archiver() -> "Archiver":
 
 
 @cache
-def accounts() -> "Accounts":
+def credentials() -> "Credentials":
     from headwater.accounts.credentials import Credentials
+    from headwater.accounts.items import DynamoDbItems
+
+    table = settings().credentials_table
+    return Credentials(DynamoDbItems(dynamodb(), table), table)
+
+
+@cache
+def preferences() -> "Preferences":
+    from headwater.accounts.items import DynamoDbItems
+    from headwater.accounts.preferences import Preferences
+
+    return Preferences(DynamoDbItems(dynamodb(), settings().preferences_table), event_store())
+
+
+@cache
+def accounts() -> "Accounts":
     from headwater.accounts.items import DynamoDbItems
     from headwater.accounts.request_ledger import RequestLedger
     from headwater.accounts.use_cases import Accounts
 
-    credentials, ledger = settings().credentials_table, settings().ledger_table
+    ledger = settings().ledger_table
     return Accounts(
         store=event_store(),
-        credentials=Credentials(DynamoDbItems(dynamodb(), credentials), credentials),
+        credentials=credentials(),
         requests=RequestLedger(DynamoDbItems(dynamodb(), ledger), ledger),
         passwords=password_hasher(),
         clock=utc_now,
@@ -199,6 +223,12 @@ def kinesis() -> "KinesisClient":
 @cache
 def sns() -> "SNSClient":
     client: SNSClient = _session().client("sns", config=_CONFIG)
+    return client
+
+
+@cache
+def sqs() -> "SQSClient":
+    client: SQSClient = _session().client("sqs", config=_CONFIG)
     return client
 
 
@@ -235,18 +265,67 @@ def effect_ledger() -> "DynamoDbEffectLedger":
 
 @cache
 def welcome_email() -> "QueueConsumer":
-    from headwater.effects.consumer import QueueConsumer
-    from headwater.incidents import LoggedIncidents
-    from headwater.notifications.mailer import SesMailer
     from headwater.notifications.welcome_email import CONSUMER, HANDLES, WelcomeEmail
 
-    mailer = SesMailer(ses(), settings().sender_address, settings().email_configuration_set)
+    return _mailing_consumer(CONSUMER, HANDLES, WelcomeEmail(mailer()).prepare)
+
+
+@cache
+def change_notice() -> "QueueConsumer":
+    from headwater.notifications.change_notice import CONSUMER, HANDLES, ChangeNotice
+
+    return _mailing_consumer(CONSUMER, HANDLES, ChangeNotice(mailer(), event_store()).prepare)
+
+
+@cache
+def default_resources() -> "QueueConsumer":
+    from headwater.accounts.preferences import CONSUMER, HANDLES, DefaultResources
+
+    return _idempotent_consumer(CONSUMER, HANDLES, DefaultResources(preferences()).prepare)
+
+
+@cache
+def account_cleanup() -> "QueueConsumer":
+    from headwater.accounts.cleanup import CONSUMER, HANDLES, AccountCleanup
+
+    return _idempotent_consumer(CONSUMER, HANDLES, AccountCleanup(credentials(), preferences(), event_store()).prepare)
+
+
+@cache
+def mailer() -> "SesMailer":
+    from headwater.notifications.mailer import SesMailer
+
+    return SesMailer(ses(), settings().sender_address, settings().email_configuration_set)
+
+
+def _mailing_consumer(name: str, handles: Sequence[str], prepare: "Prepare") -> "QueueConsumer":
+    """A consumer whose effects are seen by people: a second one is a nuisance, a missing one a loss."""
+    from headwater.effects.consumer import OnUnconfirmed
+
+    return _consumer(name, handles, prepare, OnUnconfirmed(settings().on_unconfirmed_email))
+
+
+def _idempotent_consumer(name: str, handles: Sequence[str], prepare: "Prepare") -> "QueueConsumer":
+    from headwater.effects.consumer import OnUnconfirmed
+
+    return _consumer(name, handles, prepare, OnUnconfirmed.RESUME)
+
+
+def _consumer(
+    name: str, handles: Sequence[str], prepare: "Prepare", on_unconfirmed: "OnUnconfirmed"
+) -> "QueueConsumer":
+    from headwater.effects.consumer import QueueConsumer
+    from headwater.effects.postponement import SqsPostponement
+    from headwater.incidents import LoggedIncidents
+
     return QueueConsumer(
-        CONSUMER,
-        HANDLES,
-        WelcomeEmail(mailer).prepare,
+        name,
+        handles,
+        prepare,
         claims=claim_store(),
         ledger=effect_ledger(),
-        incidents=LoggedIncidents(CONSUMER),
+        incidents=LoggedIncidents(name),
+        on_unconfirmed=on_unconfirmed,
+        postponement=SqsPostponement(sqs()),
         clock=utc_now,
     )

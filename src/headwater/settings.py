@@ -14,17 +14,19 @@ class MissingSettingError(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Names of the stack's data resources."""
+    """Names of the stack's data resources, and the policy on e-mails that may have been sent (``hold``, ``repeat``)."""
 
     events_table: str
     credentials_table: str
     read_models_table: str
     ledger_table: str
+    preferences_table: str
     archive_bucket: str
     events_stream: str
     events_topic: str
     sender_address: str
     email_configuration_set: str
+    on_unconfirmed_email: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":

@@ -65,6 +65,14 @@ def test_a_confirmed_effect_is_never_claimed_again(ledger: EffectLedger, clock: 
     assert ledger.claim(CONSUMER, EVENT, take_over=True) is None
 
 
+def test_a_refused_effect_is_never_claimed_again(ledger: EffectLedger, clock: Clock) -> None:
+    ledger.confirm(claimed(ledger), refused=True)
+    clock.now += timedelta(days=399)
+
+    assert ledger.claim(CONSUMER, EVENT) is None
+    assert ledger.claim(CONSUMER, EVENT, take_over=True) is None
+
+
 @pytest.mark.parametrize("take_over", [False, True])
 def test_nobody_else_gets_a_claim_within_its_lease(ledger: EffectLedger, clock: Clock, *, take_over: bool) -> None:
     claimed(ledger)
@@ -138,7 +146,10 @@ def test_the_item_carries_its_key_and_the_ttl_of_the_ledgers_memory(clock: Clock
     (unconfirmed,) = client.scan(TableName="ledger")["Items"]
     ledger.confirm(claim)
     (confirmed,) = client.scan(TableName="ledger")["Items"]
+    ledger.confirm(claim, refused=True)
+    (refused,) = client.scan(TableName="ledger")["Items"]
 
     assert unconfirmed["pk"] == confirmed["pk"] == {"S": f"effect#{CONSUMER}#{EVENT}"}
     assert unconfirmed["expires_at"] == confirmed["expires_at"] == {"N": expires_at}
-    assert [unconfirmed["state"], confirmed["state"]] == [{"S": "claimed"}, {"S": "confirmed"}]
+    states = [item["state"]["S"] for item in (unconfirmed, confirmed, refused)]
+    assert states == ["claimed", "confirmed", "refused"]

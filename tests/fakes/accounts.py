@@ -8,6 +8,7 @@ from typing import Any
 
 from headwater.accounts.credentials import Credentials
 from headwater.accounts.passwords import Argon2Passwords
+from headwater.accounts.preferences import Preferences
 from headwater.accounts.profiles import Profiles
 from headwater.accounts.request_ledger import RequestLedger
 from headwater.accounts.use_cases import Accounts
@@ -23,7 +24,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class InMemoryItems:
-    """Implements `headwater.accounts.items.ItemReader` over what an `InMemoryEventStore` wrote beside its events."""
+    """Implements `headwater.accounts.items.Items` over what an `InMemoryEventStore` wrote beside its events."""
 
     def __init__(self, store: InMemoryEventStore, table: str) -> None:
         self._store = store
@@ -32,6 +33,22 @@ class InMemoryItems:
     def get(self, pk: str) -> Mapping[str, Any] | None:
         item = self._store.tables.get(self._table, {}).get(pk)
         return None if item is None else dict(item)
+
+    def put_new(self, item: Mapping[str, Any]) -> bool:
+        if self.get(item["pk"]) is not None:
+            return False
+        self.put(item)
+        return True
+
+    def put(self, item: Mapping[str, Any]) -> None:
+        self._store.tables.setdefault(self._table, {})[item["pk"]] = dict(item)
+
+    def remove(self, pk: str, **expected: str) -> bool:
+        item = self.get(pk)
+        if item is None or not expected.items() <= item.items():
+            return False
+        del self._store.tables[self._table][pk]
+        return True
 
 
 def quick_passwords() -> Argon2Passwords:
@@ -56,9 +73,10 @@ class World:
 
     def __post_init__(self) -> None:
         ids = user_ids()
+        self.credentials = Credentials(InMemoryItems(self.memory, "credentials"), "credentials")
         self.accounts = Accounts(
             store=self.store or self.memory,
-            credentials=Credentials(InMemoryItems(self.memory, "credentials"), "credentials"),
+            credentials=self.credentials,
             requests=RequestLedger(InMemoryItems(self.memory, "ledger"), "ledger"),
             passwords=quick_passwords(),
             clock=lambda: self.now,
@@ -67,6 +85,7 @@ class World:
         self.profiles = Profiles(
             self.memory, ReadModelReader(self.read_models), PLAYER_PROFILES, ACHIEVEMENTS, lambda: self.now
         )
+        self.preferences = Preferences(InMemoryItems(self.memory, "preferences"), self.memory)
         self.leaderboards = Leaderboards(ReadModelReader(self.read_models))
 
     def table(self, name: str) -> dict[str, dict[str, object]]:

@@ -38,7 +38,7 @@ class FakeAws:
         self.s3 = cast("S3Client", self.cloud.s3)
         self.sesv2 = cast("SESV2Client", self.cloud.sesv2)
         self.cloud.create_table("events", "aggregate_id", "version", stream=True)
-        for name in ("credentials", "ledger"):
+        for name in ("credentials", "ledger", "preferences"):
             self.cloud.create_table(name, "pk")
         self.cloud.create_table("read_models", "pk", indexes={RANKINGS_INDEX: Index("ranking", "ranked_by")})
         self.cloud.create_stream("events-stream")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from headwater.domain.events import DomainEvent, NewEvent, RecordedEvent
+from headwater.event_store.store import Append, EventStore
 from headwater.ids import uuid7
 
 AT = "2026-03-01T12:00:00.000Z"
@@ -16,3 +17,8 @@ def new_event(payload: DomainEvent, **envelope: Any) -> NewEvent:
 def recorded(aggregate_id: str, version: int, payload: DomainEvent, **envelope: Any) -> RecordedEvent:
     """An event as the store gives it."""
     return new_event(payload, **envelope).recorded(aggregate_id, version)
+
+
+def appended(store: EventStore, aggregate_id: str, *payloads: DomainEvent) -> list[RecordedEvent]:
+    """A new aggregate's history, appended at once."""
+    return store.append(Append(aggregate_id, 0, [new_event(payload) for payload in payloads]))

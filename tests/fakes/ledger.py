@@ -14,10 +14,11 @@ class Entry:
     token: str
     lease_until: datetime
     confirmed: bool = False
+    refused: bool = False
 
 
 class InMemoryEffectLedger:
-    """Implements `headwater.effects.ledger.EffectLedger`; ``entries`` by (consumer, event id)."""
+    """Implements `headwater.effects.ledger.EffectLedger`; ``entries`` by (consumer, effect id)."""
 
     def __init__(
         self,
@@ -32,23 +33,25 @@ class InMemoryEffectLedger:
         self._clock = clock
         self._tokens = count()
 
-    def claim(self, consumer: str, event_id: str, *, take_over: bool = False) -> Claim | None:
-        held = self.entries.get((consumer, event_id))
+    def claim(self, consumer: str, effect_id: str, *, take_over: bool = False) -> Claim | None:
+        held = self.entries.get((consumer, effect_id))
         if held:
             if held.confirmed:
                 return None
             if held.lease_until > self._clock():
-                raise ClaimHeldError(f"{event_id} is claimed")
+                raise ClaimHeldError(f"{effect_id} is claimed")
             if not take_over:
-                raise UnconfirmedClaimError(f"{event_id} was never confirmed")
-        claim = Claim(consumer=consumer, event_id=event_id, token=str(next(self._tokens)))
-        self.entries[consumer, event_id] = Entry(claim.token, self._clock() + self._lease)
+                raise UnconfirmedClaimError(f"{effect_id} was never confirmed")
+        claim = Claim(consumer=consumer, effect_id=effect_id, token=str(next(self._tokens)))
+        self.entries[consumer, effect_id] = Entry(claim.token, self._clock() + self._lease)
         return claim
 
-    def confirm(self, claim: Claim) -> None:
-        self.entries[claim.consumer, claim.event_id] = Entry(claim.token, self._clock(), confirmed=True)
+    def confirm(self, claim: Claim, *, refused: bool = False) -> None:
+        self.entries[claim.consumer, claim.effect_id] = Entry(
+            claim.token, self._clock(), confirmed=True, refused=refused
+        )
 
     def release(self, claim: Claim) -> None:
-        held = self.entries.get((claim.consumer, claim.event_id))
+        held = self.entries.get((claim.consumer, claim.effect_id))
         if held and held.token == claim.token and not held.confirmed:
-            del self.entries[claim.consumer, claim.event_id]
+            del self.entries[claim.consumer, claim.effect_id]

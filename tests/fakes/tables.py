@@ -14,11 +14,12 @@ _TABLES = {
     "credentials": "CredentialsTable",
     "read_models": "ReadModelsTable",
     "ledger": "LedgerTable",
+    "preferences": "PreferencesTable",
 }
 
 
 def create_tables(client: "DynamoDBClient") -> None:
-    """Creates events, credentials, read_models and ledger."""
+    """Creates events, credentials, read_models, ledger and preferences."""
     resources = Template.load(Path(__file__).parents[2] / "template.yaml").document["Resources"]
     for name, logical_id in _TABLES.items():
         properties = resources[logical_id]["Properties"]

@@ -24,6 +24,9 @@ FUNCTIONS: Final = {
     "BadgesFunction": "badges",
     "AchievementsFunction": "achievements",
     "WelcomeEmailFunction": "welcome_email",
+    "ChangeNoticeFunction": "change_notice",
+    "DefaultResourcesFunction": "default_resources",
+    "AccountCleanupFunction": "account_cleanup",
     "HttpApiFunction": "http_api",
 }
 STREAM_MAPPINGS: Final = {
@@ -170,7 +173,7 @@ def test_every_role_is_written_out(template: Node, expanded: Node) -> None:
 
 def test_nothing_is_allowed_by_wildcard(expanded: Node) -> None:
     """Those listed are reasoned in the template; a prefix within one named resource is no wildcard."""
-    reasoned = {("TracingPolicy", "*"), ("WelcomeEmailRole", "identity/*")}
+    reasoned = {("TracingPolicy", "*"), ("WelcomeEmailRole", "identity/*"), ("ChangeNoticeRole", "identity/*")}
     found = set()
     for name, statement in statements(expanded):
         if statement["Effect"] != "Allow":
@@ -463,6 +466,15 @@ def emitted(text: str) -> dict[str, set[str]]:
     }
 
 
+def watched_metrics(template: Node, name: str) -> list[Node]:
+    """What the alarms on a metric look at: by itself, or summed with others of its name."""
+    alarms = of_type(template, "AWS::CloudWatch::Alarm").values()
+    summed = [
+        part["MetricStat"]["Metric"] for alarm in alarms for part in alarm.get("Metrics", []) if "MetricStat" in part
+    ]
+    return [metric for metric in [*alarms, *summed] if metric.get("MetricName") == name]
+
+
 def test_each_incident_has_an_alarm_with_the_dimensions_that_it_is_counted_by(
     expanded: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -476,11 +488,23 @@ def test_each_incident_has_an_alarm_with_the_dimensions_that_it_is_counted_by(
     # Then there is an alarm on each, by a function of ours
     assert incidents
     for incident in incidents:
-        (alarm,) = alarms_on(expanded, incident)
-        assert alarm["Namespace"] == "Headwater"
-        assert {part["Name"] for part in alarm["Dimensions"]} == counted[incident]
-        assert dimension(alarm, "function") in FUNCTIONS.values()
-        assert dimension(alarm, "service") == "headwater"
+        watched = watched_metrics(expanded, incident)
+        assert watched
+        for metric in watched:
+            assert metric["Namespace"] == "Headwater"
+            assert {part["Name"] for part in metric["Dimensions"]} == counted[incident]
+            assert dimension(metric, "function") in FUNCTIONS.values()
+            assert dimension(metric, "service") == "headwater"
+
+
+@pytest.mark.parametrize("incident", ["UnconfirmedEffects", "RefusedEffects", "OutdatedEffects"])
+def test_what_a_queues_consumer_reports_rings_whichever_of_them_it_is(expanded: Node, incident: str) -> None:
+    consumers = {"welcome_email", "change_notice", "default_resources", "account_cleanup"}
+    mailing = {"welcome_email", "change_notice"}
+
+    watched = {dimension(metric, "function") for metric in watched_metrics(expanded, incident)}
+
+    assert watched == (consumers if incident == "OutdatedEffects" else mailing)
 
 
 def test_the_archives_freshness_is_told_by_a_metric_that_the_archiver_emits(

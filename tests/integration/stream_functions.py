@@ -21,11 +21,13 @@ SETTINGS = {
     "CREDENTIALS_TABLE": "credentials",
     "READ_MODELS_TABLE": "read_models",
     "LEDGER_TABLE": "ledger",
+    "PREFERENCES_TABLE": "preferences",
     "ARCHIVE_BUCKET": "archive",
     "EVENTS_STREAM": "events",
     "EVENTS_TOPIC": "arn:aws:sns:eu-west-1:123456789012:events",
     "SENDER_ADDRESS": "headwater@example.org",
     "EMAIL_CONFIGURATION_SET": "headwater",
+    "ON_UNCONFIRMED_EMAIL": "hold",
 }
 
 type Invoke = Callable[[Mapping[str, Any]], dict[str, Any]]

@@ -32,23 +32,13 @@ from headwater.projections.read_models import Row
 from tests.fakes.accounts import quick_passwords
 from tests.fakes.http import http_event
 from tests.fakes.tables import create_tables
+from tests.integration.stream_functions import SETTINGS
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 ROOT = Path(__file__).parents[2]
 CANARY = "canary-7f3a-correct-horse"
-ENVIRONMENT = {
-    "EVENTS_TABLE": "events",
-    "CREDENTIALS_TABLE": "credentials",
-    "READ_MODELS_TABLE": "read_models",
-    "LEDGER_TABLE": "ledger",
-    "ARCHIVE_BUCKET": "archive",
-    "EVENTS_STREAM": "events",
-    "EVENTS_TOPIC": "arn:aws:sns:eu-west-1:123456789012:events",
-    "SENDER_ADDRESS": "hello@example.org",
-    "EMAIL_CONFIGURATION_SET": "headwater",
-}
 
 type Handler = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 
@@ -69,7 +59,7 @@ def client() -> Iterator["DynamoDBClient"]:
 
 @pytest.fixture
 def handler(client: "DynamoDBClient", monkeypatch: pytest.MonkeyPatch) -> Iterator[Handler]:
-    for name, value in ENVIRONMENT.items():
+    for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
     forget_built()
     module = importlib.import_module("headwater.functions.http_api")
@@ -248,7 +238,7 @@ def test_of_those_who_register_one_address_at_once_one_wins(client: "DynamoDBCli
 
 @pytest.mark.parametrize("missing", ["LEDGER_TABLE", "SENDER_ADDRESS"])
 def test_a_missing_variable_fails_the_import_by_name(missing: str) -> None:
-    environment = {name: value for name, value in (os.environ | ENVIRONMENT).items() if name != missing}
+    environment = {name: value for name, value in (os.environ | SETTINGS).items() if name != missing}
 
     run = subprocess.run(
         [sys.executable, "-c", "import headwater.functions.http_api"],

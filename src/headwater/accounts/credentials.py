@@ -5,7 +5,7 @@ The table has no stream, so nothing in it reaches the archive or a consumer. Its
 
 from collections.abc import Sequence
 
-from headwater.accounts.items import ItemReader
+from headwater.accounts.items import Items
 from headwater.domain.user import email_key
 from headwater.event_store.store import ConditionalWrite, PutNew, Remove, Replace
 
@@ -13,7 +13,7 @@ from headwater.event_store.store import ConditionalWrite, PutNew, Remove, Replac
 class Credentials:
     """Plans writes for an append's transaction; reads what they must expect."""
 
-    def __init__(self, items: ItemReader, table: str) -> None:
+    def __init__(self, items: Items, table: str) -> None:
         self._items = items
         self._table = table
 
@@ -46,6 +46,12 @@ class Credentials:
         if item is not None:
             writes.append(Remove(self._table, {"pk": item["pk"]}, expected=item))
         return writes
+
+    def remove(self, user_id: str, addresses: Sequence[str]) -> None:
+        """Removes what there still is of a deleted user, at once; an address that somebody else has since stays."""
+        self._items.remove(_credentials(user_id))
+        for address in addresses:
+            self._items.remove(_guard(address), user_id=user_id)
 
     def _guard(self, user_id: str, email: str) -> PutNew:
         return PutNew(self._table, {"pk": _guard(email), "user_id": user_id})

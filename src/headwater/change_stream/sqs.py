@@ -13,12 +13,17 @@ from headwater.change_stream.records import MalformedRecordError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueMessage:
-    """One message. ``attributes`` are its text attributes; ``receive_count`` is 1 at the first delivery."""
+    """One message. ``attributes`` are its text attributes; ``receive_count`` is 1 at the first delivery.
+
+    ``queue`` is the name of the queue that it came from; with ``receipt_handle`` it can be hidden for longer.
+    """
 
     message_id: str
     body: str
     attributes: Mapping[str, str]
     receive_count: int
+    receipt_handle: str
+    queue: str
 
 
 def message_id(raw: Mapping[str, Any]) -> str:
@@ -48,7 +53,12 @@ def parse(raw: Mapping[str, Any]) -> QueueMessage:
     if not isinstance(body, str):
         raise MalformedRecordError("the SQS message's 'body' is not a text")
     return QueueMessage(
-        message_id=identifier, body=body, attributes=_attributes(raw), receive_count=_receive_count(raw)
+        message_id=identifier,
+        body=body,
+        attributes=_attributes(raw),
+        receive_count=_receive_count(raw),
+        receipt_handle=str(raw.get("receiptHandle", "")),
+        queue=str(raw.get("eventSourceARN", "")).rpartition(":")[2],
     )
 
 

@@ -1,13 +1,13 @@
-"""The frame of a consumer behind a queue: one effect per event, however often the event comes.
+"""The frame of a consumer behind a queue: each effect of an event once, however often the event comes.
 
-To add a consumer: write a function that prepares its effect from an event, and build a `QueueConsumer` around it in
+To add a consumer: write a function that prepares its effects from an event, and build a `QueueConsumer` around it in
 bootstrap.py, with the event types that its subscription's filter policy lets through.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from headwater.change_stream import claim_checks, sqs
 from headwater.change_stream.batch import BatchOutcome, Failure
@@ -19,6 +19,8 @@ from headwater.incidents import Incidents
 
 #: What an event leads to; performed at most once per claim.
 type Effect = Callable[[], object]
+#: An event's effects by name, each claimed on its own. The one effect of an event has the name ``""``.
+type Effects = Mapping[str, Effect]
 
 
 class UnexpectedEventError(ValueError):
@@ -26,35 +28,65 @@ class UnexpectedEventError(ValueError):
 
 
 class EffectNotPerformedError(Exception):
-    """An effect failed in a way which leaves no doubt that it did not happen, so that it may be tried again."""
+    """An effect failed in a way which leaves no doubt that it did not happen, so that it may be tried again.
+
+    ``retry_after``: no sooner than that, as trying would be in vain; None leaves it to the queue.
+    """
+
+    def __init__(self, reason: str, retry_after: timedelta | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class EffectRefusedError(Exception):
+    """An effect did not happen and never will, however often it is tried."""
+
+
+class EffectsFailedError(Exception):
+    """Several effects of one event failed; the message holds what each of them met."""
 
 
 class OnUnconfirmed(StrEnum):
-    """What to do when an effect may or may not have happened: leave it to a person, or risk doing it twice."""
+    """What to do when an effect may or may not have happened.
+
+    HOLD leaves it to a person; REPEAT risks doing it twice. Both are reported. RESUME is for an effect that changes
+    nothing the second time: nobody needs to hear of it.
+    """
 
     HOLD = "hold"
     REPEAT = "repeat"
+    RESUME = "resume"
+
+
+class Postponement(Protocol):
+    """Hides messages of the queue that they came from."""
+
+    def postpone(self, message: sqs.QueueMessage, delay: timedelta) -> None:
+        """Hides the message for ``delay`` from now on. A failure is none of the caller's: the message comes sooner."""
+        ...
 
 
 class QueueConsumer:
     """Handles the messages of one queue, each on its own: a queue promises no order.
 
-    ``prepare`` reads an event and gives its effect; what it raises is raised before anything is claimed. An effect
-    raises `EffectNotPerformedError` only where it certainly did not happen: the claim is then released. After any
-    other error the claim stays, and once its lease is over ``on_unconfirmed`` decides: HOLD fails the message until
-    the queue's redrive policy moves it to the dead-letter queue, REPEAT performs the effect again. Both are reported.
+    ``prepare`` reads an event and gives its effects; what it raises is raised before anything is claimed. An effect
+    raises `EffectNotPerformedError` only where it certainly did not happen: its claim is then released. It raises
+    `EffectRefusedError` where it never will: that is reported, and settled. After any other error the claim stays,
+    and once its lease is over ``on_unconfirmed`` decides: HOLD fails the message until the queue's redrive policy
+    moves it to the dead-letter queue, REPEAT and RESUME perform the effect again.
     """
 
     def __init__(
         self,
         name: str,
         handles: Collection[str],
-        prepare: Callable[[RecordedEvent], Effect],
+        prepare: Callable[[RecordedEvent], Effects],
         *,
         claims: ClaimStore,
         ledger: EffectLedger,
         incidents: Incidents,
-        on_unconfirmed: OnUnconfirmed = OnUnconfirmed.HOLD,
+        on_unconfirmed: OnUnconfirmed,
+        postponement: Postponement | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._name = name
@@ -64,6 +96,7 @@ class QueueConsumer:
         self._ledger = ledger
         self._incidents = incidents
         self._on_unconfirmed = on_unconfirmed
+        self._postponement = postponement
         self._clock = clock
 
     def consume(self, records: Sequence[Mapping[str, Any]]) -> BatchOutcome:
@@ -78,13 +111,13 @@ class QueueConsumer:
         failures: list[Failure] = []
         for message_id, raw in messages:
             try:
-                self._handle(raw)
+                self._handle(sqs.parse(raw))
             except Exception as error:  # noqa: BLE001  # whatever one message meets, the next ones get their turn
                 failures.append(Failure(message_id, error))
         return BatchOutcome(len(records), tuple(failures))
 
-    def _handle(self, raw: Mapping[str, Any]) -> None:
-        delivery = claim_checks.resolve(sqs.parse(raw).body, self._claims)
+    def _handle(self, message: sqs.QueueMessage) -> None:
+        delivery = claim_checks.resolve(message.body, self._claims)
         event = delivery.event
         if event.type not in self._handles:
             raise UnexpectedEventError(
@@ -98,10 +131,17 @@ class QueueConsumer:
                 event_id=event.event_id,
             )
             return
-        effect = self._prepare(event)
-        claim = self._claim(event)
-        if claim:
-            self._perform(effect, claim)
+        errors = []
+        for name, effect in self._prepare(event).items():
+            try:
+                self._once(event, name, effect)
+            except Exception as error:  # noqa: BLE001  # an effect does not wait for another of its event
+                errors.append(error)
+        self._postpone(message, errors)
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise EffectsFailedError("; ".join(f"{type(error).__name__}: {error}" for error in errors)) from errors[0]
 
     def _forgotten(self, event: RecordedEvent) -> bool:
         """Whether the ledger may have forgotten the event's effect, which a replay would then repeat."""
@@ -111,24 +151,40 @@ class QueueConsumer:
         except (TypeError, ValueError) as error:
             raise MalformedEventError(f"event {event.event_id} has no time with a zone in 'time'") from error
 
-    def _claim(self, event: RecordedEvent) -> Claim | None:
-        try:
-            return self._ledger.claim(self._name, event.event_id)
-        except UnconfirmedClaimError:
-            self._incidents.report(
-                "UnconfirmedEffects",
-                "whether an effect happened is unknown",
-                event_id=event.event_id,
-                policy=self._on_unconfirmed,
-            )
-            if self._on_unconfirmed is OnUnconfirmed.HOLD:
-                raise
-        return self._ledger.claim(self._name, event.event_id, take_over=True)
-
-    def _perform(self, effect: Effect, claim: Claim) -> None:
+    def _once(self, event: RecordedEvent, name: str, effect: Effect) -> None:
+        claim = self._claim(event, name)
+        if claim is None:
+            return
         try:
             effect()
         except EffectNotPerformedError:
             self._ledger.release(claim)
             raise
-        self._ledger.confirm(claim)
+        except EffectRefusedError as error:
+            self._ledger.confirm(claim, refused=True)
+            self._incidents.report("RefusedEffects", str(error), event_id=event.event_id, effect=name)
+        else:
+            self._ledger.confirm(claim)
+
+    def _claim(self, event: RecordedEvent, name: str) -> Claim | None:
+        effect_id = f"{event.event_id}#{name}" if name else event.event_id
+        try:
+            return self._ledger.claim(self._name, effect_id)
+        except UnconfirmedClaimError:
+            if self._on_unconfirmed is not OnUnconfirmed.RESUME:
+                self._incidents.report(
+                    "UnconfirmedEffects",
+                    "whether an effect happened is unknown",
+                    event_id=event.event_id,
+                    effect=name,
+                    policy=self._on_unconfirmed,
+                )
+            if self._on_unconfirmed is OnUnconfirmed.HOLD:
+                raise
+        return self._ledger.claim(self._name, effect_id, take_over=True)
+
+    def _postpone(self, message: sqs.QueueMessage, errors: Sequence[Exception]) -> None:
+        """Hides the message if nothing but waiting is left to do for it."""
+        delays = [error.retry_after for error in errors if isinstance(error, EffectNotPerformedError)]
+        if self._postponement and errors and len(delays) == len(errors) and None not in delays:
+            self._postponement.postpone(message, min(delay for delay in delays if delay))

@@ -1,4 +1,4 @@
-"""The effect ledger on DynamoDB: one item an effect, key ``effect#<consumer>#<event id>``."""
+"""The effect ledger on DynamoDB: one item an effect, key ``effect#<consumer>#<effect id>``."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ LEASE = timedelta(minutes=2)
 #: Over a year, so that what happens once a year and is replayed late is still known.
 MEMORY = timedelta(days=400)
 
-_CLAIMED, _CONFIRMED = "claimed", "confirmed"
+_CLAIMED, _CONFIRMED, _REFUSED = "claimed", "confirmed", "refused"
 
 
 class DynamoDbEffectLedger:
@@ -44,9 +44,9 @@ class DynamoDbEffectLedger:
     def memory(self) -> timedelta:
         return self._memory
 
-    def claim(self, consumer: str, event_id: str, *, take_over: bool = False) -> Claim | None:
+    def claim(self, consumer: str, effect_id: str, *, take_over: bool = False) -> Claim | None:
         now = self._clock()
-        claim = Claim(consumer=consumer, event_id=event_id, token=self._new_token())
+        claim = Claim(consumer=consumer, effect_id=effect_id, token=self._new_token())
         condition = "attribute_not_exists(pk)"
         if take_over:
             condition += " OR (#state = :claimed AND lease_until <= :now)"
@@ -72,7 +72,7 @@ class DynamoDbEffectLedger:
             if held.get("token") == claim.token:
                 # The SDK tried twice: the first answer was lost, and this claim is what it left.
                 return claim
-            if held["state"] == _CONFIRMED:
+            if held["state"] != _CLAIMED:
                 return None
             if held["lease_until"] > _seconds(now):
                 raise ClaimHeldError(f"{_pk(claim)} is claimed until {held['lease_until']}") from error
@@ -81,14 +81,14 @@ class DynamoDbEffectLedger:
             ) from error
         return claim
 
-    def confirm(self, claim: Claim) -> None:
+    def confirm(self, claim: Claim, *, refused: bool = False) -> None:
         now = self._clock()
         self._client.put_item(
             TableName=self._table,
             Item=marshal_item(
                 {
                     "pk": _pk(claim),
-                    "state": _CONFIRMED,
+                    "state": _REFUSED if refused else _CONFIRMED,
                     "confirmed_at": _seconds(now),
                     "expires_at": _seconds(now + self._memory),
                 }
@@ -110,7 +110,7 @@ class DynamoDbEffectLedger:
 
 
 def _pk(claim: Claim) -> str:
-    return f"effect#{claim.consumer}#{claim.event_id}"
+    return f"effect#{claim.consumer}#{claim.effect_id}"
 
 
 def _seconds(moment: datetime) -> int:

@@ -23,15 +23,18 @@ class UnconfirmedClaimError(EffectLedgerError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """The right to perform one consumer's effect of one event. ``token`` tells this claim from any other."""
+    """The right to perform one effect of one consumer. ``token`` tells this claim from any other.
+
+    ``effect_id`` is the event's id; where an event has several effects, followed by ``#`` and the effect's name.
+    """
 
     consumer: str
-    event_id: str
+    effect_id: str
     token: str
 
 
 class EffectLedger(Protocol):
-    """Remembers, per consumer and event, that an effect was claimed and that it was confirmed.
+    """Remembers, per consumer and effect, that it was claimed and what became of it.
 
     ``memory`` is how long it remembers. A replayed event older than that must not be acted upon.
     """
@@ -39,8 +42,8 @@ class EffectLedger(Protocol):
     @property
     def memory(self) -> timedelta: ...
 
-    def claim(self, consumer: str, event_id: str, *, take_over: bool = False) -> Claim | None:
-        """Claims the effect; None if it is confirmed already. ``take_over`` replaces a claim past its lease.
+    def claim(self, consumer: str, effect_id: str, *, take_over: bool = False) -> Claim | None:
+        """Claims the effect; None if it is settled already. ``take_over`` replaces a claim past its lease.
 
         Raises
         ------
@@ -51,8 +54,8 @@ class EffectLedger(Protocol):
         """
         ...
 
-    def confirm(self, claim: Claim) -> None:
-        """Records that the effect happened."""
+    def confirm(self, claim: Claim, *, refused: bool = False) -> None:
+        """Records that the effect happened, or that it was ``refused`` for good. Either way it is settled."""
         ...
 
     def release(self, claim: Claim) -> None:

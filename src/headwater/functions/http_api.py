@@ -5,5 +5,5 @@ from headwater.clock import utc_now
 from headwater.functions.api.entry import http_handler
 from headwater.functions.api.routes import Routes
 
-routes = Routes(bootstrap.accounts(), bootstrap.profiles(), bootstrap.leaderboards(), utc_now)
+routes = Routes(bootstrap.accounts(), bootstrap.profiles(), bootstrap.preferences(), bootstrap.leaderboards(), utc_now)
 handler = http_handler("http_api", routes.router())

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from botocore.exceptions import (
@@ -13,7 +14,7 @@ from botocore.exceptions import (
     ParamValidationError,
 )
 
-from headwater.effects.consumer import EffectNotPerformedError
+from headwater.effects.consumer import EffectNotPerformedError, EffectRefusedError
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
@@ -28,12 +29,21 @@ _ADDRESS_CHARACTERS = 254
 _LOCAL_PART_CHARACTERS = 64
 
 
+#: The daily quota is over the last 24 hours, so that every hour frees some of it ("Service quotas in Amazon SES").
+#: Waiting so long, a queue's ten receives last for 27 hours.
+_QUOTA_RETRY_AFTER = timedelta(hours=3)
+
+
 class UndeliverableAddressError(ValueError):
     """An address that no mail can be sent to, or that is more than one address."""
 
 
 class NotSentError(EffectNotPerformedError):
     """SES did not accept the e-mail; nothing was sent."""
+
+
+class RefusedByProviderError(EffectRefusedError):
+    """SES does not take e-mails to this address, today or later."""
 
 
 class DeliveryUnknownError(Exception):
@@ -78,7 +88,10 @@ class Mailer(Protocol):
         Raises
         ------
         NotSentError
-            It was certainly not accepted: throttled, quota used up, rejected, or no connection.
+            It was certainly not accepted, and may be later: throttled, quota used up, sender not verified, no
+            connection.
+        RefusedByProviderError
+            It was not accepted because of its recipient.
         DeliveryUnknownError
             No answer, or an error on the provider's side: it may have been accepted.
         """
@@ -110,14 +123,25 @@ class SesMailer:
                 ConfigurationSetName=self._configuration_set,
             )
         except ClientError as error:
-            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-            # Only the code: SES quotes addresses in its messages.
-            reason = f"SES answered {status} {error.response['Error']['Code']}"
-            if 400 <= status < 500:
-                raise NotSentError(reason) from None
-            raise DeliveryUnknownError(reason) from None
+            raise self._meaning(error) from None
         except (ConnectTimeoutError, EndpointConnectionError, NoCredentialsError, ParamValidationError) as error:
             raise NotSentError(f"not sent to SES: {type(error).__name__}") from None
         except BotoCoreError as error:
             raise DeliveryUnknownError(f"no answer from SES: {type(error).__name__}") from None
         return answer["MessageId"]
+
+    def _meaning(self, error: ClientError) -> Exception:
+        """What SES's answer says of the e-mail (SendEmail in the SES API v2 reference, "Errors")."""
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "").lower()
+        # Only the code: SES quotes addresses in its messages.
+        reason = f"SES answered {status} {code}"
+        if not 400 <= status < 500:
+            return DeliveryUnknownError(reason)
+        if "quota" in message:
+            return NotSentError(f"{reason}: the daily quota is used up", _QUOTA_RETRY_AFTER)
+        # All of a request but its recipient is the same for everybody. A rejection names the identities that are not
+        # verified: the sender is ours to verify, and a recipient is among them only in SES's sandbox.
+        if code == "BadRequestException" or (code == "MessageRejected" and self._sender.lower() not in message):
+            return RefusedByProviderError(f"{reason}: the recipient is refused")
+        return NotSentError(reason)

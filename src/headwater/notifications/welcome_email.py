@@ -3,7 +3,7 @@
 from functools import partial
 
 from headwater.domain.events import MalformedEventError, RecordedEvent, UserRegistered
-from headwater.effects.consumer import Effect, UnexpectedEventError
+from headwater.effects.consumer import Effects, UnexpectedEventError
 from headwater.notifications.mailer import Email, Mailer
 from headwater.notifications.templating import EmailTemplate
 
@@ -20,7 +20,7 @@ class WelcomeEmail:
         self._mailer = mailer
         self._template = EmailTemplate.load("welcome_email")
 
-    def prepare(self, event: RecordedEvent) -> Effect:
+    def prepare(self, event: RecordedEvent) -> Effects:
         """The sending of the e-mail, not yet done.
 
         Raises
@@ -36,4 +36,4 @@ class WelcomeEmail:
         if not (isinstance(user.name, str) and isinstance(user.email, str)):
             raise MalformedEventError(f"event {event.event_id} ({event.type}): 'name' and 'email' must be text")
         text, html = self._template.render(name=user.name)
-        return partial(self._mailer.send, Email(recipient=user.email, subject=_SUBJECT, text=text, html=html))
+        return {"": partial(self._mailer.send, Email(recipient=user.email, subject=_SUBJECT, text=text, html=html))}

@@ -20,6 +20,8 @@ def test_a_message_gives_its_body_its_text_attributes_and_how_often_it_came() ->
         body="{}",
         attributes={"type": "PlayCompleted", "aggregate_type": "player"},
         receive_count=3,
+        receipt_handle="AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a",
+        queue="welcome-email",
     )
 
 

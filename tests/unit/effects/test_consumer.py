@@ -1,6 +1,6 @@
 """The frame of a consumer behind a queue, with its ledger in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,8 +10,16 @@ from headwater.change_stream import cloud_events
 from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.cloud_events import OutgoingEvent
 from headwater.change_stream.records import MalformedRecordError
+from headwater.change_stream.sqs import QueueMessage
 from headwater.domain.events import RecordedEvent, UserDeleted, UserRegistered
-from headwater.effects.consumer import EffectNotPerformedError, OnUnconfirmed, QueueConsumer, UnexpectedEventError
+from headwater.effects.consumer import (
+    EffectNotPerformedError,
+    EffectRefusedError,
+    EffectsFailedError,
+    OnUnconfirmed,
+    QueueConsumer,
+    UnexpectedEventError,
+)
 from headwater.effects.ledger import ClaimHeldError, UnconfirmedClaimError
 from headwater.event_store import codec
 from tests.fakes.events import recorded
@@ -33,10 +41,12 @@ def replayed(event: RecordedEvent) -> OutgoingEvent:
 
 
 class Bench:
-    """A consumer whose effect is to note the event's id; ``faults`` are raised in turn, after the noting or before."""
+    """A consumer whose effects are to note the event's id; faults are raised in turn, after the noting or before."""
 
-    def __init__(self, on_unconfirmed: OnUnconfirmed = OnUnconfirmed.HOLD) -> None:
+    def __init__(self, on_unconfirmed: OnUnconfirmed = OnUnconfirmed.HOLD, effects: Sequence[str] = ("",)) -> None:
         self.now = START
+        self.effects = effects
+        self.postponed: list[tuple[str, timedelta]] = []
         self.performed: list[str] = []
         self.before: list[Exception] = []
         self.after: list[Exception] = []
@@ -51,13 +61,17 @@ class Bench:
             ledger=self.ledger,
             incidents=self.incidents,
             on_unconfirmed=on_unconfirmed,
+            postponement=self,
             clock=lambda: self.now,
         )
 
     def deliver(self, *messages: dict[str, Any]) -> BatchOutcome:
         return self._consumer.consume(messages)
 
-    def _prepare(self, event: RecordedEvent) -> Callable[[], None]:
+    def postpone(self, message: QueueMessage, delay: timedelta) -> None:
+        self.postponed.append((message.message_id, delay))
+
+    def _prepare(self, event: RecordedEvent) -> dict[str, Callable[[], None]]:
         if event.payload == UserRegistered(name="", email=""):
             raise ValueError("nobody to note")
 
@@ -68,7 +82,7 @@ class Bench:
             if self.after:
                 raise self.after.pop(0)
 
-        return effect
+        return dict.fromkeys(self.effects, effect)
 
 
 def errors(outcome: BatchOutcome) -> dict[str, type[Exception]]:
@@ -109,7 +123,7 @@ def test_an_effect_that_certainly_failed_is_performed_by_the_next_delivery() -> 
     assert bench.performed == [event.event_id]
 
 
-@pytest.mark.parametrize("policy", OnUnconfirmed)
+@pytest.mark.parametrize("policy", list(OnUnconfirmed))
 def test_row_3_an_effect_whose_answer_was_lost_waits_out_its_lease(policy: OnUnconfirmed) -> None:
     """FAULTS row 3: the effect happened, its acknowledgement did not."""
     bench, event = Bench(policy), registered()
@@ -151,6 +165,81 @@ def test_past_its_lease_an_unconfirmed_claim_is_reported_and_repeated_once_where
     assert outcomes == [BatchOutcome(1)] * 2
     assert bench.performed == [event.event_id] * 2
     assert [incident for incident, _ in bench.incidents.reports] == ["UnconfirmedEffects"]
+
+
+def test_past_its_lease_an_idempotent_effect_goes_on_and_nobody_needs_to_hear_of_it() -> None:
+    bench, event = Bench(OnUnconfirmed.RESUME), registered()
+    bench.after = [TimeoutError()]
+    bench.deliver(queue_message(event, "m-1"))
+    bench.now += LEASE
+
+    outcome = bench.deliver(queue_message(event, "m-1"))
+
+    assert outcome == BatchOutcome(1)
+    assert bench.performed == [event.event_id] * 2
+    assert bench.incidents.reports == []
+
+
+def test_row_26_a_refused_effect_ends_is_reported_and_is_not_asked_for_again() -> None:
+    """FAULTS row 26: terminal, no loop."""
+    bench, event = Bench(), registered()
+    bench.before = [EffectRefusedError("the recipient is refused")]
+
+    outcomes = [bench.deliver(queue_message(event, message)) for message in ("m-1", "m-2")]
+
+    assert outcomes == [BatchOutcome(1)] * 2
+    assert bench.performed == []
+    assert bench.incidents.reports == [
+        ("RefusedEffects", {"message": "the recipient is refused", "event_id": event.event_id, "effect": ""})
+    ]
+
+
+def test_effects_of_one_event_are_claimed_each_on_its_own() -> None:
+    """What was done is not done again for the sake of what was not."""
+    bench, event = Bench(effects=("old", "new", "third")), registered()
+    bench.before = [EffectNotPerformedError("throttled")]
+
+    first = bench.deliver(queue_message(event, "m-1"))
+    assert errors(first) == {"m-1": EffectNotPerformedError}
+    assert len(bench.performed) == 2
+
+    second = bench.deliver(queue_message(event, "m-1"))
+    assert second == BatchOutcome(1)
+    assert len(bench.performed) == 3
+    assert set(bench.ledger.entries) == {("notes", f"{event.event_id}#{name}") for name in bench.effects}
+
+
+def test_several_failures_of_one_event_are_told_together() -> None:
+    bench, event = Bench(effects=("old", "new")), registered()
+    bench.before = [EffectNotPerformedError("throttled"), TimeoutError("no answer")]
+
+    (failure,) = bench.deliver(queue_message(event, "m-1")).failures
+
+    assert isinstance(failure.error, EffectsFailedError)
+    assert str(failure.error) == "EffectNotPerformedError: throttled; TimeoutError: no answer"
+
+
+def test_row_26_a_message_that_can_only_wait_is_postponed() -> None:
+    """FAULTS row 26: without its daily quota, SES is not asked every few minutes."""
+    bench, event = Bench(effects=("old", "new")), registered()
+    hours = timedelta(hours=3)
+    bench.before = [EffectNotPerformedError("quota", hours), EffectNotPerformedError("quota", 2 * hours)]
+
+    outcome = bench.deliver(queue_message(event, "m-1"))
+
+    assert set(errors(outcome)) == {"m-1"}
+    assert bench.postponed == [("m-1", hours)]
+
+
+@pytest.mark.parametrize("other", [EffectNotPerformedError("throttled"), TimeoutError("no answer")])
+def test_a_message_with_anything_to_do_soon_is_not_postponed(other: Exception) -> None:
+    bench, event = Bench(effects=("old", "new")), registered()
+    bench.before = [EffectNotPerformedError("quota", timedelta(hours=3)), other]
+
+    bench.deliver(queue_message(event, "m-1"))
+    bench.deliver(queue_message(event, "m-1"))
+
+    assert bench.postponed == []
 
 
 def test_row_1_a_message_that_cannot_be_handled_fails_alone_and_claims_nothing() -> None:

@@ -54,7 +54,7 @@ class Api:
     def __init__(self) -> None:
         self.world = World()
         world = self.world
-        routes = Routes(world.accounts, world.profiles, world.leaderboards, lambda: world.now)
+        routes = Routes(world.accounts, world.profiles, world.preferences, world.leaderboards, lambda: world.now)
         self.handler = http_handler("http_api", routes.router())
         self.user_id = self.send("POST", "/register", REGISTRATION).body["user_id"]
 
@@ -501,7 +501,7 @@ class BrokenProfiles:
 def test_an_unexpected_error_tells_the_client_nothing_and_the_operator_where(api: Api, output: Output) -> None:
     """FAULTS row 31."""
     world = api.world
-    routes = Routes(world.accounts, BrokenProfiles(), world.leaderboards, lambda: world.now)
+    routes = Routes(world.accounts, BrokenProfiles(), world.preferences, world.leaderboards, lambda: world.now)
     handler = http_handler("http_api", routes.router())
 
     response = handler(http_event("GET", f"/users/{NOBODY}"), None)

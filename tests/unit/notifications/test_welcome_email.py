@@ -6,7 +6,7 @@ import pytest
 
 from headwater.change_stream.batch import BatchOutcome
 from headwater.domain.events import MalformedEventError, RecordedEvent, UserDeleted, UserRegistered
-from headwater.effects.consumer import QueueConsumer, UnexpectedEventError
+from headwater.effects.consumer import OnUnconfirmed, QueueConsumer, UnexpectedEventError
 from headwater.notifications.mailer import DeliveryUnknownError, NotSentError, UndeliverableAddressError
 from headwater.notifications.welcome_email import CONSUMER, HANDLES, WelcomeEmail
 from tests.fakes.events import recorded
@@ -29,6 +29,7 @@ def consumer(mailer: InMemoryMailer, ledger: InMemoryEffectLedger | None = None)
         claims=InMemoryClaimStore(),
         ledger=ledger or InMemoryEffectLedger(),
         incidents=RecordedIncidents(),
+        on_unconfirmed=OnUnconfirmed.HOLD,
     )
 
 

@@ -32,6 +32,10 @@ class ReadsProfiles(Protocol):
     def read(self, user_id: str) -> Profile: ...
 
 
+class ReadsPreferences(Protocol):
+    def read(self, user_id: str) -> Mapping[str, Any]: ...
+
+
 class ReadsLeaderboards(Protocol):
     def top(self, game: str, limit: int) -> Sequence[Entry]: ...
 
@@ -43,11 +47,13 @@ class Routes:
         self,
         accounts: Accounts,
         profiles: ReadsProfiles,
+        preferences: ReadsPreferences,
         leaderboards: ReadsLeaderboards,
         clock: Callable[[], datetime],
     ) -> None:
         self._accounts = accounts
         self._profiles = profiles
+        self._preferences = preferences
         self._leaderboards = leaderboards
         self._clock = clock
 
@@ -56,6 +62,7 @@ class Routes:
             [
                 Route(REGISTER, self.register),
                 Route("GET /users/{id}", self.read_profile),
+                Route("GET /users/{id}/preferences", self.read_preferences),
                 Route("PUT /users/{id}/email", self.change_email),
                 Route("PUT /users/{id}/profile", self.change_profile),
                 Route("DELETE /users/{id}", self.delete),
@@ -86,6 +93,10 @@ class Routes:
             "pending": profile.pending,
         }
         return Answer(status=200, body=body)
+
+    def read_preferences(self, _: Request, path: Mapping[str, str]) -> Answer:
+        user_id = _user_id(path)
+        return Answer(status=200, body={"user_id": user_id, **self._preferences.read(user_id)})
 
     def change_email(self, request: Request, path: Mapping[str, str]) -> Answer:
         command = ChangeEmail.parse(request.json_object())

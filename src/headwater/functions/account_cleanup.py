@@ -1,0 +1,6 @@
+"""Removes what a deleted user leaves behind."""
+
+from headwater import bootstrap
+from headwater.functions.entry import batch_handler
+
+handler = batch_handler("account_cleanup", "sqs", bootstrap.account_cleanup().consume)

@@ -1,0 +1,6 @@
+"""Tells people of changes to their accounts."""
+
+from headwater import bootstrap
+from headwater.functions.entry import batch_handler
+
+handler = batch_handler("change_notice", "sqs", bootstrap.change_notice().consume)

@@ -1,0 +1,6 @@
+"""Gives each new user their preferences."""
+
+from headwater import bootstrap
+from headwater.functions.entry import batch_handler
+
+handler = batch_handler("default_resources", "sqs", bootstrap.default_resources().consume)
