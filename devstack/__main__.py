@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from devstack import mailbox
 from devstack.emulator import ACCESS_KEY, REGION, SECRET_KEY
 from devstack.errors import DevstackError
 from devstack.stack import LocalStack, exit_on_signals
@@ -162,7 +163,7 @@ Up after {seconds:.1f} s{since}. Ctrl-C stops it and {end}.
 
 HTTP API   {stack.url}
 AWS        {stack.endpoint_url}
-Mails      {stack.endpoint_url}/_ministack/ses/messages
+E-mails    {stack.url}{mailbox.PATH}
 Logs       {stack.run_folder / "logs"}
 
 Try it:
@@ -170,7 +171,7 @@ Try it:
     -d '{{"name": "Ada", "email": "ada@example.com", "password": "correct horse battery"}}'
   curl -sS {stack.url}/users/USER_ID/plays -H 'content-type: application/json' -d '{{"game": "chess", "score": 42}}'
   curl -sS {stack.url}/users/USER_ID
-  curl -sS {stack.endpoint_url}/_ministack/ses/messages
+  .venv/bin/headwater mail list
 
 AWS CLI and SDKs, in a shell of their own:
   export AWS_ENDPOINT_URL={stack.endpoint_url} AWS_REGION={REGION} \\

@@ -28,6 +28,7 @@ from waitress.server import create_server
 from devstack.console import Console
 from devstack.emulator import ACCOUNT_ID, HOST, require_free
 from devstack.functions import REQUEST_LIMIT_BYTES, Outcome
+from devstack.mailbox import PATH, Page
 from devstack.template import Route, TemplateError
 
 BODY_LIMIT_BYTES: Final = 10 * 1024 * 1024
@@ -214,19 +215,21 @@ def _header_text(value: object) -> str:
 
 
 class Gateway:
-    """Serves the routes on loopback."""
+    """Serves the routes on loopback, and beside them the e-mails that were sent: ``mails`` gives the page of a path."""
 
     def __init__(
         self,
         routes: Iterable[Route],
         invoke: Callable[[str, bytes], Future[Outcome]],
         *,
+        mails: Callable[[str], Page],
         port: int,
         log: Path,
         console: Console,
     ) -> None:
         self._router = Router(routes)
         self._invoke = invoke
+        self._mails = mails
         self._console = console
         self._requests = 0
         self._log = log
@@ -291,6 +294,8 @@ class Gateway:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     def _handle(self, environ: Environ) -> tuple[int, list[tuple[str, str]], bytes]:
+        if _raw_path(environ).startswith(PATH):
+            return self._mails(_raw_path(environ))
         found = self._router.find(environ["REQUEST_METHOD"], _raw_path(environ))
         if found is None:
             return _message(404)

@@ -9,10 +9,10 @@ import shutil
 import signal
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
@@ -21,6 +21,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from devstack import mailbox
 from devstack.console import Console
 from devstack.emulator import ACCESS_KEY, REGION, SECRET_KEY, Emulator, require_free
 from devstack.environment import IsolatedEnvironment
@@ -28,6 +29,7 @@ from devstack.errors import DevstackError
 from devstack.functions import FunctionHost, Outcome
 from devstack.gateway import Gateway
 from devstack.kept_state import KeptState, Resumed
+from devstack.mailbox import Mail
 from devstack.mappings import Destinations, Mappings
 from devstack.template import Application, LeftOut, Template
 
@@ -172,11 +174,9 @@ class LocalStack:
         """Invoke a function and wait for its outcome."""
         return _started(self._host).invoke(logical_id, json.dumps(event).encode()).result()
 
-    def sent_mails(self) -> list[dict[str, Any]]:
-        """Mails that SES accepted, oldest first: MessageId, Source, To, Subject, BodyText, BodyHtml, Timestamp."""
-        with urllib.request.urlopen(f"{self.endpoint_url}/_ministack/ses/messages", timeout=10) as answer:  # noqa: S310
-            messages: dict[str, list[dict[str, Any]]] = json.loads(answer.read())["messages"]
-        return [mail for mails in messages.values() for mail in mails]
+    def sent_mails(self) -> list[Mail]:
+        """E-mails that SES accepted, oldest first."""
+        return mailbox.sent_mails(self.endpoint_url)
 
     def backlog(self) -> dict[str, int]:
         """What each mapping has still to do: records read and not checkpointed, or messages on its queue."""
@@ -295,6 +295,7 @@ class LocalStack:
         self._gateway = Gateway(
             application.routes,
             host.invoke,
+            mails=partial(mailbox.page, emulator.endpoint),
             port=self._port,
             log=self._run.path / "gateway.log",
             console=self._console,

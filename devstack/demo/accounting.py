@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from backports import zstd
 
+from devstack.demo.traffic import User
+from devstack.mailbox import Mail
 from headwater.attribute_values import unmarshal_item
 from headwater.badges.progress import BADGE_PROGRESS
+from headwater.notifications import change_notice, welcome_email
 from headwater.projections.achievements import ACHIEVEMENTS
 from headwater.projections.leaderboard import LEADERBOARD
 from headwater.projections.player_profiles import PLAYER_PROFILES
@@ -166,3 +169,49 @@ def _distinct(name: str, events: Iterator[tuple[str, str]]) -> Station:
         seen[event_id] = kind
         total += 1
     return Station(name, Counter(seen.values()), total - len(seen))
+
+
+@dataclass(frozen=True, slots=True)
+class Mails:
+    """E-mails of one subject: those that the users' stories lead to, and those that were sent."""
+
+    subject: str
+    due: int
+    sent: int
+
+
+def mails(people: Sequence[User], sent: Sequence[Mail]) -> tuple[list[Mails], list[str]]:
+    """E-mails by subject, and what differs: one welcome a user, two a change of address, one a change of profile.
+
+    A user who has left since may have gone without the last.
+    """
+    due: Counter[tuple[str, str]] = Counter()
+    optional: Counter[tuple[str, str]] = Counter()
+    for person in people:
+        due[welcome_email.SUBJECT, person.email] += 1
+        address = person.email
+        leaves = any(request.method == "DELETE" for request in person.story)
+        for request in person.story:
+            match request.path.rpartition("/")[2], request.body:
+                case "email", {"email": str(moved)}:
+                    due[change_notice.ADDRESS_CHANGED, address] += 1
+                    due[change_notice.ADDRESS_CHANGED, moved] += 1
+                    address = moved
+                case "profile", _:
+                    (optional if leaves else due)[change_notice.PROFILE_CHANGED, ""] += 1
+    # By then a user may have moved: a change of profile is told to the address of that moment.
+    got = Counter((mail.subject, "" if mail.subject == change_notice.PROFILE_CHANGED else mail.to[0]) for mail in sent)
+    differences = [
+        f"{got[key]} e-mail(s) instead of {due[key]}: {key[0]}{f', to {key[1]}' if key[1] else ''}"
+        for key in sorted(due.keys() | got.keys())
+        if not due[key] <= got[key] <= due[key] + optional[key]
+    ]
+    subjects = dict.fromkeys(subject for subject, _ in due)
+    return [
+        Mails(
+            subject,
+            sum(count for key, count in due.items() if key[0] == subject),
+            sum(count for key, count in got.items() if key[0] == subject),
+        )
+        for subject in subjects
+    ], differences

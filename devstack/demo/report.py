@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.local_sql import Answer
-from devstack.demo.accounting import Station
+from devstack.demo.accounting import Mails, Station
 from devstack.demo.lag import Lag
+from devstack.mailbox import Mail
 
 #: Rows of a query's answer that fit on a screen beside everything else.
 _ROWS_SHOWN = 8
@@ -68,11 +69,19 @@ def show_leaderboard(console: Console, leaderboard: Mapping[str, Any]) -> None:
     console.print(table)
 
 
-def show_mail(console: Console, mail: Mapping[str, Any], sent: int) -> None:
-    text = Group(
-        Text(f"To: {', '.join(mail['To'])}"), Text(f"Subject: {mail['Subject']}"), "", Text(mail["BodyText"].strip())
-    )
-    console.print(Panel(text, title=f"One of {sent} mails", title_align="left"))
+def show_mail(console: Console, mail: Mail) -> None:
+    text = Group(Text(f"To: {', '.join(mail.to)}"), Text(f"Subject: {mail.subject}"), "", Text(mail.text.strip()))
+    console.print(Panel(text, title="An e-mail", title_align="left"))
+
+
+def show_mails(console: Console, mails: Sequence[Mails]) -> None:
+    table = Table(title="E-mails", title_justify="left")
+    table.add_column("subject")
+    for column in ("due", "sent"):
+        table.add_column(column, justify="right")
+    for each in mails:
+        table.add_row(each.subject, str(each.due), str(each.sent))
+    console.print(table)
 
 
 def show_archive_line(console: Console, line: Mapping[str, Any]) -> None:

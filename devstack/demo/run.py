@@ -47,11 +47,13 @@ def run(root: Path, users: int, plays: int) -> int:
         stations = _stations(stack, probe)
         report.show_lags(console, lags.lags())
         report.show_accounting(console, stations)
-        differences = accounting.differences(stations) + _mail_differences(stack, users)
+        mails, mail_differences = accounting.mails(people, stack.sent_mails())
+        report.show_mails(console, mails)
+        differences = accounting.differences(stations) + mail_differences
         for difference in differences:
             console.print(f"[bold red]differs:[/] {difference}")
         if not differences:
-            console.print("[bold green]Every event is at every station, once.[/]")
+            console.print("[bold green]Every event is at every station, and every e-mail was sent, once.[/]")
         console.print(
             f"{users} users, {plays} plays: ready after {ready - started:.1f} s, quiet after {quiet - started:.1f} s, "
             f"done after {time.monotonic() - started:.1f} s. `make run` keeps the stack up to try it yourself."
@@ -76,9 +78,7 @@ def _show(console: Console, stack: LocalStack, template: Template, people: list[
     report.show_leaderboard(
         console, traffic.Api(stack.url).send(traffic.Request("GET", f"/games/{traffic.GAMES[0]}/leaderboard?limit=5"))
     )
-    mails = stack.sent_mails()
-    if mails:
-        report.show_mail(console, mails[0], len(mails))
+    report.show_mail(console, stack.sent_mails()[0])
     s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
     for line in itertools.islice(accounting.archive_lines(s3, bucket), 1):
         report.show_archive_line(console, line)
@@ -97,8 +97,3 @@ def _stations(stack: LocalStack, probe: TopicProbe) -> list[Station]:
         probe.station(),
         *accounting.applied(dynamodb, outputs["ReadModelsTableName"]),
     ]
-
-
-def _mail_differences(stack: LocalStack, users: int) -> list[str]:
-    sent = len(stack.sent_mails())
-    return [] if sent == users else [f"{sent} welcome mails were sent to {users} users"]

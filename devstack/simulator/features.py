@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from devstack.errors import DevstackError
-from devstack.simulator import invariants
+from devstack.simulator import consumer_invariants, invariants
 from devstack.simulator.evidence import Evidence
 from devstack.simulator.faults import PROMISED, FaultKind
 from devstack.simulator.findings import Finding
@@ -73,7 +73,22 @@ FEATURES: Final[Sequence[Feature]] = (
     Feature(
         name="welcome e-mail",
         functions=frozenset({"WelcomeEmailFunction"}),
-        invariants=(invariants.each_user_is_greeted_once,),
+        invariants=(consumer_invariants.each_user_is_greeted_once,),
+    ),
+    Feature(
+        name="change notices",
+        functions=frozenset({"ChangeNoticeFunction"}),
+        invariants=(consumer_invariants.each_change_is_told_once,),
+    ),
+    Feature(
+        name="default resources",
+        functions=frozenset({"DefaultResourcesFunction"}),
+        invariants=(consumer_invariants.preferences_are_those_of_users,),
+    ),
+    Feature(
+        name="account clean-up",
+        functions=frozenset({"AccountCleanupFunction"}),
+        invariants=(consumer_invariants.nothing_is_kept_of_the_deleted,),
     ),
 )
 

@@ -7,7 +7,11 @@ from enum import StrEnum
 
 
 class Harm(StrEnum):
-    """What a finding counts as. PARKED and HELD wait where an operator sees them; all others break the run."""
+    """What a finding counts as.
+
+    PARKED and HELD wait where an operator sees them. REPEATED was done again as its policy says, and reported, since
+    nobody knew whether it had been done. All others break the run.
+    """
 
     LOST = "lost"
     DOUBLED = "doubled"
@@ -15,10 +19,11 @@ class Harm(StrEnum):
     WRONG = "wrong"
     PARKED = "parked"
     HELD = "held"
+    REPEATED = "repeated"
 
     @property
     def breaks(self) -> bool:
-        return self not in {Harm.PARKED, Harm.HELD}
+        return self not in {Harm.PARKED, Harm.HELD, Harm.REPEATED}
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,16 +48,22 @@ class InlineExecutor(Executor):
 
 
 class FailureLog:
-    """Stands in for the functions' logger: counts what failed, by function and reason."""
+    """Stands in for the functions' logger: counts what failed, by function and reason.
+
+    ``unconfirmed`` counts the effects that were reported as perhaps performed, by consumer, event id and name.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.reasons: Counter[str] = Counter()
+        self.unconfirmed: Counter[tuple[str, str, str]] = Counter()
 
     def error(self, message: str, **fields: Any) -> None:
         facts = {**fields, **fields.get("extra", {})}
         kind = facts.get("error") or facts.get("incident") or message
         self.reasons[f"{facts.get('function', '')}: {kind}"] += 1
+        if facts.get("incident") == "UnconfirmedEffects":
+            self.unconfirmed[facts["function"], facts["event_id"], facts["effect"]] += 1
         if self._engine.keeps_trace:
             self._engine.detail(f"{message}: {facts}")
 
@@ -141,6 +147,7 @@ def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[F
         "sns": lambda: cloud.sns,
         "s3": lambda: cloud.s3,
         "ses": lambda: cloud.sesv2,
+        "sqs": lambda: cloud.sqs,
         "utc_now": engine.utc_now,
         "uuid7": engine.uuid7,
         "sleep": engine.spend,

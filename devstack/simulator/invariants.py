@@ -11,7 +11,7 @@ from devstack.simulator.findings import Finding, Harm
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream.records import Operation
 from headwater.domain.badges import Award, no_progress, record_play
-from headwater.domain.events import PlayCompleted, RecordedEvent, UserRegistered
+from headwater.domain.events import PlayCompleted, RecordedEvent
 from headwater.projections.achievements import ACHIEVEMENTS
 from headwater.projections.leaderboard import LEADERBOARD
 from headwater.projections.player_profiles import PLAYER_PROFILES
@@ -209,49 +209,6 @@ def badges_are_earned_once(evidence: Evidence) -> Iterator[Finding]:
                 yield Finding(
                     Harm.WRONG, mine[key].aggregate_id, f"it was awarded for {mine[key].data['play_event_id']}"
                 )
-
-
-def each_user_is_greeted_once(evidence: Evidence) -> Iterator[Finding]:
-    """One welcome e-mail a registration; or none, and an operator sees that nobody knows whether it went out."""
-    registered = [event for event in evidence.events("user") if event.type == UserRegistered.__name__]
-    ledger = {
-        item["pk"]: item for item in evidence.items("LedgerTable") if item["pk"].startswith("effect#welcome_email#")
-    }
-    waiting = {
-        message["id"]
-        for queue in ("WelcomeEmailDeadLetterQueue", "WelcomeEmailSubscriptionDeadLetterQueue")
-        for message in evidence.messages(queue)
-    }
-    sent = Counter(mail.recipients[0] for mail in evidence.world.cloud.outbox)
-    parked = evidence.parked(_FAN_OUT)
-    due: Counter[str] = Counter()
-    unconfirmed: list[RecordedEvent] = []
-    for event in registered:
-        effect = ledger.get(f"effect#welcome_email#{event.event_id}")
-        if effect is not None and effect["state"] == "confirmed":
-            due[event.data["email"]] += 1
-        else:
-            unconfirmed.append(event)
-    # An address may register again once its user is deleted: which of its e-mails are spoken for must be known first.
-    for event in unconfirmed:
-        address = event.data["email"]
-        if event.event_id in waiting:
-            # Claimed and sent, or claimed and not sent: one of the two, and nobody does it again.
-            due[address] += min(1, max(0, sent[address] - due[address]))
-            yield Finding(Harm.HELD, event.aggregate_id, "its welcome e-mail waits in a dead-letter queue")
-        elif (event.aggregate_id, event.version) in parked:
-            yield Finding(Harm.PARKED, event.aggregate_id, "its registration waits in FailedBatchesQueue")
-        else:
-            yield Finding(Harm.LOST, event.aggregate_id, "its welcome e-mail was not sent, and waits nowhere")
-    for address in due.keys() | sent.keys():
-        if sent[address] > due[address]:
-            yield Finding(
-                Harm.DOUBLED, "", f"{sent[address]} welcome e-mails went to {address}, {due[address]} were due"
-            )
-        elif sent[address] < due[address]:
-            yield Finding(
-                Harm.LOST, "", f"the ledger knows of {due[address]} e-mails to {address}, {sent[address]} were sent"
-            )
 
 
 def _harm(

@@ -23,6 +23,7 @@ _HARMS: Final = {
     "wrong": Harm.WRONG,
     "parked": Harm.PARKED,
     "held": Harm.HELD,
+    "e-mails repeated": Harm.REPEATED,
 }
 
 
@@ -41,6 +42,9 @@ def show(console: Console, verdict: Verdict, wall: float) -> None:
     for name, harm in _HARMS.items():
         total = verdict.total(harm)
         table.add_row(name, f"{total:,}", style="red" if total and harm.breaks else "")
+    emails = sum(result.emails for result in results)
+    table.add_row("e-mails", f"{emails:,}")
+    table.add_row("of which repeated", f"{verdict.total(Harm.REPEATED) / max(1, emails):.2%}")
     table.add_section()
     table.add_row("drained", f"{sum(result.drained is not None for result in results)} of {len(results)}")
     table.add_row("drained after, longest", _duration(max((result.drained or 0 for result in results), default=0)))

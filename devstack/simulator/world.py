@@ -106,6 +106,7 @@ class Result:
     faults: Counter[FaultKind] = field(default_factory=Counter)
     harms: Counter[Harm] = field(default_factory=Counter)
     poisons: int = 0
+    emails: int = 0
     drained: float | None = None
     virtual: float = 0.0
     wall: float = 0.0
@@ -388,6 +389,7 @@ def verdict(world: World, drained: float | None, features: Sequence[Feature] = F
         faults=world.faults.counts,
         drained=drained,
         poisons=len(world.poisoned),
+        emails=len(world.cloud.outbox),
         virtual=world.engine.elapsed,
         steps=world.engine.steps,
         invocations=world.functions.invocations,

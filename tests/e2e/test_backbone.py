@@ -75,17 +75,49 @@ def test_plays_become_a_profile_with_badges(api: Api, ada: str) -> None:
 
 
 def test_a_registration_becomes_one_mail(stack: LocalStack, ada: str) -> None:
-    mails = [mail for mail in stack.sent_mails() if mail["To"] == ["ada@example.org"]]
+    mails = [mail for mail in stack.sent_mails() if mail.to == ("ada@example.org",)]
 
     assert len(mails) == 1
-    assert "Ada" in mails[0]["BodyText"]
+    assert mails[0].text.startswith("Hello Ada,")
+
+
+def test_e_mails_can_be_looked_at_in_a_browser_and_in_a_terminal(
+    stack: LocalStack, ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    (mail,) = [mail for mail in stack.sent_mails() if mail.to == ("ada@example.org",)]
+
+    pages = [urllib3.request("GET", f"{stack.url}{path}") for path in _mail_pages(mail.message_id)]
+    listed, shown, other = [
+        CliRunner().invoke(headwater, ["mail", *arguments])
+        for arguments in (["list"], ["show", mail.message_id[:12]], ["show", "nothing"])
+    ]
+
+    assert [page.status for page in pages] == [200, 200, 200, 404]
+    assert "ada@example.org" in pages[0].data.decode()
+    assert "<h1" in pages[1].data.decode()
+    assert {page.headers["content-security-policy"].partition(";")[0] for page in pages} == {"sandbox"}
+    assert pages[2].data.decode().endswith(mail.text)
+    assert "Welcome to Headwater" in listed.output
+    assert shown.output == mail.text + "\n"
+    assert (other.exit_code, "no e-mails have an id like nothing" in other.output) == (1, True)
+
+
+def _mail_pages(message_id: str) -> list[str]:
+    return ["/_mails", f"/_mails/{message_id}", f"/_mails/{message_id}.txt", "/_mails/nothing"]
 
 
 def test_the_password_is_nowhere_but_in_the_hash(stack: LocalStack, ada: str) -> None:
     """FAULTS row 30: in no table, no archive object and no log."""
     canary = "correct horse battery"
     dynamodb, s3 = stack.client("dynamodb"), stack.client("s3")
-    names = ("EventsTableName", "CredentialsTableName", "ReadModelsTableName", "LedgerTableName")
+    names = (
+        "EventsTableName",
+        "CredentialsTableName",
+        "ReadModelsTableName",
+        "LedgerTableName",
+        "PreferencesTableName",
+    )
     items = [dynamodb.scan(TableName=stack.outputs[name])["Items"] for name in names]
     bucket = stack.outputs["ArchiveBucketName"]
     keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]]
@@ -183,7 +215,7 @@ def test_the_demo_accounts_for_every_event() -> None:
     status, output = _finished(_demo(3, 45))
 
     assert status == 0, output
-    assert "Every event is at every station, once." in output
+    assert "Every event is at every station, and every e-mail was sent, once." in output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

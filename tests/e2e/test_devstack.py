@@ -144,7 +144,7 @@ def test_mail_from_the_templates_sender_is_accepted(stack: LocalStack) -> None:
         Destination={"ToAddresses": ["you@example.com"]},
         Content={"Simple": {"Subject": {"Data": "Hi"}, "Body": {"Text": {"Data": "there"}}}},
     )
-    assert [(mail["To"], mail["Subject"], mail["BodyText"]) for mail in stack.sent_mails()] == [
+    assert [(list(mail.to), mail.subject, mail.text) for mail in stack.sent_mails()] == [
         (["you@example.com"], "Hi", "there")
     ]
 

@@ -11,23 +11,27 @@ from backports import zstd
 
 from devstack.simulator.cloud.items import encode
 from devstack.simulator.cloud.s3 import StoredObject
+from devstack.simulator.cloud.sesv2 import SentEmail
+from devstack.simulator.consumer_invariants import each_change_is_told_once, each_user_is_greeted_once
 from devstack.simulator.delivery import GivenUp
 from devstack.simulator.evidence import Evidence
 from devstack.simulator.faults import PROMISED
 from devstack.simulator.findings import Harm
 from devstack.simulator.graph import Blueprint
-from devstack.simulator.invariants import each_user_is_greeted_once
 from devstack.simulator.runner import run_set
 from devstack.simulator.world import Config, Result, World, opened, verdict
 from headwater.badges.progress import BADGE_PROGRESS
+from headwater.notifications import change_notice, welcome_email
 
 CONFIG = Config.of(1, 150, 0.0)
+#: Long enough for users to be deleted in it.
+WITH_DELETIONS = Config.of(1, 700, 0.0)
 
 
 @contextmanager
-def world_at_rest(blueprint: Blueprint) -> Iterator[World]:
+def world_at_rest(blueprint: Blueprint, config: Config = CONFIG) -> Iterator[World]:
     """A world in which everything went well, before it is judged."""
-    with opened(CONFIG, blueprint) as world:
+    with opened(config, blueprint) as world:
         assert world.run() is not None
         yield world
 
@@ -167,18 +171,42 @@ def test_an_archive_that_is_not_the_log(
         assert ("archive_is_the_log", harm) in found(verdict(world, 0.0))
 
 
+def _mails(world: World, subject: str) -> list[SentEmail]:
+    return [mail for mail in world.cloud.outbox if mail.subject == subject]
+
+
+@pytest.mark.parametrize(
+    "subject", [welcome_email.SUBJECT, change_notice.ADDRESS_CHANGED, change_notice.PROFILE_CHANGED]
+)
 @pytest.mark.parametrize(("mails", "harm"), [(0, Harm.LOST), (2, Harm.DOUBLED)])
-def test_a_welcome_that_was_not_sent_or_was_sent_twice(blueprint: Blueprint, mails: int, harm: Harm) -> None:
+def test_an_e_mail_that_was_not_sent_or_was_sent_twice(
+    blueprint: Blueprint, subject: str, mails: int, harm: Harm
+) -> None:
+    invariant = "each_user_is_greeted_once" if subject == welcome_email.SUBJECT else "each_change_is_told_once"
     with world_at_rest(blueprint) as world:
-        outbox = world.cloud.outbox
-        outbox[:] = [*outbox[1:], *[outbox[0]] * mails]
-        assert found(verdict(world, 0.0)) == {("each_user_is_greeted_once", harm)}
+        mail = _mails(world, subject)[0]
+        world.cloud.outbox.remove(mail)
+        world.cloud.outbox.extend([mail] * mails)
+        assert found(verdict(world, 0.0)) == {(invariant, harm)}
 
 
-def test_a_welcome_that_nobody_claimed_and_that_waits_nowhere(blueprint: Blueprint) -> None:
+def test_an_e_mail_that_was_sent_again_as_was_reported(blueprint: Blueprint) -> None:
     with world_at_rest(blueprint) as world:
-        rewrite(world, "LedgerTable", lambda _: None, "effect#welcome_email#")
-        assert ("each_user_is_greeted_once", Harm.LOST) in found(verdict(world, 0.0))
+        mail = _mails(world, welcome_email.SUBJECT)[0]
+        event = next(event for event in Evidence(world).events("user") if event.data.get("email") == mail.recipients[0])
+        world.cloud.outbox.append(mail)
+        world.functions.log.unconfirmed[welcome_email.CONSUMER, event.event_id, ""] += 1
+
+        result = verdict(world, 0.0)
+
+    assert (found(result), result.harms) == (set(), {Harm.REPEATED: 1})
+
+
+@pytest.mark.parametrize("consumer", [welcome_email.CONSUMER, change_notice.CONSUMER])
+def test_an_e_mail_that_nobody_claimed_and_that_waits_nowhere(blueprint: Blueprint, consumer: str) -> None:
+    with world_at_rest(blueprint) as world:
+        rewrite(world, "LedgerTable", lambda _: None, f"effect#{consumer}#")
+        assert Harm.LOST in {harm for _, harm in found(verdict(world, 0.0))}
 
 
 @pytest.mark.parametrize("held", [0, 1])
@@ -188,24 +216,78 @@ def test_an_address_that_registered_twice_and_whose_first_or_second_welcome_is_h
 ) -> None:
     """The e-mail that is held may have been sent or not; the other one must have been."""
     with world_at_rest(blueprint) as world:
-        first, second = [mail.recipients[0] for mail in world.cloud.outbox[:2]]
-        world.cloud.outbox[:] = [*world.cloud.outbox[2:], *[world.cloud.outbox[0]] * mails]
-        rewrite(
-            world,
-            "EventsTable",
-            lambda item: orjson.loads(orjson.dumps(item).replace(second.encode(), first.encode())),
-            second,
-        )
+        first, second = _mails(world, welcome_email.SUBJECT)[:2]
+        rest = [mail for mail in world.cloud.outbox if mail not in (first, second)]
+        world.cloud.outbox[:] = [*rest, *[first] * mails]
+        name = first.text.partition(",")[0].removeprefix("Hello ")
+
+        def same(item: dict[str, Any]) -> dict[str, Any]:
+            return {**item, "data": {"S": orjson.dumps({"name": name, "email": first.recipients[0]}).decode()}}
+
+        rewrite(world, "EventsTable", same, f'"email":"{second.recipients[0]}"')
         registered = [
-            event for event in Evidence(world).events("user") if event.version == 1 and event.data["email"] == first
+            event
+            for event in Evidence(world).events("user")
+            if event.version == 1 and event.data["email"] == first.recipients[0]
         ]
-        effect = f"effect#welcome_email#{registered[held].event_id}"
+        effect = f"effect#{welcome_email.CONSUMER}#{registered[held].event_id}"
         rewrite(world, "LedgerTable", lambda item: {**item, "state": {"S": "claimed"}}, effect)
         world.cloud.sqs.send_message(
             QueueUrl=world.cloud.queue("WelcomeEmailDeadLetterQueue").url,
             MessageBody=orjson.dumps({"id": registered[held].event_id}).decode(),
         )
         assert {finding.harm for finding in each_user_is_greeted_once(Evidence(world))} == harms
+
+
+def test_a_notice_to_a_user_who_is_gone_is_owed_to_nobody(blueprint: Blueprint) -> None:
+    """Its function found the deletion before it was the notice's turn."""
+    with world_at_rest(blueprint, WITH_DELETIONS) as world:
+        gone = {event.aggregate_id for event in Evidence(world).events("user") if event.type == "UserDeleted"}
+        told = next(
+            event
+            for event in Evidence(world).events("user")
+            if event.type == "UserProfileChanged" and event.aggregate_id in gone
+        )
+        hello = f"Hello {told.data['name']},"
+        world.cloud.outbox[:] = [mail for mail in world.cloud.outbox if not mail.text.startswith(hello)]
+        rewrite(world, "LedgerTable", lambda _: None, f"effect#{change_notice.CONSUMER}#{told.event_id}")
+        assert list(each_change_is_told_once(Evidence(world))) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "harm"),
+    [
+        (lambda _: None, Harm.LOST),
+        (lambda item: {"pk": item["pk"]}, Harm.WRONG),
+        (lambda item: {**item, "preferences": {"M": {"language": {"S": "pt"}}}}, Harm.WRONG),
+    ],
+)
+def test_preferences_that_are_gone_or_are_others(
+    blueprint: Blueprint, change: Callable[[dict[str, Any]], dict[str, Any] | None], harm: Harm
+) -> None:
+    with world_at_rest(blueprint) as world:
+        rewrite(world, "PreferencesTable", change, "'language'")
+        assert found(verdict(world, 0.0)) == {("preferences_are_those_of_users", harm)}
+
+
+def test_credentials_that_a_deleted_user_leaves_behind(blueprint: Blueprint) -> None:
+    with world_at_rest(blueprint, WITH_DELETIONS) as world:
+        deleted = next(event for event in Evidence(world).events("user") if event.type == "UserDeleted")
+        pk = f"credentials#{deleted.aggregate_key}"
+        item = {"pk": {"S": pk}, "password_hash": {"S": "…"}, "email": {"S": "a@x.org"}}
+        world.cloud.table("CredentialsTable").put((pk,), encode(item))
+        assert found(verdict(world, 0.0)) == {("nothing_is_kept_of_the_deleted", Harm.WRONG)}
+
+
+def test_a_deletion_that_nobody_cleaned_up_after(blueprint: Blueprint) -> None:
+    with world_at_rest(blueprint, WITH_DELETIONS) as world:
+        deleted = next(event for event in Evidence(world).events("user") if event.type == "UserDeleted")
+        for effect, invariant in (
+            ("credentials", "nothing_is_kept_of_the_deleted"),
+            ("preferences", "preferences_are_those_of_users"),
+        ):
+            rewrite(world, "LedgerTable", lambda _: None, f"effect#account_cleanup#{deleted.event_id}#{effect}")
+            assert (invariant, Harm.LOST) in found(verdict(world, 0.0))
 
 
 def test_a_badge_that_was_earned_and_not_awarded(blueprint: Blueprint) -> None:

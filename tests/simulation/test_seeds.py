@@ -42,3 +42,15 @@ def test_what_failed_once_holds_now(entry: dict[str, Any], blueprint: Blueprint)
     result = simulate(from_entry(entry), blueprint)
 
     assert [str(violation) for violation in result.violations] == [], entry["why"]
+
+
+@pytest.mark.parametrize(("policy", "harm"), [("repeat", Harm.REPEATED), ("hold", Harm.HELD)])
+def test_an_e_mail_that_nobody_knows_of_is_sent_again_or_held_as_its_policy_says(policy: str, harm: Harm) -> None:
+    """FAULTS row 3 for e-mails: the one point at which one may come twice, and only if that is wanted."""
+    blueprint = Blueprint.load(parameters={"OnUnconfirmedEmail": policy})
+
+    results = [simulate(Config.of(seed, 1_000, 0.05), blueprint) for seed in (1, 2, 3)]
+
+    assert [str(violation) for result in results for violation in result.violations] == []
+    met = {found for result in results for found, count in result.harms.items() if count}
+    assert met == {harm}

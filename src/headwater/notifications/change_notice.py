@@ -18,7 +18,7 @@ HANDLES: Final = (UserEmailChanged.__name__, UserProfileChanged.__name__)
 #: Names of the effects of a change of address. The ledger keeps them: a renamed one would be sent again by a replay.
 OLD_ADDRESS, NEW_ADDRESS = "old_address", "new_address"
 #: Nothing that a user wrote goes into a header.
-_ADDRESS_CHANGED, _PROFILE_CHANGED = "Your e-mail address was changed", "Your profile was changed"
+ADDRESS_CHANGED, PROFILE_CHANGED = "Your e-mail address was changed", "Your profile was changed"
 
 
 class ChangeNotice:
@@ -46,14 +46,14 @@ class ChangeNotice:
         match event.payload:
             case UserEmailChanged(old_email=str(old), new_email=str(new)):
                 return {
-                    OLD_ADDRESS: self._email(old, _ADDRESS_CHANGED, self._address_lost.render(address=_masked(new))),
-                    NEW_ADDRESS: self._email(new, _ADDRESS_CHANGED, self._address_gained.render(address=_masked(old))),
+                    OLD_ADDRESS: self._email(old, ADDRESS_CHANGED, self._address_lost.render(address=_masked(new))),
+                    NEW_ADDRESS: self._email(new, ADDRESS_CHANGED, self._address_gained.render(address=_masked(old))),
                 }
             case UserProfileChanged(name=str(name)):
                 state = user.fold(past.payload for past in self._events.load(event.aggregate_id))
                 if state is None or state.deleted:
                     return {}
-                return {"": self._email(state.email, _PROFILE_CHANGED, self._profile_changed.render(name=name))}
+                return {"": self._email(state.email, PROFILE_CHANGED, self._profile_changed.render(name=name))}
             case UserEmailChanged() | UserProfileChanged():
                 raise MalformedEventError(f"event {event.event_id} ({event.type}): its fields must be text")
         raise UnexpectedEventError(f"event {event.event_id} is a {event.type}, not a change of a user")

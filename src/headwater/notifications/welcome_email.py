@@ -10,7 +10,7 @@ from headwater.notifications.templating import EmailTemplate
 CONSUMER = "welcome_email"
 HANDLES = (UserRegistered.__name__,)
 #: Nothing that a user wrote goes into a header.
-_SUBJECT = "Welcome to Headwater"
+SUBJECT = "Welcome to Headwater"
 
 
 class WelcomeEmail:
@@ -36,4 +36,4 @@ class WelcomeEmail:
         if not (isinstance(user.name, str) and isinstance(user.email, str)):
             raise MalformedEventError(f"event {event.event_id} ({event.type}): 'name' and 'email' must be text")
         text, html = self._template.render(name=user.name)
-        return {"": partial(self._mailer.send, Email(recipient=user.email, subject=_SUBJECT, text=text, html=html))}
+        return {"": partial(self._mailer.send, Email(recipient=user.email, subject=SUBJECT, text=text, html=html))}

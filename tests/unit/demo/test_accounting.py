@@ -2,7 +2,10 @@
 
 from collections import Counter
 
-from devstack.demo.accounting import Station, differences
+from devstack.demo.accounting import Station, differences, mails
+from devstack.demo.traffic import Request, User
+from devstack.mailbox import Mail
+from headwater.notifications import change_notice, welcome_email
 
 PLAYS_ALONE = frozenset({"player"})
 
@@ -42,4 +45,33 @@ def test_each_station_owes_the_types_that_are_meant_for_it() -> None:
     assert differences(stations) == [
         "archived holds 0 events of activity, appended 1",
         "leaderboard holds 1 events of player, appended 2",
+    ]
+
+
+def _mail(subject: str, to: str) -> Mail:
+    return Mail(message_id="m", sender="x", to=(to,), subject=subject, text="", html="")
+
+
+def test_e_mails_are_those_that_the_stories_lead_to() -> None:
+    mover, leaver = User(1, "Ada", "ada@example.org"), User(2, "Eve", "eve@example.org")
+    rename = Request("PUT", "/users/{user_id}/profile", {"name": "A"})
+    mover.story = [rename, Request("PUT", "/users/{user_id}/email", {"email": "ada@example.com"})]
+    leaver.story = [rename, Request("DELETE", "/users/{user_id}")]
+    sent = [
+        _mail(welcome_email.SUBJECT, "ada@example.org"),
+        _mail(welcome_email.SUBJECT, "eve@example.org"),
+        _mail(change_notice.ADDRESS_CHANGED, "ada@example.org"),
+        _mail(change_notice.ADDRESS_CHANGED, "ada@example.com"),
+        _mail(change_notice.PROFILE_CHANGED, "ada@example.com"),
+    ]
+    farewell = _mail(change_notice.PROFILE_CHANGED, "eve@example.org")
+
+    rows, differences = mails([mover, leaver], sent)
+
+    assert differences == []
+    assert [(row.due, row.sent) for row in rows] == [(2, 2), (1, 1), (2, 2)]
+    assert mails([mover, leaver], [*sent, farewell])[1] == []
+    assert mails([mover, leaver], sent[1:])[1] == ["0 e-mail(s) instead of 1: Welcome to Headwater, to ada@example.org"]
+    assert mails([mover, leaver], [*sent, farewell, farewell])[1] == [
+        "3 e-mail(s) instead of 1: Your profile was changed"
     ]

@@ -1,0 +1,48 @@
+"""`headwater mail`: what the local stack sent."""
+
+from collections.abc import Callable, Sequence
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from cli.target import Target
+from devstack.mailbox import Mail, sent_mails
+
+
+@click.group()
+def mail() -> None:
+    """Looks at the e-mails that the local stack sent."""
+
+
+@mail.command("list")
+@click.pass_obj
+def list_mails(target: Callable[[], Target]) -> None:
+    """Lists the e-mails, oldest first."""
+    mails = _mails(target())
+    table = Table(title=f"{len(mails)} e-mails", title_justify="left")
+    for column in ("id", "to", "subject"):
+        table.add_column(column, overflow="fold")
+    for each in mails:
+        table.add_row(each.message_id, ", ".join(each.to), each.subject)
+    Console().print(table)
+
+
+@mail.command()
+@click.argument("message_id")
+@click.option("--html", "as_html", is_flag=True, help="The HTML instead of the text.")
+@click.pass_obj
+def show(target: Callable[[], Target], message_id: str, as_html: bool) -> None:
+    """Prints the e-mail with MESSAGE_ID, or with an id that begins so."""
+    found = [each for each in _mails(target()) if each.message_id.startswith(message_id)]
+    if len(found) != 1:
+        raise click.ClickException(
+            f"{len(found) or 'no'} e-mails have an id like {message_id}: see 'headwater mail list'"
+        )
+    click.echo(found[0].html if as_html else found[0].text)
+
+
+def _mails(target: Target) -> Sequence[Mail]:
+    if target.endpoint_url is None:
+        raise click.ClickException("SES keeps no copy of what it sent: only the local stack's e-mails can be looked at")
+    return sent_mails(target.endpoint_url)

@@ -1,0 +1,206 @@
+"""What the consumers behind SNS owe, once all is delivered: e-mails, preferences, and nothing left of the deleted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from devstack.simulator.cloud.sesv2 import SentEmail
+from devstack.simulator.evidence import Evidence
+from devstack.simulator.findings import Finding, Harm
+from headwater.accounts import cleanup
+from headwater.accounts import preferences as default_resources
+from headwater.accounts.preferences import DEFAULTS
+from headwater.domain.events import RecordedEvent, UserDeleted, UserEmailChanged, UserProfileChanged, UserRegistered
+from headwater.domain.user import email_key
+from headwater.notifications import change_notice, welcome_email
+from headwater.notifications.templating import one_line
+
+_FAN_OUT: Final = "FanOutFunction"
+_REGISTERED: Final = UserRegistered.__name__
+_DELETED: Final = UserDeleted.__name__
+
+#: What tells an e-mail from others: its subject, its recipient, and its first line.
+type Mail = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An effect that an event leads to. ``mails``: the e-mails, any one of which it may have become."""
+
+    event: RecordedEvent
+    name: str
+    mails: Sequence[Mail] = ()
+    #: The user is deleted by now, and need not have got it.
+    optional: bool = False
+
+    @property
+    def effect_id(self) -> str:
+        return f"{self.event.event_id}#{self.name}" if self.name else self.event.event_id
+
+
+def each_user_is_greeted_once(evidence: Evidence) -> Iterator[Finding]:
+    """One welcome e-mail a registration."""
+    due = [
+        Due(event, "", [(welcome_email.SUBJECT, event.data["email"], f"Hello {one_line(event.data['name'])},")])
+        for event in evidence.events("user")
+        if event.type == _REGISTERED
+    ]
+    yield from _each_is_sent_once(evidence, welcome_email.CONSUMER, "WelcomeEmail", due)
+
+
+def each_change_is_told_once(evidence: Evidence) -> Iterator[Finding]:
+    """Two e-mails a change of address, one a change of profile, to an address that the user had."""
+    due = []
+    for aggregate_id, history in evidence.log.items():
+        addresses = [event.data["email"] for event in history if event.type == _REGISTERED]
+        addresses += [event.data["new_email"] for event in history if event.type == UserEmailChanged.__name__]
+        deleted = bool(history) and history[-1].type == _DELETED
+        for event in history if aggregate_id.startswith("user#") else ():
+            match event.type:
+                case UserEmailChanged.__name__:
+                    for name, field in (
+                        (change_notice.OLD_ADDRESS, "old_email"),
+                        (change_notice.NEW_ADDRESS, "new_email"),
+                    ):
+                        due.append(Due(event, name, [(change_notice.ADDRESS_CHANGED, event.data[field], "Hello,")]))
+                case UserProfileChanged.__name__:
+                    hello = f"Hello {one_line(event.data['name'])},"
+                    mails = [(change_notice.PROFILE_CHANGED, address, hello) for address in dict.fromkeys(addresses)]
+                    due.append(Due(event, "", mails, optional=deleted))
+    yield from _each_is_sent_once(evidence, change_notice.CONSUMER, "ChangeNotice", due)
+
+
+def preferences_are_those_of_users(evidence: Evidence) -> Iterator[Finding]:
+    """Every user has preferences, a deleted one the bare record, and nobody else any."""
+    records = {item["pk"]: item for item in evidence.items("PreferencesTable")}
+    made = _settled(evidence, default_resources.CONSUMER, "DefaultResources", [_REGISTERED])
+    removed = _settled(evidence, cleanup.CONSUMER, "AccountCleanup", [_DELETED], effect="preferences")
+    for aggregate_id, history in evidence.log.items():
+        if not (history and aggregate_id.startswith("user#")):
+            continue
+        deleted = history[-1].type == _DELETED
+        record = records.pop(aggregate_id, None)
+        waiting = removed[history[-1].event_id] if deleted else made[history[0].event_id]
+        if waiting is not None:
+            yield waiting
+        elif record is None:
+            yield Finding(Harm.LOST, aggregate_id, "has no preferences")
+        elif record.get("preferences") != (None if deleted else DEFAULTS):
+            yield Finding(Harm.WRONG, aggregate_id, f"its preferences are {record.get('preferences')}")
+    for pk in records:
+        yield Finding(Harm.WRONG, pk, "has preferences and was never registered")
+
+
+def nothing_is_kept_of_the_deleted(evidence: Evidence) -> Iterator[Finding]:
+    """No password hash and no address of a deleted user; both of everybody else."""
+    kept = {item["pk"]: item for item in evidence.items("CredentialsTable")}
+    cleaned = _settled(evidence, cleanup.CONSUMER, "AccountCleanup", [_DELETED], effect="credentials")
+    for aggregate_id, history in evidence.log.items():
+        if not (history and aggregate_id.startswith("user#")):
+            continue
+        user_id = history[0].aggregate_key
+        deleted = history[-1].type == _DELETED
+        credentials = kept.pop(f"credentials#{user_id}", None)
+        if deleted and (waiting := cleaned[history[-1].event_id]) is not None:
+            yield waiting
+        if deleted == (credentials is not None):
+            yield Finding(Harm.WRONG, aggregate_id, "deleted, and has credentials" if deleted else "has no credentials")
+        elif credentials is not None:
+            guard = kept.pop(f"email#{email_key(credentials['email'])}", {})
+            if guard.get("user_id") != user_id:
+                yield Finding(Harm.WRONG, aggregate_id, "does not hold its own address")
+    for pk in kept:
+        yield Finding(Harm.WRONG, pk, "is kept of nobody")
+
+
+def _each_is_sent_once(evidence: Evidence, consumer: str, resources: str, due: Iterable[Due]) -> Iterator[Finding]:
+    """Each e-mail was sent, once, except where it was reported that nobody knew."""
+    due = list(due)
+    waiting = _waiting(evidence, resources)
+    parked = evidence.parked(_FAN_OUT)
+    ledger = {
+        item["pk"]: item["state"]
+        for item in evidence.items("LedgerTable")
+        if item["pk"].startswith(f"effect#{consumer}#")
+    }
+    sent = Counter(map(_mail, evidence.world.cloud.outbox))
+    subjects = {mail[0] for each in due for mail in each.mails}
+    left = Counter({mail: count for mail, count in sent.items() if mail[0] in subjects})
+    doubtful: list[Due] = []
+    # An address may register again once its user is gone: which of its e-mails are spoken for must be known first.
+    for each in due:
+        if ledger.get(f"effect#{consumer}#{each.effect_id}") == "confirmed":
+            found = next((mail for mail in each.mails if left[mail] > 0), None)
+            if found is None:
+                yield Finding(
+                    Harm.LOST, each.event.aggregate_id, f"{consumer} has sent {each.name or 'it'}: it did not"
+                )
+            else:
+                left[found] -= 1
+        else:
+            doubtful.append(each)
+    for each in doubtful:
+        place = each.event.aggregate_id, each.event.version
+        if each.event.event_id in waiting:
+            # Claimed and sent, or claimed and not sent: one of the two.
+            _take_one(left, each)
+            yield Finding(Harm.HELD, each.event.aggregate_id, f"its {consumer} waits in a dead-letter queue")
+        elif place in parked:
+            yield Finding(Harm.PARKED, each.event.aggregate_id, f"its {consumer} waits in FailedBatchesQueue")
+        elif each.optional:
+            # Tried while the user was there, perhaps sent, and not tried again once they were gone.
+            _take_one(left, each)
+        else:
+            yield Finding(Harm.LOST, each.event.aggregate_id, f"its {consumer} was not sent, and waits nowhere")
+    for each in due:
+        reported = evidence.world.functions.log.unconfirmed[consumer, each.event.event_id, each.name]
+        for _ in range(reported):
+            if _take_one(left, each):
+                yield Finding(Harm.REPEATED, each.event.aggregate_id, f"its {consumer} was sent again, and reported")
+    for mail, count in left.items():
+        if count > 0:
+            yield Finding(Harm.DOUBLED, "", f"{count} e-mail(s) too many to {mail[1]}: {mail[0]}")
+
+
+def _take_one(left: Counter[Mail], due: Due) -> bool:
+    for mail in due.mails:
+        if left[mail] > 0:
+            left[mail] -= 1
+            return True
+    return False
+
+
+def _mail(email: SentEmail) -> Mail:
+    return email.subject, email.recipients[0], email.text.partition("\n")[0]
+
+
+def _waiting(evidence: Evidence, resources: str) -> set[str]:
+    """Ids of the events in a consumer's dead-letter queues."""
+    queues = (f"{resources}DeadLetterQueue", f"{resources}SubscriptionDeadLetterQueue")
+    return {message["id"] for queue in queues for message in evidence.messages(queue)}
+
+
+def _settled(
+    evidence: Evidence, consumer: str, resources: str, types: Sequence[str], effect: str = ""
+) -> dict[str, Finding | None]:
+    """By event id: None if the consumer has dealt with it, else what is the matter."""
+    waiting = _waiting(evidence, resources)
+    parked = evidence.parked(_FAN_OUT)
+    confirmed = {item["pk"] for item in evidence.items("LedgerTable") if item.get("state") == "confirmed"}
+    found: dict[str, Finding | None] = {}
+    for event in evidence.events("user"):
+        if event.type not in types:
+            continue
+        pk = f"effect#{consumer}#{event.event_id}" + (f"#{effect}" if effect else "")
+        if pk in confirmed:
+            found[event.event_id] = None
+        elif event.event_id in waiting:
+            found[event.event_id] = Finding(Harm.HELD, event.aggregate_id, f"{consumer} waits in a dead-letter queue")
+        elif (event.aggregate_id, event.version) in parked:
+            found[event.event_id] = Finding(Harm.PARKED, event.aggregate_id, f"{consumer} waits in FailedBatchesQueue")
+        else:
+            found[event.event_id] = Finding(Harm.LOST, event.aggregate_id, f"{consumer} never dealt with it")
+    return found
