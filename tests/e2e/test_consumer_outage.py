@@ -1,5 +1,6 @@
 """An outage of all consumers behind SNS, and the redrive after it: everything happens, and happens once."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from devstack.demo.traffic import Api, Request
+from devstack.mappings import QUEUE_WAIT_SECONDS
 from devstack.stack import LocalStack
 from tests.integration.devstack.processes import eventually
 
@@ -80,6 +82,8 @@ def test_a_redrive_after_an_outage_does_everything_once_and_a_second_one_nothing
         impatient = impatient.replace('"maxReceiveCount": 10', '"maxReceiveCount": 1')
         assert impatient != policy
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "1", "RedrivePolicy": impatient})
+    # A receive that is under way keeps the timeout that it began with.
+    time.sleep(QUEUE_WAIT_SECONDS + 1)
 
     # When all of them fail until each message is in its dead-letter queue
     def unreachable(*_: Any, **__: Any) -> None:
