@@ -15,9 +15,10 @@ from devstack.demo import accounting, report, traffic
 from devstack.demo.accounting import Station, TopicProbe
 from devstack.demo.lag import LagRecorder
 from devstack.stack import LocalStack
+from headwater.clock import timestamp, utc_now
 
 #: Of the saved queries, those whose answers are shown, and the one that is drawn; beneath the project's folder.
-_SHOWN = ("badge-funnel", "streak-lengths", "aggregate-history")
+_SHOWN = ("badge-funnel", "streak-lengths", "user-as-of")
 _DRAWN = "plays-by-game-and-day"
 _CHART = Path(".devstack") / f"{_DRAWN}.png"
 _QUIET_SECONDS = 600
@@ -94,10 +95,10 @@ def _show(console: Console, stack: LocalStack, root: Path, people: list[traffic.
     for line in itertools.islice(accounting.archive_lines(s3, bucket), 1):
         report.show_archive_line(console, line)
     queries = saved_sql.queries()
-    values = {"aggregate-history": {"aggregate": f"user#{person.user_id}"}}
+    values = {"user-as-of": {"user": person.user_id, "at": timestamp(utc_now())}}
     with LocalSql(BucketObjects(s3, bucket)) as sql:
         for name in _SHOWN:
-            report.show_answer(console, queries[name].title, sql.query(queries[name].sql(values.get(name))))
+            report.show_answer(console, queries[name].title, sql.query(queries[name].sql(values.get(name, {}))))
         drawn = queries[_DRAWN]
         if drawn.chart is not None:
             chart.draw(sql.query(drawn.sql()), drawn.chart, drawn.title, root / _CHART)

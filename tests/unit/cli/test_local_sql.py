@@ -8,6 +8,7 @@ import orjson
 import pytest
 from backports import zstd
 
+from cli import saved_sql
 from cli.local_sql import LocalSql, LocalSqlError
 from headwater.archive.archiver import Archiver
 from tests.fakes.archived_objects import InMemoryObjects
@@ -144,6 +145,35 @@ def test_a_corrupt_object_is_named_and_left_out(
     store.objects[PAGE.format("corrupt")] = zstd.compress(orjson.dumps({"stream_event_id": "1"}))
     assert sql.query("SELECT count(*) FROM events_all").rows == [(4,)]
     assert sql.skipped == []
+
+
+def test_an_event_that_a_restored_table_archives_again_counts_once(store: InMemoryObjectStore, sql: LocalSql) -> None:
+    """FAULTS row 4: also under another stream record's id."""
+    (again,) = play_records(2, 2)
+    archive(store, [*play_records(1, 3), {**again, "eventID": "of the restored table's stream"}])
+    queries = saved_sql.queries()
+
+    assert [row[2:] for row in sql.query(queries["plays-by-game-and-day"].sql()).rows] == [(3, 1)]
+    assert [row[1:] for row in sql.query(queries["duplicates"].sql()).rows] == [(4, 0, 1)]
+
+
+def test_a_line_that_could_not_be_read_is_found_and_disturbs_no_query(
+    store: InMemoryObjectStore, sql: LocalSql
+) -> None:
+    archive(store, [*play_records(1, 2), {"eventID": "bad", "eventName": "INSERT", "dynamodb": "no object"}])
+    queries = saved_sql.queries()
+
+    (found,) = sql.query(queries["unreadable-records"].sql()).rows
+    assert "bad" in found
+    assert [row[2:] for row in sql.query(queries["plays-by-game-and-day"].sql()).rows] == [(2, 1)]
+
+
+def test_a_version_that_is_missing_is_found(store: InMemoryObjectStore, sql: LocalSql) -> None:
+    archive(store, [*play_records(1, 2), *play_records(4, 5)])
+
+    missing = sql.query(saved_sql.queries()["missing-versions"].sql())
+
+    assert missing.rows == [("player#0199-a", 4, 1, 5)]
 
 
 def test_a_column_of_tomorrow_disturbs_nobody(store: InMemoryObjectStore, sql: LocalSql) -> None:
