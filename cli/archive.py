@@ -118,16 +118,24 @@ def query(
 
 
 @archive.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d"]),
+    default="2025-01-01",
+    show_default="all",
+    help="The first day that counts: a large archive takes long to read whole.",
+)
 @_folder
 @click.pass_obj
-def stats(target: Callable[[], Target], as_json: bool, folder: Path | None) -> None:
+def stats(target: Callable[[], Target], *, as_json: bool, since: datetime, folder: Path | None) -> None:
     """Shows objects, bytes, days, freshness and duplicates of the archive.
 
-    Downloads and checks every raw object. Exits with 3 where some are corrupt or foreign.
+    Downloads and checks every raw object of the days. Exits with 3 where some are corrupt or foreign.
     """
     objects = _objects(target, folder)
-    told = [told for table in TABLES.values() if (told := _stats(objects, table))["objects"] or told["skipped"]]
+    first = since.date().isoformat()
+    told = [told for table in TABLES.values() if (told := _stats(objects, table, first))["objects"] or told["skipped"]]
     if as_json:
         click.echo(json.dumps(told))
     else:
@@ -180,9 +188,10 @@ def _bucket(stack: Target) -> Objects:
     return BucketObjects(stack.client("s3"), stack.output("ArchiveBucketName"))
 
 
-def _stats(objects: Objects, table: Table) -> dict[str, Any]:
+def _stats(objects: Objects, table: Table, since: str) -> dict[str, Any]:
     """What lies under a table's prefix; times ISO 8601, ages in seconds, sizes in bytes."""
-    own, skipped = archive_objects.sorted_out(objects.listed(table.prefix), table.format.key)
+    found, skipped = archive_objects.sorted_out(objects.listed(table.prefix), table.format.key)
+    own = [each for each in found if (archive_objects.day(each.key) or since) >= since]
     days = sorted({day for each in own if (day := archive_objects.day(each.key)) is not None})
     told: dict[str, Any] = {
         "table": table.name,

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import batched
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -130,18 +131,23 @@ class LocalSql:
             (self._root / key).unlink(missing_ok=True)
         changed = [key for key, tag in listed.items() if self._tags.get(key) != tag]
         with ThreadPoolExecutor(_DOWNLOADS) as downloads:
-            for key, body in zip(changed, downloads.map(self._objects.read, changed), strict=True):
-                path = self._root / key
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(body)
-                reason = self._reason_to_skip(table, body, path)
-                if reason is None:
-                    self._tags[key] = listed[key]
-                else:
-                    # Read again by the next query: it is named each time, and few there are.
-                    self._tags.pop(key, None)
-                    path.unlink()
-                    self._skipped[table.prefix][key] = Skipped(key, reason)
+            # A batch at a time, or an archive that is read faster than checked would fill the memory.
+            for keys in batched(changed, _DOWNLOADS, strict=False):
+                for key, body in zip(keys, downloads.map(self._objects.read, keys), strict=True):
+                    self._keep(table, key, listed[key], body)
+
+    def _keep(self, table: Table, key: str, tag: str, body: bytes) -> None:
+        path = self._root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+        reason = self._reason_to_skip(table, body, path)
+        if reason is None:
+            self._tags[key] = tag
+        else:
+            # Read again by the next query: it is named each time, and few there are.
+            self._tags.pop(key, None)
+            path.unlink()
+            self._skipped[table.prefix][key] = Skipped(key, reason)
 
     def _reason_to_skip(self, table: Table, body: bytes, path: Path) -> str | None:
         if table.format is not Format.CURATED:

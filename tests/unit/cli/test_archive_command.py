@@ -3,14 +3,16 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner, Result
 
 from cli import saved_sql
 from cli.main import main
+from cli.target import Target
 from headwater.archive.archiver import Archiver
+from tests.fakes.athena_client import AthenaThatAnswers, page, state
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.object_store import InMemoryObjectStore
 from tests.fakes.stream_records import play_records
@@ -143,6 +145,41 @@ def test_corrupt_and_foreign_objects_are_named_counted_and_in_the_exit_code(fold
     assert f"skipped {FOREIGN}: its name is none that the archive gives" in answered.stderr
     assert "2 objects were skipped" in answered.stderr
     assert answered.exit_code == 3
+
+
+def test_a_deployed_stack_is_asked_through_athena(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a stack in AWS, which has no endpoint of its own
+    done = {**state("SUCCEEDED"), "Statistics": {"DataScannedInBytes": 12_000_000, "TotalExecutionTimeInMillis": 1500}}
+    client = AthenaThatAnswers([done], [page({"game": "varchar", "plays": "bigint"}, ("game", "plays"), ("go", "7"))])
+    outputs = {"AnalyticsWorkGroupName": "dev-analytics", "AnalyticsDatabase": "headwater_dev"}
+    target = Target(cast("Any", Clients(client)), None, outputs)
+    monkeypatch.setattr("cli.main.resolve", lambda stack, _: target if stack == "headwater-dev" else None)
+
+    sql = "SELECT url_extract_host('x') AS game, count(*) AS plays FROM plays"
+    asked = CliRunner().invoke(main, ["--stack", "headwater-dev", "archive", "query", sql, "--format", "csv"])
+
+    assert asked.stdout == "game,plays\ngo,7\n"
+    assert "Athena read 12.0 MB in 1.5 s" in asked.stderr
+    assert client.started[0]["QueryString"] == sql
+    assert client.started[0]["WorkGroup"] == "dev-analytics"
+    assert client.started[0]["QueryExecutionContext"] == {"Database": "headwater_dev"}
+
+
+class Clients:
+    """A session that has one client."""
+
+    def __init__(self, athena: AthenaThatAnswers) -> None:
+        self._athena = athena
+
+    def client(self, service: str, *, endpoint_url: str | None) -> AthenaThatAnswers:
+        assert (service, endpoint_url) == ("athena", None)
+        return self._athena
+
+
+def test_stats_of_some_days_leave_out_the_others(folder: Path) -> None:
+    (events,) = json.loads(run("stats", "--folder", str(folder), "--json", "--since", "2026-03-01").stdout)
+
+    assert (events["objects"], events["days"], events["lines"]) == (1, 1, 2)
 
 
 def test_stats_tell_objects_bytes_days_freshness_and_duplicates(folder: Path) -> None:

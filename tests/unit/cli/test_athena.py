@@ -1,54 +1,16 @@
 """Queries on Athena: started in the workgroup, awaited, read page by page."""
 
-from collections.abc import Iterator
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from cli.athena import Athena, AthenaError
 from cli.athena_sql import TranslationError
+from tests.fakes.athena_client import AthenaThatAnswers, page, state
 
 if TYPE_CHECKING:
     from mypy_boto3_athena import AthenaClient
-
-
-class AthenaThatAnswers:
-    """Athena's client, in the shapes that its API reference documents; each state is told once."""
-
-    def __init__(self, states: list[dict[str, Any]], pages: list[dict[str, Any]]) -> None:
-        self.states = states
-        self.pages = pages
-        self.started: list[dict[str, Any]] = []
-        self.stopped: list[str] = []
-
-    def start_query_execution(self, **request: Any) -> dict[str, str]:
-        self.started.append(request)
-        return {"QueryExecutionId": "q-1"}
-
-    def get_query_execution(self, **request: str) -> dict[str, Any]:
-        return {"QueryExecution": {**request, **self.states.pop(0)}}
-
-    def stop_query_execution(self, **request: str) -> None:
-        self.stopped.append(request["QueryExecutionId"])
-
-    def get_paginator(self, operation: str) -> "AthenaThatAnswers":
-        assert operation == "get_query_results"
-        return self
-
-    def paginate(self, **_: str) -> Iterator[dict[str, Any]]:
-        yield from ({"ResultSet": page} for page in self.pages)
-
-
-def state(name: str, **more: Any) -> dict[str, Any]:
-    return {"Status": {"State": name, **more}}
-
-
-def page(columns: dict[str, str], *rows: tuple[str | None, ...]) -> dict[str, Any]:
-    return {
-        "ResultSetMetadata": {"ColumnInfo": [{"Name": name, "Type": kind} for name, kind in columns.items()]},
-        "Rows": [{"Data": [{} if cell is None else {"VarCharValue": cell} for cell in row]} for row in rows],
-    }
 
 
 COLUMNS = {"day": "date", "n": "bigint", "share": "double", "d": "decimal(3,1)", "yes": "boolean", "text": "varchar"}

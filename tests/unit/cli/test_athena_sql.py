@@ -216,7 +216,7 @@ def test_a_query_reads_tables_and_not_its_own_names() -> None:
         "WITH t AS (SELECT * FROM Events_All) SELECT * FROM t JOIN db.plays p ON true, (SELECT 1 FROM badges)"
     )
 
-    assert tables(query) == {"events_all", "plays", "b"}
+    assert tables(query) == {"events_all", "plays", "badges"}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from backports import zstd
 from cli import saved_sql
 from cli.local_sql import LocalSql, LocalSqlError
 from headwater.archive.archiver import Archiver
+from headwater.archive.envelope import change_record
+from headwater.change_stream.dynamodb import parse
 from tests.fakes.archived_objects import InMemoryObjects
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.object_store import InMemoryObjectStore
@@ -147,6 +149,24 @@ def test_a_corrupt_object_is_named_and_left_out(
     assert sql.skipped == []
 
 
+def test_a_record_can_be_rebuilt_from_what_a_query_gives(store: InMemoryObjectStore, sql: LocalSql) -> None:
+    """FAULTS row 17: through DuckDB too, which knows nothing of sets, binary or 38 digits."""
+    strange = play_image(1) | {
+        "set": {"SS": ["b", "a"]},
+        "numbers": {"NS": ["1.50", "12345678901234567890123456789012345678"]},
+        "binary": {"B": "AAH/"},
+        "empty": {"S": ""},
+        "deep": {"L": [{"M": {"🎲": {"NULL": True}}}, {"BOOL": False}]},
+    }
+    record = stream_record(1, strange, play_image(1), operation="MODIFY")
+    archive(store, [record])
+
+    answer = sql.query("SELECT * FROM events_all")
+
+    columns = dict(zip(answer.columns, answer.rows[0], strict=True))
+    assert change_record(columns) == parse(record)
+
+
 def test_an_event_that_a_restored_table_archives_again_counts_once(store: InMemoryObjectStore, sql: LocalSql) -> None:
     """FAULTS row 4: also under another stream record's id."""
     (again,) = play_records(2, 2)
@@ -157,9 +177,7 @@ def test_an_event_that_a_restored_table_archives_again_counts_once(store: InMemo
     assert [row[1:] for row in sql.query(queries["duplicates"].sql()).rows] == [(4, 0, 1)]
 
 
-def test_a_line_that_could_not_be_read_is_found_and_disturbs_no_query(
-    store: InMemoryObjectStore, sql: LocalSql
-) -> None:
+def test_an_unreadable_line_is_found_and_disturbs_no_query(store: InMemoryObjectStore, sql: LocalSql) -> None:
     archive(store, [*play_records(1, 2), {"eventID": "bad", "eventName": "INSERT", "dynamodb": "no object"}])
     queries = saved_sql.queries()
 
