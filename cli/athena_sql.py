@@ -73,10 +73,14 @@ CREATE MACRO trino_greatest(a, b) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL T
 CREATE MACRO trino_least(a, b) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL THEN least(a, b) END;
 CREATE MACRO trino_iso_moment(t) AS
   regexp_full_match(t, '\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?)?');
-CREATE MACRO trino_try_iso8601(t) AS
+CREATE MACRO trino_try_iso8601_utc(t) AS
   CASE WHEN trino_iso_moment(t) THEN date_trunc('millisecond', TRY_CAST(replace(t, ',', '.') AS TIMESTAMPTZ)) END;
-CREATE MACRO trino_iso8601(t) AS CASE WHEN t IS NULL OR trino_try_iso8601(t) IS NOT NULL THEN trino_try_iso8601(t)
-  ELSE error('from_iso8601_timestamp: ' || t || ' is no ISO 8601 moment') END;
+CREATE MACRO trino_iso8601_utc(t) AS CASE WHEN t IS NULL OR trino_try_iso8601_utc(t) IS NOT NULL
+  THEN trino_try_iso8601_utc(t) ELSE error('from_iso8601_timestamp: ' || t || ' is no ISO 8601 moment') END;
+CREATE MACRO trino_own_zone(t) AS CASE WHEN regexp_full_match(t, '.*T.*[+-]\d{2}:\d{2}') AND NOT t LIKE '%+00:00'
+  THEN error('from_iso8601_timestamp: ' || t || ' keeps its zone on Athena; write … AT TIME ZONE ''UTC'' ') ELSE t END;
+CREATE MACRO trino_try_iso8601(t) AS trino_try_iso8601_utc(trino_own_zone(t));
+CREATE MACRO trino_iso8601(t) AS trino_iso8601_utc(trino_own_zone(t));
 CREATE MACRO trino_readable(kind, t) AS CASE kind
   WHEN 'whole number' THEN regexp_full_match(t, '[+-]?\d+')
   WHEN 'number' THEN regexp_full_match(t, '[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?')
@@ -237,11 +241,8 @@ def _name_like_athena(query: exp.Query) -> None:
 
 
 def _translated(node: exp.Expr) -> exp.Expr:
-    for kind in type(node).__mro__:
-        if kind in _REWRITES:
-            return _REWRITES[kind](node)
-        if kind is exp.Func:
-            break
+    if type(node) in _REWRITES:
+        return _REWRITES[type(node)](node)
     if type(node) in _SAME:
         return node
     if isinstance(node, exp.Func):
@@ -477,7 +478,11 @@ def _conversion(value: exp.Expr, to: exp.DataType, *, forgiving: bool) -> exp.Ex
     source, target = _kind(value), _T.TEXT if to.this == _T.VARCHAR else to.this
     kind = _TARGETS.get(target)
     cast = exp.TryCast if forgiving else exp.Cast
-    if kind is None or (target == _T.TEXT and to.expressions):
+    # Milliseconds are Athena's default and the archive's. TIMESTAMP '…' has as many digits as are written.
+    exact = {"3", str(len(value.name.partition(".")[2]))} if isinstance(value, exp.Literal) else {"3"}
+    if kind is None or (
+        to.expressions and not (target in _MOMENTS and {each.name for each in to.expressions} <= exact)
+    ):
         raise _refusal(f"CAST to {to.sql('athena').lower()}")
     built = exp.DataType.build(kind, dialect="duckdb")
     if source == target or isinstance(value, exp.Null):
@@ -534,7 +539,11 @@ def _tried(node: exp.Try) -> exp.Expr:
 def _at_utc(node: exp.AtTimeZone) -> exp.Expr:
     if node.args["zone"].name.upper() != "UTC" or _kind(node.this) != _T.TIMESTAMPTZ:
         raise _refusal(f"AT TIME ZONE other than 'UTC', or of {_described(node.this)}")
-    return node.this  # type: ignore[no-any-return] # moments are instants here, shown in UTC
+    moment: exp.Expr = node.this.unnest()
+    if isinstance(moment, exp.Anonymous) and str(moment.this).endswith("iso8601"):
+        return _call(f"{moment.this}_utc", *moment.expressions)
+    # Moments are instants here, shown in UTC.
+    return moment
 
 
 def _formatted(node: exp.TimeToStr) -> exp.Expr:
@@ -593,16 +602,25 @@ def _unixtime(node: exp.UnixToTime) -> exp.Expr:
 
 
 def _every(node: exp.Anonymous) -> exp.Expr:
-    name = str(node.this).lower()
-    if name.startswith(("trino_", "arg_m")) or name in _OURS:
-        return node
-    if name == "every":
-        return _call("bool_and", *node.expressions)
-    raise _refusal(f"the function {name}")
+    if _function_name(node) != "every":
+        raise _refusal(f"the function {_function_name(node)}")
+    return _call("bool_and", *node.expressions)
 
 
-#: What rewriting makes, met again on the way up.
-_OURS: Final = frozenset({"date_sub", "generate_series"})
+def _grouped(node: exp.Group) -> exp.Expr:
+    _only(node, "expressions", "rollup", "cube", "grouping_sets")
+    return node
+
+
+def _distinct(node: exp.Distinct) -> exp.Expr:
+    _only(node, "expressions")
+    return node
+
+
+def _united(node: exp.SetOperation) -> exp.Expr:
+    if node.args.get("by_name"):
+        raise _refusal("a set operation BY NAME")
+    return node
 
 
 def _joined(node: exp.Join) -> exp.Expr:
@@ -715,12 +733,17 @@ _OPERATORS: Final[dict[type[exp.Expr], Rewrite]] = {
     exp.Unnest: _unnested,
     exp.Join: _joined,
     exp.Select: _selected,
+    exp.Group: _grouped,
+    exp.Distinct: _distinct,
+    exp.Union: _united,
+    exp.Intersect: _united,
+    exp.Except: _united,
 }
 _REWRITES: Final[dict[type[Any], Rewrite]] = _SCALARS | _AGGREGATES | _OPERATORS
 
 #: What both engines write and mean alike.
 _ALIKE: Final = """
-    From Where Group Having Order Ordered Limit Offset With CTE Subquery Union Intersect Except Distinct Values
+    From Where Having Order Ordered Limit Offset With CTE Subquery Values
     Tuple Table TableAlias Identifier Column Star Alias Literal Boolean Null Interval Var DataType DataTypeParam
     And Or Not Paren Is Like Escape Exists Neg Case If Coalesce Nullif CurrentDate CurrentTimestamp
     Window WindowSpec Filter RowNumber Rank DenseRank PercentRank CumeDist Ntile Lag Lead FirstValue LastValue

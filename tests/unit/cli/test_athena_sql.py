@@ -85,7 +85,8 @@ def answer(engine: duckdb.DuckDBPyConnection, expression: str, where: str = "num
         ("text || 'c'", "a#bc"),
         ("CAST(day AS varchar)", "2026-01-31"),
         ("CAST('2026-02-01' AS date)", datetime.date(2026, 2, 1)),
-        ("date(from_iso8601_timestamp('2026-03-01T23:30:00-01:00'))", datetime.date(2026, 3, 2)),
+        ("date(from_iso8601_timestamp('2026-03-01T23:30:00-01:00') AT TIME ZONE 'UTC')", datetime.date(2026, 3, 2)),
+        ("date(TRY(from_iso8601_timestamp('2026-03-01T23:30:00+00:00')))", datetime.date(2026, 3, 1)),
         (
             "CAST(from_iso8601_timestamp('2026-03-01T12:00:00+02:00') AT TIME ZONE 'UTC' AS timestamp)",
             datetime.datetime(2026, 3, 1, 10),  # noqa: DTZ001
@@ -134,6 +135,9 @@ def test_columns_without_a_name_have_athenas(engine: duckdb.DuckDBPyConnection) 
         ("CAST('12.7' AS bigint)", "12.7 is no whole number"),
         ("CAST('2026-01-01T00:00:00Z' AS timestamp)", "is no timestamp"),
         ("from_iso8601_timestamp('2026-01-01 00:00:00')", "no ISO 8601"),
+        # There it is the day before, as its own zone has it.
+        ("date(from_iso8601_timestamp('2026-03-01T23:30:00-01:00'))", "keeps its zone on Athena"),
+        ("date(TRY(from_iso8601_timestamp('2026-03-01T23:30:00-01:00')))", "keeps its zone on Athena"),
         ("number / 0", "zero"),
     ],
 )
@@ -156,6 +160,13 @@ def test_a_value_that_would_answer_differently_is_an_error(
         ("SELECT text || number FROM t", r"\|\| with .*number"),
         ("SELECT text + 1 FROM t", "arithmetic with .*text"),
         ("SELECT trim(text) FROM t", "function trim"),
+        ("SELECT trino_text('date', text) FROM t", "function trino_text"),
+        ("SELECT arg_max_null(text, number) FROM t", "function arg_max_null"),
+        ("SELECT CAST(day AS timestamp(0)) FROM t", r"CAST to timestamp\(0\)"),
+        ("SELECT CAST(text AS varchar(3)) FROM t", r"CAST to varchar\(3\)"),
+        ("SELECT CAST(number AS decimal(5, 2)) FROM t", "CAST to decimal"),
+        ("SELECT DISTINCT ON (text) text, number FROM t", "distinct"),
+        ("SELECT text FROM t GROUP BY ALL", "group"),
         ("SELECT lag(number) IGNORE NULLS OVER (ORDER BY day) FROM t", "IgnoreNulls"),
         ("SELECT moment AT TIME ZONE 'Europe/Berlin' FROM t", "AT TIME ZONE"),
         ("SELECT date_format(moment, '%W') FROM t", "date_format"),
