@@ -39,6 +39,7 @@ _FACTS: Final = {
     "first_day": "first day",
     "last_day": "last day",
     "days_missing": "days between without any",
+    "last_written": "last written",
     "lines": "lines",
     "duplicates": "duplicates",
     "newest_change": "newest change",
@@ -201,6 +202,9 @@ def _stats(objects: Objects, table: Table, since: str) -> dict[str, Any]:
         "first_day": days[0] if days else None,
         "last_day": days[-1] if days else None,
         "days_missing": _missing(days),
+        "last_written": max(each.modified for each in own).astimezone(UTC).isoformat(timespec="seconds")
+        if own
+        else None,
     }
     if table.format is Format.RAW:
         lines: Counter[str] = Counter()

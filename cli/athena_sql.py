@@ -69,6 +69,8 @@ CREATE MACRO trino_substring(s, start, size) AS
 CREATE MACRO trino_split_part(s, delimiter, part) AS
   CASE WHEN part < 1 THEN error('split_part: the index must be at least 1')
   ELSE list_extract(string_split(s, delimiter), part) END;
+CREATE MACRO trino_upper(s) AS
+  CASE WHEN contains(s, 'ß') THEN error('upper: ß stays as it is on Athena and not here') ELSE upper(s) END;
 CREATE MACRO trino_greatest(a, b) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL THEN greatest(a, b) END;
 CREATE MACRO trino_least(a, b) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL THEN least(a, b) END;
 CREATE MACRO trino_iso_moment(t) AS
@@ -648,7 +650,7 @@ _SCALARS: Final[dict[type[exp.Expr], Rewrite]] = {
     exp.StartsWith: _as("starts_with", "this", "expression"),
     exp.Length: _as("length", "this"),
     exp.Lower: _as("lower", "this"),
-    exp.Upper: _as("upper", "this"),
+    exp.Upper: _as("trino_upper", "this"),
     exp.Reverse: _as("reverse", "this"),
     exp.RegexpLike: _as("regexp_matches", "this", "expression"),
     exp.Concat: _concat,

@@ -116,6 +116,16 @@ def test_a_table_has_the_reader_that_its_objects_need(template: Node, name: str)
     assert columns(deployed) == TABLES[name].columns
 
 
+def test_names_and_comments_are_such_as_glue_takes(template: Node) -> None:
+    """TableInput and Column, Glue API reference."""
+    for name, table in table_inputs(template).items():
+        assert re.fullmatch(r"[a-z][a-z_]*", name)
+        assert len(table["Description"]) <= 2048
+        listed = [*table["StorageDescriptor"]["Columns"], *table.get("PartitionKeys", [])]
+        assert all(len(column.get("Comment", "")) <= 255 for column in listed)
+        assert len({column["Name"] for column in listed}) == len(listed)
+
+
 @pytest.mark.parametrize("name", saved_sql.views())
 def test_a_view_is_one_that_athena_can_read(template: Node, name: str) -> None:
     view = saved_sql.views()[name]

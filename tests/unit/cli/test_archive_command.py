@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -197,6 +198,7 @@ def test_stats_tell_objects_bytes_days_freshness_and_duplicates(folder: Path) ->
     assert (events["lines"], events["duplicates"]) == (7, 2)
     assert events["newest_change"] == "2026-03-01T12:00:00.000Z"
     assert events["newest_age"] > 0
+    assert datetime.now(UTC) - datetime.fromisoformat(events["last_written"]) < timedelta(minutes=5)
 
     table = run("stats", "--folder", str(folder))
     assert table.exit_code == 0

@@ -100,6 +100,7 @@ def answer(engine: duckdb.DuckDBPyConnection, expression: str, where: str = "num
         ("count_if(number > 1)", 1),
         ("approx_distinct(text)", 1),
         ("strpos(text, '#')", 2),
+        ("upper('é')", "É"),
         ("starts_with(text, 'a')", True),
         ("regexp_like(text, '^a.b$')", True),
         ("CAST(NULL AS varchar)", None),
@@ -138,6 +139,7 @@ def test_columns_without_a_name_have_athenas(engine: duckdb.DuckDBPyConnection) 
         # There it is the day before, as its own zone has it.
         ("date(from_iso8601_timestamp('2026-03-01T23:30:00-01:00'))", "keeps its zone on Athena"),
         ("date(TRY(from_iso8601_timestamp('2026-03-01T23:30:00-01:00')))", "keeps its zone on Athena"),
+        ("upper('Straße')", "ß stays"),
         ("number / 0", "zero"),
     ],
 )
