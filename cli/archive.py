@@ -225,6 +225,10 @@ def _stats(objects: Objects, table: Table, since: str) -> dict[str, Any]:
     return told | {"skipped": [{"key": each.key, "reason": each.reason} for each in skipped]}
 
 
+def _seconds(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds")
+
+
 def _missing(days: Sequence[str]) -> int:
     """Days without an object between the first and the last."""
     if not days:
