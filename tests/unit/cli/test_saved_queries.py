@@ -196,7 +196,10 @@ def sql(store: InMemoryObjectStore) -> Iterator[LocalSql]:
 
 
 def compact(sql: LocalSql, store: InMemoryObjectStore, source: str, folder: Path) -> None:
-    """Every other day, as the compaction leaves it: an object each and its line in the list; raw stays."""
+    """Every other day, as the compaction leaves it: an object each and its line in the list; raw stays.
+
+    Of the others some have their object and no line yet: the compaction was stopped before it published them.
+    """
     columns = TABLES[source].columns
     names = ", ".join(columns)
     answer = sql.query(f"SELECT {names}, month FROM {source}_all ORDER BY type, aggregate_id, version")
