@@ -207,7 +207,9 @@ def compact(sql: LocalSql, store: InMemoryObjectStore, source: str, folder: Path
     for row in answer.rows:
         days[row[list(columns).index("dt")]].append(row)
     published = []
-    for day, rows in sorted(days.items())[::2]:
+    for place, (day, rows) in enumerate(sorted(days.items())):
+        if place % 4 == 1:
+            continue
         with duckdb.connect() as engine:
             types = ", ".join(f"{name} {duckdb_type(kind)}" for name, kind in columns.items())
             engine.execute(f"CREATE TABLE day ({types})")
@@ -215,9 +217,9 @@ def compact(sql: LocalSql, store: InMemoryObjectStore, source: str, folder: Path
             engine.execute(f"COPY day TO '{folder}/{day}.parquet' (FORMAT parquet, COMPRESSION zstd)")
         key = f"curated/source={source}/month={day[:7]}/{day}.parquet"
         store.objects[key] = (folder / f"{day}.parquet").read_bytes()
-        published.append(
-            {"source": source, "dt": day, "objects": [key], "records": len(rows), "published_at": iso(FIRST)}
-        )
+        if place % 2 == 0:
+            told = {"source": source, "dt": day, "objects": [key], "records": len(rows), "published_at": iso(FIRST)}
+            published.append(told)
     store.objects[f"curated-days/{source}.jsonl"] = b"".join(orjson.dumps(line) + b"\n" for line in published)
 
 
