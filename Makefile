@@ -75,6 +75,10 @@ check: setup .venv-tools/.installed ## Format, lint, types, imports, and the tem
 	$(TOOLS)/cfn-lint .cache/template.expanded.json
 	$(BIN)/python -m pytest tests/infrastructure
 
+.PHONY: analytics
+analytics: setup ## Write the tables, views and queries of analytics/ into the template and the docs
+	@$(BIN)/python -m cli.deployed_sql
+
 .PHONY: format
 format: setup ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff check --fix .

@@ -1,39 +1,24 @@
-"""Athena's SQL over the archive on this machine: the raw objects in DuckDB, queries translated from Trino's dialect.
+"""Athena's SQL over an archive on this machine: its objects in DuckDB, under the names that Athena has for them.
 
-For asking the archive without Athena: the local stack, a downloaded archive, a test of a saved query. What cannot be
-translated, or what DuckDB refuses, is an error; it is never a different answer, with two exceptions: numbers that
-``json_extract_scalar`` takes out are written as DuckDB writes them (``1.50`` becomes ``1.5``), and text after a
-malformed JSON value makes the whole value NULL.
+For asking the archive without Athena: the local stack's, a downloaded one, a test of a saved query. What may answer
+differently is refused by name: see `cli.athena_sql`.
 """
 
-import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import batched
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-import sqlglot
-from sqlglot import exp
-from sqlglot.errors import ErrorLevel, SqlglotError
+from cli import archive_objects, athena_sql, saved_sql
+from cli.archive_objects import Objects, Skipped
+from cli.athena_sql import TranslationError
+from cli.tables import TABLES, Format, Table
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-_RAW = "raw/"
-#: Only keys that the archiver writes become files: a key is somebody's text, and a path here.
-_OBJECT_KEY = re.compile(r"raw/source=[a-z_]+/dt=\d{4}-\d{2}-\d{2}/[A-Za-z0-9_-]+\.jsonl\.zst")
 _DOWNLOADS = 8
-
-#: Trino gives NULL for text that is not JSON and for what is no scalar; DuckDB raises, and gives the object's text.
-_MACROS = """
-CREATE MACRO trino_json_extract_scalar(document, path) AS
-  CASE WHEN json_valid(document) AND json_type(document, path) NOT IN ('OBJECT', 'ARRAY') THEN document ->> path END;
-CREATE MACRO trino_json_extract(document, path) AS
-  CASE WHEN json_valid(document) THEN document -> path END;
-"""
 
 
 class LocalSqlError(Exception):
@@ -49,38 +34,33 @@ class Answer:
 
 
 class LocalSql:
-    """The archive of one bucket as one table, for as long as the context lasts.
+    """An archive as Athena's tables and views, for as long as the context lasts.
 
-    ``columns`` and ``partitions`` are the Glue table's, name → Hive type. Objects are downloaded by the given client,
-    whatever its endpoint, to a temporary folder; each query fetches those that are new and forgets those that are gone.
+    A query reads the objects of the tables that it names, directly or through views, into a temporary folder: those
+    that are new since the last one, and forgets those that are gone. Objects that are foreign or cannot be read are
+    left out, and are in `skipped`.
     """
 
-    def __init__(
-        self,
-        client: "S3Client",
-        bucket: str,
-        columns: Mapping[str, str],
-        *,
-        partitions: Mapping[str, str] | None = None,
-        table: str = "events_raw",
-    ) -> None:
-        self._client = client
-        self._bucket = bucket
-        self._partitions = partitions or {"source": "string", "dt": "string"}
-        self._columns = {name: kind for name, kind in columns.items() if name not in self._partitions}
-        self._table = table
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._views = saved_sql.views()
+        self._relations = {name: table.athena_types for name, table in TABLES.items()} | {
+            name: {column.name: athena_sql.athena_type(column.type) for column in view.columns}
+            for name, view in self._views.items()
+        }
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="headwater-sql-")
         self._root = Path(self._folder.name)
-        self._files: dict[str, tuple[str, Path]] = {}
+        self._tags: dict[str, str] = {}
+        self._skipped: dict[str, dict[str, Skipped]] = {}
         # Late, because it is by far the largest import of the operator's command.
         import duckdb
 
         self._refusals = duckdb.Error
         self._duckdb = duckdb.connect(config={"autoinstall_known_extensions": "false"})
-        self._duckdb.execute(_MACROS)
         self._duckdb.execute("SET TimeZone = 'UTC'")
+        self._duckdb.execute(athena_sql.MACROS)
         # A query reads the archive and nothing else of this machine.
         self._duckdb.execute(f"SET allowed_directories = [{_literal(str(self._root))}]")
         self._duckdb.execute("SET enable_external_access = false")
@@ -93,6 +73,11 @@ class LocalSql:
         self._duckdb.close()
         self._folder.cleanup()
 
+    @property
+    def skipped(self) -> list[Skipped]:
+        """Objects that the queries so far have left out, by key."""
+        return [skipped[key] for _, skipped in sorted(self._skipped.items()) for key in sorted(skipped)]
+
     def query(self, sql: str) -> Answer:
         """Answers one SELECT in Athena's (Trino's) SQL.
 
@@ -101,10 +86,19 @@ class LocalSql:
         LocalSqlError
             It is not one query, cannot be translated, or DuckDB refuses it.
         """
-        statement = self._translated(sql)
-        self._fetch()
         try:
-            self._duckdb.execute(self._view())
+            statement = athena_sql.to_duckdb(sql, self._relations)
+            read = self._read_by(sql)
+            for name in sorted(read & TABLES.keys()):
+                self._fetch(TABLES[name])
+        except TranslationError as error:
+            raise LocalSqlError(str(error)) from error
+        try:
+            for name in sorted(read & TABLES.keys()):
+                self._create_view(name, self._over_files(TABLES[name]))
+            for name, view in self._views.items():
+                if name in read:
+                    self._create_view(name, athena_sql.to_duckdb(view.sql, self._relations))
             relation = self._duckdb.sql(statement)
             # Moments with a zone would need pytz to come back as Python values; the session's zone is UTC.
             plain = relation.project(
@@ -117,88 +111,82 @@ class LocalSql:
         except self._refusals as error:
             raise LocalSqlError(f"DuckDB refuses the query: {error}") from error
 
-    def _translated(self, sql: str) -> str:
-        try:
-            statements = sqlglot.parse(sql, read="trino")
-            if len(statements) != 1 or not isinstance(statements[0], exp.Query):
-                raise LocalSqlError("expected one SELECT (or WITH … SELECT): nothing can be written here")
-            # From the leaves up, so that what one translation holds is translated already.
-            for node in reversed(list(statements[0].walk())):
-                if (translation := self._as_duckdb(node)) is not node:
-                    node.replace(translation)
-            return statements[0].sql("duckdb", unsupported_level=ErrorLevel.RAISE)
-        except SqlglotError as error:
-            raise LocalSqlError(f"the query cannot be translated from Athena's SQL: {error}") from error
+    def _read_by(self, sql: str) -> set[str]:
+        """Tables and views that a query reads, those behind its views included."""
+        found: set[str] = set()
+        waiting = athena_sql.tables(athena_sql.select(sql))
+        while waiting:
+            name = waiting.pop()
+            found.add(name)
+            if name in self._views:
+                waiting |= athena_sql.tables(athena_sql.select(self._views[name].sql)) - found
+        return found
 
-    def _as_duckdb(self, node: exp.Expr) -> exp.Expr:
-        match node:
-            case exp.Table() if node.name.lower() == self._table:
-                # Athena's database has no counterpart here.
-                node.set("db", None)
-                node.set("catalog", None)
-                return node
-            case exp.JSONExtractScalar():
-                return exp.func("trino_json_extract_scalar", node.this, node.expression)
-            case exp.JSONExtract():
-                return exp.func("trino_json_extract", node.this, node.expression)
-            case exp.DateDiff():
-                # Trino counts whole units; DuckDB's date_diff counts the boundaries between.
-                unit = exp.Literal.string(node.text("unit").lower() or "day")
-                return exp.func("date_sub", unit, node.expression, node.this, dialect="duckdb")
-            case exp.ApproxQuantile():
-                # Trino gives a value that is there; DuckDB's approximation interpolates.
-                return exp.func("quantile_disc", node.this, node.args["quantile"])
-            case _:
-                return node
-
-    def _fetch(self) -> None:
-        listed = dict(self._listed())
-        for key in self._files.keys() - listed.keys():
-            self._files.pop(key)[1].unlink()
-        changed = [key for key, etag in listed.items() if key not in self._files or self._files[key][0] != etag]
+    def _fetch(self, table: Table) -> None:
+        own, foreign = archive_objects.sorted_out(self._objects.listed(table.prefix), table.format.key)
+        self._skipped[table.prefix] = {each.key: each for each in foreign}
+        listed = {each.key: each.tag for each in own}
+        for key in [key for key in self._tags if key.startswith(table.prefix) and key not in listed]:
+            self._tags.pop(key)
+            (self._root / key).unlink(missing_ok=True)
+        changed = [key for key, tag in listed.items() if self._tags.get(key) != tag]
         with ThreadPoolExecutor(_DOWNLOADS) as downloads:
-            for key, path in zip(changed, downloads.map(self._download, changed), strict=True):
-                self._files[key] = (listed[key], path)
+            # A batch at a time, or an archive that is read faster than checked would fill the memory.
+            for keys in batched(changed, _DOWNLOADS, strict=False):
+                for key, body in zip(keys, downloads.map(self._objects.read, keys), strict=True):
+                    self._keep(table, key, listed[key], body)
 
-    def _listed(self) -> Iterator[tuple[str, str]]:
-        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=_RAW):
-            for entry in page.get("Contents", []):
-                if _OBJECT_KEY.fullmatch(entry["Key"]):
-                    yield entry["Key"], entry["ETag"]
-
-    def _download(self, key: str) -> Path:
+    def _keep(self, table: Table, key: str, tag: str, body: bytes) -> None:
         path = self._root / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read())
-        return path
-
-    def _view(self) -> str:
-        types = {name: _duckdb_type(kind) for name, kind in (self._columns | dict(self._partitions)).items()}
-        if self._files:
-            data = _struct({name: types[name] for name in self._columns})
-            hive = _struct({name: types[name] for name in self._partitions})
-            objects = (
-                f"read_json({_literal(f'{self._root}/{_RAW}*/*/*.jsonl.zst')}, format = 'newline_delimited', "
-                f"compression = 'zstd', columns = {data}, "
-                f"hive_partitioning = true, hive_types_autocast = false, hive_types = {hive})"
-            )
-            selected = ", ".join(map(_identifier, types))
-            # The table's own names and types, quoted; DuckDB binds no parameters in a view.
-            source = f"SELECT {selected} FROM {objects}"  # noqa: S608
+        path.write_bytes(body)
+        reason = self._reason_to_skip(table, body, path)
+        if reason is None:
+            self._tags[key] = tag
         else:
+            # Read again by the next query: it is named each time, and few there are.
+            self._tags.pop(key, None)
+            path.unlink()
+            self._skipped[table.prefix][key] = Skipped(key, reason)
+
+    def _reason_to_skip(self, table: Table, body: bytes, path: Path) -> str | None:
+        if table.format is not Format.CURATED:
+            read = archive_objects.checked(body, table)
+            return read if isinstance(read, str) else None
+        try:
+            self._duckdb.execute("SELECT count(*) FROM parquet_metadata(?)", [str(path)])
+        except self._refusals as error:
+            return f"it is no Parquet that can be read: {str(error).splitlines()[0]}"
+        return None
+
+    def _over_files(self, table: Table) -> str:
+        files = sorted(key for key in self._tags if key.startswith(table.prefix))
+        types = {name: athena_sql.duckdb_type(kind) for name, kind in table.all_columns.items()}
+        if not files:
             empty = ", ".join(f"CAST(NULL AS {kind}) AS {_identifier(name)}" for name, kind in types.items())
-            source = f"SELECT {empty} WHERE false"
-        return f"CREATE OR REPLACE VIEW {_identifier(self._table)} AS {source}"
+            return f"SELECT {empty} WHERE false"
+        data = {name: types[name] for name in table.columns}
+        hive = {name: types[name] for name in table.partitions}
+        where = _literal(f"{self._root}/{table.prefix}**")
+        partitions = (
+            f"hive_partitioning = true, hive_types_autocast = false, hive_types = {_struct(hive)}" if hive else ""
+        )
+        match table.format:
+            case Format.RAW | Format.BOUNDARY:
+                packed = "zstd" if table.format is Format.RAW else "none"
+                options = f"format = 'newline_delimited', compression = {_literal(packed)}, columns = {_struct(data)}"
+                objects = f"read_json({where}, {', '.join(filter(None, [options, partitions]))})"
+            case Format.CURATED:
+                # Objects from before a column was added lack it: NULL there, as on Athena.
+                objects = f"read_parquet({where}, union_by_name = true, {partitions})"
+        # The table's own names and types, quoted; DuckDB binds no parameters in a view.
+        return f"SELECT {', '.join(map(_identifier, types))} FROM {objects}"  # noqa: S608
+
+    def _create_view(self, name: str, sql: str) -> None:
+        self._duckdb.execute(f"CREATE OR REPLACE VIEW {_identifier(name)} AS {sql}")
 
 
-def _duckdb_type(hive: str) -> str:
-    try:
-        return exp.DataType.build(hive, dialect="hive").sql("duckdb")
-    except SqlglotError as error:
-        raise LocalSqlError(f"the table has a column of the Hive type {hive!r}, which is unknown here") from error
-
-
-def _struct(items: Mapping[str, str]) -> str:
+def _struct(items: dict[str, str]) -> str:
     return "{" + ", ".join(f"{_literal(name)}: {_literal(kind)}" for name, kind in items.items()) + "}"
 
 

@@ -3,7 +3,7 @@
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli import events, mail
+from cli import archive, events, mail
 from cli.target import LOCAL, resolve
 
 
@@ -41,3 +41,4 @@ def main(ctx: click.Context, stack: str, region: str | None) -> None:
 
 main.add_command(events.events)
 main.add_command(mail.mail)
+main.add_command(archive.archive)

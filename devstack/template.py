@@ -163,14 +163,6 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class NamedQuery:
-    """A saved query; the emulator knows none, so that whoever wants to run it reads it here."""
-
-    name: str
-    sql: str
-
-
-@dataclass(frozen=True, slots=True)
 class LeftOut:
     """A part of the template that does not run here."""
 
@@ -250,20 +242,6 @@ class Template:
     @property
     def parameters(self) -> Mapping[str, Node]:
         return self.document.get("Parameters") or {}
-
-    def named_queries(self) -> list[NamedQuery]:
-        """The template's Athena::NamedQuery resources, in its order."""
-        return [
-            NamedQuery(resource["Properties"]["Name"], resource["Properties"]["QueryString"])
-            for resource in self.document["Resources"].values()
-            if resource.get("Type") == "AWS::Athena::NamedQuery"
-        ]
-
-    def glue_columns(self, logical_id: str) -> dict[str, str]:
-        """Columns of a Glue table, then its partition keys: name to Hive type."""
-        table = self.document["Resources"][logical_id]["Properties"]["TableInput"]
-        columns = [*table["StorageDescriptor"]["Columns"], *(table.get("PartitionKeys") or [])]
-        return {column["Name"]: column["Type"] for column in columns}
 
     def data_plane(self) -> dict[str, Node]:
         """The template for the emulator's CloudFormation."""

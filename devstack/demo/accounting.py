@@ -14,8 +14,10 @@ from backports import zstd
 
 from devstack.demo.traffic import User
 from devstack.mailbox import Mail
+from headwater.archive.envelope import change_record
 from headwater.attribute_values import unmarshal_item
 from headwater.badges.progress import BADGE_PROGRESS
+from headwater.change_stream.records import Operation
 from headwater.notifications import change_notice, welcome_email
 from headwater.projections.achievements import ACHIEVEMENTS
 from headwater.projections.leaderboard import LEADERBOARD
@@ -77,6 +79,25 @@ def archive_lines(s3: "S3Client", bucket: str) -> Iterator[dict[str, Any]]:
         for entry in page.get("Contents", []):
             body = s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
             yield from map(orjson.loads, zstd.decompress(body).splitlines())
+
+
+def unlike_the_log(dynamodb: "DynamoDBClient", table: str, s3: "S3Client", bucket: str) -> list[str]:
+    """Where the archive's events are not the table's, in words: each item rebuilt from its line, to the last byte."""
+    pages = dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    log = {_key(item): item for page in pages for item in page["Items"]}
+    archive = {
+        _key(record.new_image): record.new_image
+        for record in map(change_record, archive_lines(s3, bucket))
+        if record.operation is Operation.INSERT and record.new_image is not None
+    }
+    unlike = sorted(key for key in log.keys() | archive.keys() if log.get(key) != archive.get(key))
+    if not unlike:
+        return []
+    return [f"{len(unlike)} events are not the same in the table and in the archive; the first is {unlike[0]}"]
+
+
+def _key(item: Mapping[str, Any]) -> tuple[str, int]:
+    return item["aggregate_id"]["S"], int(item["version"]["N"])
 
 
 def on_kinesis(kinesis: "KinesisClient", stream: str) -> Station:

@@ -8,15 +8,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cli import chart, saved_sql
+from cli.archive_objects import BucketObjects
 from cli.local_sql import LocalSql
 from devstack.demo import accounting, report, traffic
 from devstack.demo.accounting import Station, TopicProbe
 from devstack.demo.lag import LagRecorder
 from devstack.stack import LocalStack
-from devstack.template import Template
+from headwater.clock import timestamp, utc_now
 
-#: What the analyst puts in place of the placeholder in the query for the history of one aggregate.
-_PLACEHOLDER = "user#EDIT-ME"
+#: Of the saved queries, those whose answers are shown, and the one that is drawn; beneath the project's folder.
+_SHOWN = ("badge-funnel", "streak-lengths", "user-as-of")
+_DRAWN = "plays-by-game-and-day"
+_CHART = Path(".devstack") / f"{_DRAWN}.png"
 _QUIET_SECONDS = 600
 
 
@@ -31,7 +35,6 @@ def run(root: Path, users: int, plays: int) -> int:
     console = Console()
     started = time.monotonic()
     lags = LagRecorder()
-    template = Template.load(root / "template.yaml")
     with console.status("Starting the local stack"):
         stack = LocalStack(root, on_success=lags.record).start()
     try:
@@ -43,13 +46,22 @@ def run(root: Path, users: int, plays: int) -> int:
         with console.status("Waiting until every consumer is quiet"):
             stack.wait_until_quiet(_QUIET_SECONDS)
         quiet = time.monotonic()
-        _show(console, stack, template, people)
+        _show(console, stack, root, people)
         stations = _stations(stack, probe)
         report.show_lags(console, lags.lags())
         report.show_accounting(console, stations)
         mails, mail_differences = accounting.mails(people, stack.sent_mails())
         report.show_mails(console, mails)
-        differences = accounting.differences(stations) + mail_differences
+        differences = [
+            *accounting.differences(stations),
+            *accounting.unlike_the_log(
+                stack.client("dynamodb"),
+                stack.outputs["EventsTableName"],
+                stack.client("s3"),
+                stack.outputs["ArchiveBucketName"],
+            ),
+            *mail_differences,
+        ]
         for difference in differences:
             console.print(f"[bold red]differs:[/] {difference}")
         if not differences:
@@ -70,7 +82,7 @@ def _live(console: Console, stack: LocalStack, people: list[traffic.User]) -> No
         traffic.play_out(traffic.Api(stack.url), people, lambda: progress.advance(task), threading.Event())
 
 
-def _show(console: Console, stack: LocalStack, template: Template, people: list[traffic.User]) -> None:
+def _show(console: Console, stack: LocalStack, root: Path, people: list[traffic.User]) -> None:
     person = people[0]
     report.show_profile(
         console, traffic.Api(stack.url).send(traffic.Request("GET", "/users/{user_id}"), person.user_id)
@@ -82,10 +94,15 @@ def _show(console: Console, stack: LocalStack, template: Template, people: list[
     s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
     for line in itertools.islice(accounting.archive_lines(s3, bucket), 1):
         report.show_archive_line(console, line)
-    with LocalSql(s3, bucket, template.glue_columns("EventsRawTable")) as sql:
-        for query in template.named_queries():
-            statement = query.sql.replace(_PLACEHOLDER, f"user#{person.user_id}")
-            report.show_answer(console, query.name, sql.query(statement))
+    queries = saved_sql.queries()
+    values = {"user-as-of": {"user": person.user_id, "at": timestamp(utc_now())}}
+    with LocalSql(BucketObjects(s3, bucket)) as sql:
+        for name in _SHOWN:
+            report.show_answer(console, queries[name].title, sql.query(queries[name].sql(values.get(name, {}))))
+        drawn = queries[_DRAWN]
+        if drawn.chart is not None:
+            chart.draw(sql.query(drawn.sql()), drawn.chart, drawn.title, root / _CHART)
+            console.print(f"Query: {drawn.title}, as a chart: {_CHART}")
 
 
 def _stations(stack: LocalStack, probe: TopicProbe) -> list[Station]:

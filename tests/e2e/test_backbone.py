@@ -129,6 +129,41 @@ def test_the_password_is_nowhere_but_in_the_hash(stack: LocalStack, ada: str) ->
     assert not [log for log in logs if canary in log]
 
 
+def asked(*arguments: str) -> list[dict[str, Any]]:
+    """What `headwater archive query` answers over the running stack's archive."""
+    answered = CliRunner().invoke(headwater, ["archive", "query", *arguments, "--format", "json"])
+    assert answered.exit_code == 0, answered.output
+    return [json.loads(line) for line in answered.stdout.splitlines()]
+
+
+def test_the_archive_holds_the_log(stack: LocalStack, ada: str) -> None:
+    stack.wait_until_quiet(QUIET_SECONDS)
+    log = stack.client("dynamodb").scan(TableName=stack.outputs["EventsTableName"])["Items"]
+    archived = asked("SELECT aggregate_id, version, event_id, payload FROM events_all WHERE operation = 'INSERT'")
+
+    assert len(log) > 11
+    assert {tuple(row.values()) for row in archived} == {
+        (item["aggregate_id"]["S"], int(item["version"]["N"]), item["event_id"]["S"], item["data"]["S"]) for item in log
+    }
+    assert len(archived) == len(log)
+
+
+def test_the_analyst_asks_the_archive(stack: LocalStack, ada: str, tmp_path: Path) -> None:
+    plays = asked("--name", "plays-by-game-and-day", "--plot", str(tmp_path / "plays.png"))
+    mine = asked("SELECT game, date(played_at) AS day, score FROM plays WHERE user_id = '" + ada + "' ORDER BY version")
+    (best,) = asked("--name", "top-players", "-p", "count=1")
+    (user,) = asked("--name", "user-as-of", "-p", f"user={ada}", "-p", "at=2999-01-01")
+
+    assert mine[0] == {"game": "chess", "day": "2026-03-01", "score": 10}
+    assert len(mine) == 11
+    assert {"game": "chess", "day": "2026-03-10", "plays": 1, "players": 1} in plays
+    assert (best["user_id"], best["score"], best["achieved_at"]) == (ada, 100, "2026-03-10T23:30:00")
+    assert (user["state"], user["name"], user["plays"], user["badges"]) == ("registered", "Ada", 11, 9)
+    assert asked("--name", "duplicates") == []
+    assert asked("--name", "missing-versions") == []
+    assert (tmp_path / "plays.png").stat().st_size > 0
+
+
 def test_the_operator_reads_a_history(stack: LocalStack, ada: str) -> None:
     shown = CliRunner().invoke(headwater, ["events", "show", f"player#{ada}", "--after", "9", "--json"])
 

@@ -1,0 +1,40 @@
+-- title: Retention cohorts
+-- about: Of the players whose first play fell into a week, how many play in the weeks after; weeks begin on Monday.
+-- cost: two columns of plays
+-- param since day = 2025-01-01: the first day of archiving that is read; raise it to read less
+-- chart: line week percent cohort
+
+WITH days AS (
+  SELECT DISTINCT user_id, date(played_at) AS day
+  FROM plays
+  WHERE dt >= :since
+    AND month >= substr(:since, 1, 7)
+),
+players AS (
+  SELECT user_id, date_trunc('week', min(day)) AS cohort
+  FROM days
+  GROUP BY user_id
+),
+sizes AS (
+  SELECT cohort, count(*) AS players
+  FROM players
+  GROUP BY cohort
+),
+active AS (
+  SELECT
+    players.cohort,
+    date_diff('week', players.cohort, date_trunc('week', days.day)) AS week,
+    count(DISTINCT days.user_id) AS active
+  FROM days
+  JOIN players ON players.user_id = days.user_id
+  GROUP BY 1, 2
+)
+SELECT
+  active.cohort,
+  sizes.players,
+  active.week,
+  active.active,
+  round(1e2 * active.active / sizes.players, 1) AS percent
+FROM active
+JOIN sizes ON sizes.cohort = active.cohort
+ORDER BY active.cohort, active.week

@@ -1,0 +1,311 @@
+"""`headwater archive`: SQL over the archive, and what lies in it.
+
+On a deployed stack Athena answers; over the local stack's archive, or a downloaded one, DuckDB does.
+"""
+
+import csv
+import io
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.table import Table as Grid
+
+from cli import archive_objects, chart, saved_sql
+from cli.archive_objects import BucketObjects, FolderObjects, Objects, Skipped
+from cli.athena import Athena, AthenaError, Bill
+from cli.athena_sql import TranslationError
+from cli.chart import ChartError
+from cli.local_sql import Answer, LocalSql, LocalSqlError
+from cli.saved_sql import SavedQuery, SavedSqlError
+from cli.tables import TABLES, Format, Table
+from cli.target import Target
+
+#: An answer was given, but objects were left out of it.
+INCOMPLETE: Final = 3
+
+#: What stats show of a table, and how it is called.
+_FACTS: Final = {
+    "objects": "objects",
+    "bytes": "size",
+    "days": "days",
+    "first_day": "first day",
+    "last_day": "last day",
+    "days_missing": "days between without any",
+    "last_written": "last written",
+    "lines": "lines",
+    "duplicates": "duplicates",
+    "newest_change": "newest change",
+    "newest_age": "its age in seconds",
+}
+
+_REFUSALS = (SavedSqlError, LocalSqlError, TranslationError, AthenaError, ChartError)
+
+_folder = click.option(
+    "--folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A downloaded archive instead of a stack's: a folder laid out as the bucket.",
+)
+
+
+@click.group()
+def archive() -> None:
+    """Asks the archive: what happened, in SQL, and what lies there."""
+
+
+@archive.command()
+@click.argument("sql", required=False)
+@click.option("--name", help="A saved query instead of SQL; --list shows them.")
+@click.option("--param", "-p", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the saved query.")
+@click.option("--list", "listing", is_flag=True, help="Shows the saved queries with their parameters.")
+@click.option("--show", is_flag=True, help="Prints the SQL instead of running it.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="json is one object a line.",
+)
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draws the answer to this PNG, too.")
+@_folder
+@click.pass_obj
+def query(
+    target: Callable[[], Target],
+    *,
+    sql: str | None,
+    name: str | None,
+    given: Sequence[str],
+    listing: bool,
+    show: bool,
+    form: str,
+    plot: Path | None,
+    folder: Path | None,
+) -> None:
+    """Answers one SELECT of Athena's SQL, or a saved query, over the archive.
+
+    Tables: events_all, applications_all (each change once), and views such as plays, registrations, badges, activity,
+    application_statuses. Exits with 3 where corrupt or foreign objects were left out of the answer.
+    """
+    try:
+        if listing:
+            _list(saved_sql.queries().values())
+            return
+        saved = _chosen(sql, name)
+        values = _values(given, saved)
+        text = sql if saved is None else saved.sql(values)
+        assert text is not None
+        if show:
+            click.echo(text.rstrip())
+            return
+        answer, skipped, bill = _ask(target, folder, text)
+        _WRITERS[form](answer)
+        if plot is not None:
+            drawn = saved.chart if saved is not None and saved.chart is not None else chart.guessed(answer)
+            chart.draw(answer, drawn, saved.title if saved is not None else text.strip().splitlines()[0], plot)
+            click.echo(f"drawn to {plot}", err=True)
+        if bill is not None:
+            click.echo(f"Athena read {_size(bill.bytes_scanned)} in {bill.milliseconds / 1000:.1f} s", err=True)
+    except _REFUSALS as error:
+        raise click.ClickException(str(error)) from error
+    _tell(skipped)
+
+
+@archive.command()
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d"]),
+    default="2025-01-01",
+    show_default="all",
+    help="The first day that counts: a large archive takes long to read whole.",
+)
+@_folder
+@click.pass_obj
+def stats(target: Callable[[], Target], *, as_json: bool, since: datetime, folder: Path | None) -> None:
+    """Shows objects, bytes, days, freshness and duplicates of the archive.
+
+    Downloads and checks every raw object of the days. Exits with 3 where some are corrupt or foreign.
+    """
+    objects = _objects(target, folder)
+    first = since.date().isoformat()
+    told = [told for table in TABLES.values() if (told := _stats(objects, table, first))["objects"] or told["skipped"]]
+    if as_json:
+        click.echo(json.dumps(told))
+    else:
+        _show_stats(told)
+    _tell([Skipped(**each) for table in told for each in table["skipped"]])
+
+
+def _chosen(sql: str | None, name: str | None) -> SavedQuery | None:
+    if (sql is None) == (name is None):
+        raise click.UsageError("give either SQL or --name; --list shows the names")
+    if name is None:
+        return None
+    known = saved_sql.queries()
+    if name not in known:
+        raise SavedSqlError(f"there is no saved query {name}; there are: {', '.join(known)}")
+    return known[name]
+
+
+def _values(given: Sequence[str], saved: SavedQuery | None) -> dict[str, str]:
+    if given and saved is None:
+        raise click.UsageError("--param is for saved queries: write the value into the SQL")
+    pairs = [each.partition("=") for each in given]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise click.BadParameter(f"{name!r} is no NAME=VALUE", param_hint="--param")
+    return {name: value for name, _, value in pairs}
+
+
+def _ask(target: Callable[[], Target], folder: Path | None, sql: str) -> tuple[Answer, list[Skipped], Bill | None]:
+    if folder is None:
+        stack = target()
+        if stack.endpoint_url is None:
+            athena = Athena(
+                stack.client("athena"), stack.output("AnalyticsWorkGroupName"), stack.output("AnalyticsDatabase")
+            )
+            answer, bill = athena.query(sql)
+            return answer, [], bill
+        objects: Objects = _bucket(stack)
+    else:
+        objects = FolderObjects(folder)
+    with LocalSql(objects) as local:
+        return local.query(sql), local.skipped, None
+
+
+def _objects(target: Callable[[], Target], folder: Path | None) -> Objects:
+    return FolderObjects(folder) if folder is not None else _bucket(target())
+
+
+def _bucket(stack: Target) -> Objects:
+    return BucketObjects(stack.client("s3"), stack.output("ArchiveBucketName"))
+
+
+def _stats(objects: Objects, table: Table, since: str) -> dict[str, Any]:
+    """What lies under a table's prefix; times ISO 8601, ages in seconds, sizes in bytes."""
+    found, skipped = archive_objects.sorted_out(objects.listed(table.prefix), table.format.key)
+    own = [each for each in found if (archive_objects.day(each.key) or since) >= since]
+    days = sorted({day for each in own if (day := archive_objects.day(each.key)) is not None})
+    told: dict[str, Any] = {
+        "table": table.name,
+        "objects": len(own),
+        "bytes": sum(each.size for each in own),
+        "days": len(days),
+        "first_day": days[0] if days else None,
+        "last_day": days[-1] if days else None,
+        "days_missing": _missing(days),
+        "last_written": max(each.modified for each in own).astimezone(UTC).isoformat(timespec="seconds")
+        if own
+        else None,
+    }
+    if table.format is Format.RAW:
+        lines: Counter[str] = Counter()
+        newest = ""
+        for each in own:
+            read = archive_objects.checked(objects.read(each.key), table)
+            if isinstance(read, str):
+                skipped.append(Skipped(each.key, read))
+                continue
+            lines.update(line["stream_event_id"] for line in read)
+            newest = max([newest, *(line.get("captured_at") or "" for line in read)])
+        told |= {
+            "lines": lines.total(),
+            "duplicates": lines.total() - len(lines),
+            "newest_change": newest or None,
+            "newest_age": int((datetime.now(UTC) - datetime.fromisoformat(newest)).total_seconds()) if newest else None,
+        }
+    return told | {"skipped": [{"key": each.key, "reason": each.reason} for each in skipped]}
+
+
+def _seconds(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def _missing(days: Sequence[str]) -> int:
+    """Days without an object between the first and the last."""
+    if not days:
+        return 0
+    return (date.fromisoformat(days[-1]) - date.fromisoformat(days[0])).days + 1 - len(days)
+
+
+def _show_stats(told: Sequence[Mapping[str, Any]]) -> None:
+    if not told:
+        click.echo("The archive is empty.")
+        return
+    grid = Grid(title="The archive", title_justify="left")
+    grid.add_column("")
+    for table in told:
+        grid.add_column(table["table"], justify="right")
+    for name, label in _FACTS.items():
+        cells = [table.get(name) for table in told]
+        if name == "bytes":
+            cells = [_size(cell) for cell in cells if cell is not None]
+        grid.add_row(label, *("" if cell is None else str(cell) for cell in cells))
+    Console().print(grid)
+
+
+def _list(queries: Any) -> None:
+    for saved in queries:
+        click.echo(f"{saved.name}\n    {saved.about}\n    reads {saved.cost}")
+        for each in saved.parameters:
+            click.echo(f"    -p {each.name}={each.default}  {each.about}")
+
+
+def _tell(skipped: Sequence[Skipped]) -> None:
+    for line in archive_objects.described(skipped):
+        click.echo(line, err=True)
+    if skipped:
+        sys.exit(INCOMPLETE)
+
+
+def _table(answer: Answer) -> None:
+    grid = Grid()
+    numbers = [all(isinstance(row[at], int | float | Decimal | None) for row in answer.rows) for at in _places(answer)]
+    for name, number in zip(answer.columns, numbers, strict=True):
+        grid.add_column(name, justify="right" if number and answer.rows else "left", overflow="fold")
+    for row in answer.rows:
+        grid.add_row(*("" if value is None else str(value) for value in row))
+    Console().print(grid)
+    click.echo(f"{len(answer.rows)} row{'' if len(answer.rows) == 1 else 's'}", err=True)
+
+
+def _places(answer: Answer) -> range:
+    return range(len(answer.columns))
+
+
+def _csv(answer: Answer) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(answer.columns)
+    writer.writerows(answer.rows)
+    click.echo(text.getvalue(), nl=False)
+
+
+def _json(answer: Answer) -> None:
+    for row in answer.rows:
+        click.echo(json.dumps(dict(zip(answer.columns, row, strict=True)), default=_json_value, ensure_ascii=False))
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    return float(value) if isinstance(value, Decimal) else str(value)
+
+
+_WRITERS: Final[dict[str, Callable[[Answer], None]]] = {"table": _table, "csv": _csv, "json": _json}
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

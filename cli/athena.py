@@ -1,0 +1,108 @@
+"""Queries on Athena itself: started in the stack's workgroup, awaited, read page by page."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from cli import athena_sql
+from cli.local_sql import Answer
+
+if TYPE_CHECKING:
+    from mypy_boto3_athena import AthenaClient
+
+#: Seconds between two looks at a query: short ones are soon seen, long ones cost few calls.
+_FIRST_WAIT: Final = 0.5
+_LONGEST_WAIT: Final = 5.0
+
+_VALUES: Final[dict[str, Callable[[str], Any]]] = {
+    **dict.fromkeys(("tinyint", "smallint", "integer", "bigint"), int),
+    **dict.fromkeys(("float", "real", "double"), float),
+    "decimal": Decimal,
+    "boolean": lambda text: text == "true",
+}
+
+
+class AthenaError(Exception):
+    """Athena did not answer; the message says why, in its words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a query read, in bytes; Athena bills those, at least 10 MB a query, 5 US dollars a TB in most Regions."""
+
+    bytes_scanned: int
+    milliseconds: int
+
+
+class Athena:
+    """Athena in one workgroup and database."""
+
+    def __init__(
+        self, client: "AthenaClient", workgroup: str, database: str, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._client = client
+        self._workgroup = workgroup
+        self._database = database
+        self._sleep = sleep
+
+    def query(self, sql: str) -> tuple[Answer, Bill]:
+        """Answers one SELECT.
+
+        Raises
+        ------
+        TranslationError
+            It is not one SELECT, so that it might write.
+        AthenaError
+            Athena refused, stopped or failed it.
+        """
+        athena_sql.select(sql)
+        execution = self._client.start_query_execution(
+            QueryString=sql,
+            WorkGroup=self._workgroup,
+            QueryExecutionContext={"Database": self._database},
+        )["QueryExecutionId"]
+        try:
+            bill = self._finished(execution)
+        except KeyboardInterrupt:
+            # What nobody waits for should not be paid for.
+            self._client.stop_query_execution(QueryExecutionId=execution)
+            raise
+        return self._answer(execution), bill
+
+    def _finished(self, execution: str) -> Bill:
+        wait = _FIRST_WAIT
+        while True:
+            found = self._client.get_query_execution(QueryExecutionId=execution)["QueryExecution"]
+            match found["Status"]["State"]:
+                case "SUCCEEDED":
+                    told = found.get("Statistics", {})
+                    return Bill(told.get("DataScannedInBytes", 0), told.get("TotalExecutionTimeInMillis", 0))
+                case "FAILED" | "CANCELLED" as state:
+                    reason = found["Status"].get("StateChangeReason", "it gives no reason")
+                    raise AthenaError(f"Athena says {state}: {reason}")
+                case _:
+                    self._sleep(wait)
+                    wait = min(2 * wait, _LONGEST_WAIT)
+
+    def _answer(self, execution: str) -> Answer:
+        columns: list[tuple[str, str]] = []
+        rows: list[tuple[Any, ...]] = []
+        for number, page in enumerate(self._pages(execution)):
+            columns = [(each["Name"], each["Type"]) for each in page["ResultSetMetadata"]["ColumnInfo"]]
+            # The first page begins with the names of the columns.
+            for row in page["Rows"][1 if number == 0 else 0 :]:
+                cells = [cell.get("VarCharValue") for cell in row["Data"]]
+                rows.append(tuple(_value(cell, kind) for cell, (_, kind) in zip(cells, columns, strict=True)))
+        return Answer(tuple(name for name, _ in columns), rows)
+
+    def _pages(self, execution: str) -> Iterator[Any]:
+        for page in self._client.get_paginator("get_query_results").paginate(QueryExecutionId=execution):
+            yield page["ResultSet"]
+
+
+def _value(text: str | None, kind: str) -> Any:
+    if text is None:
+        return None
+    return _VALUES.get(kind.partition("(")[0].lower(), str)(text)

@@ -1,0 +1,232 @@
+"""Writes the analysts' tables, views and saved queries into the template, and the list of queries into the docs.
+
+`make analytics` runs it; a test demands that it has been run. The sources are `cli/tables.py` and `analytics/`. It
+writes between two marks and touches nothing else, so that running it again changes nothing.
+
+A view is a Glue table whose text is the JSON that Athena itself writes for CREATE VIEW, in base64. CloudFormation
+encodes it when it deploys: so the template shows SQL that people can read, and the database's name can be a parameter.
+"""
+
+import json
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from cli import athena_sql, saved_sql
+from cli.saved_sql import SavedQuery, View
+from cli.tables import FIRST_DAY, TABLES, Format, Table
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+TEMPLATE: Final = ROOT / "template.yaml"
+PAGE: Final = ROOT / "docs" / "archive.md"
+
+_WIDTH: Final = 120
+_FROM: Final = "written by `make analytics`: edit its sources instead"
+_TEMPLATE_MARKS: Final = (f"  # >>> {_FROM}\n", "  # <<<\n")
+_PAGE_MARKS: Final = (f"<!-- >>> {_FROM} -->\n", "<!-- <<< -->\n")
+
+_JSON: Final = (
+    "org.apache.hadoop.mapred.TextInputFormat",
+    "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+    "org.apache.hive.hcatalog.data.JsonSerDe",
+)
+_PARQUET: Final = (
+    "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
+    "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
+    "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
+)
+_REASONS: Final = {
+    Format.RAW: "Lines as archived. The Hive JSON SerDe fails on a malformed one; the archiver writes none, whatever "
+    "it is given.",
+    Format.CURATED: "Compacted days. Rows of a day count only where curated_days lists it: the views see to that.",
+    Format.BOUNDARY: "A line a compacted day, published after its objects; so small that each query may read it whole.",
+}
+#: Projected partitions: a date in this format, from the first day on, by this unit.
+_DATES: Final = {"dt": ("yyyy-MM-dd", FIRST_DAY, "DAYS"), "month": ("yyyy-MM", FIRST_DAY[:7], "MONTHS")}
+_ABOUT_PARTITIONS: Final = {
+    "source": "The table that the change came from",
+    "dt": "The UTC day of captured_at, YYYY-MM-DD",
+    "month": "The month of dt, YYYY-MM",
+}
+
+
+def template(text: str) -> str:
+    """The template with its written part anew."""
+    return _between(text, _TEMPLATE_MARKS, "".join(f"{line}\n" if line else "\n" for line in _resources()))
+
+
+def page(text: str) -> str:
+    """The page with its written part anew."""
+    return _between(text, _PAGE_MARKS, "".join(f"{line}\n" for line in _queries_listed()))
+
+
+def _between(text: str, marks: tuple[str, str], written: str) -> str:
+    head, begin, rest = text.partition(marks[0])
+    _, end, tail = rest.partition(marks[1])
+    if not begin or not end:
+        raise SystemExit(f"the marks {marks[0].strip()!r} and {marks[1].strip()!r} are not there")
+    return f"{head}{begin}{written}{end}{tail}"
+
+
+def _resources() -> Iterator[str]:
+    views = saved_sql.views()
+    about = {column.name: column.about for column in views["events_all"].columns}
+    for table in TABLES.values():
+        yield from _table(table, about)
+        yield ""
+    for view in views.values():
+        yield from _view(view)
+        yield ""
+    for number, query in enumerate(saved_sql.queries().values()):
+        yield from [""] if number else []
+        yield from _query(query)
+
+
+def _table(table: Table, about: Mapping[str, str]) -> Iterator[str]:
+    source = table.partitions and table.prefix.partition("=")[2].rstrip("/")
+    yield from _comment(_REASONS[table.format])
+    # `events` is a name that the events table's own resource has already.
+    yield f"  {_logical_id(table.name)}{'CuratedTable' if table.format is Format.CURATED else 'Table'}:"
+    yield from _head("AWS::Glue::Table")
+    yield "      DatabaseName: !Ref AnalyticsDatabase"
+    yield "      TableInput:"
+    yield f"        Name: {table.name}"
+    yield f"        Description: {_text(table.about)}"
+    yield "        TableType: EXTERNAL_TABLE"
+    yield "        Parameters:"
+    yield f"          classification: {'parquet' if table.format is Format.CURATED else 'json'}"
+    if table.partitions:
+        # Computed from the query and never registered: no crawler runs and no day can be missing.
+        yield '          projection.enabled: "true"'
+    for name in table.partitions:
+        if name in _DATES:
+            form, first, unit = _DATES[name]
+            yield f"          projection.{name}.type: date"
+            yield f"          projection.{name}.format: {form}"
+            yield f"          projection.{name}.range: {first},NOW"
+            yield f'          projection.{name}.interval: "1"'
+            yield f"          projection.{name}.interval.unit: {unit}"
+        else:
+            yield f"          projection.{name}.type: enum"
+            yield f"          projection.{name}.values: {source}"
+    if table.partitions:
+        location = table.location.replace("${", "${!")
+        yield f"          storage.location.template: !Sub s3://${{ArchiveBucket}}/{location}"
+        yield "        PartitionKeys:"
+        yield from _columns(table.partitions, _ABOUT_PARTITIONS, 10)
+    yield "        StorageDescriptor:"
+    yield f"          Location: !Sub s3://${{ArchiveBucket}}/{table.prefix}"
+    reads, writes, serde = _PARQUET if table.format is Format.CURATED else _JSON
+    yield f"          InputFormat: {reads}"
+    yield f"          OutputFormat: {writes}"
+    yield "          SerdeInfo:"
+    yield f"            SerializationLibrary: {serde}"
+    yield "          Columns:"
+    yield from _columns(table.columns, about, 12)
+
+
+def _view(view: View) -> Iterator[str]:
+    yield from _comment(f"{view.about} (analytics/views/{view.name}.sql)")
+    yield f"  {_logical_id(view.name)}View:"
+    yield from _head("AWS::Glue::Table")
+    yield "      DatabaseName: !Ref AnalyticsDatabase"
+    yield "      TableInput:"
+    yield f"        Name: {view.name}"
+    yield f"        Description: {_text(f'{view.title}. {view.about}')}"
+    yield "        TableType: VIRTUAL_VIEW"
+    yield '        Parameters: {presto_view: "true", comment: Presto View}'
+    yield "        ViewExpandedText: /* Presto View */"
+    yield "        ViewOriginalText: !Join"
+    yield '          - ""'
+    yield '          - - "/* Presto View: "'
+    yield "            - Fn::Base64: !Sub >-"
+    yield from _folded(definition(view, "${AnalyticsDatabase}"), 16)
+    yield '            - " */"'
+    yield "        StorageDescriptor:"
+    yield "          Columns:"
+    yield from _columns(
+        {column.name: column.type for column in view.columns}, {each.name: each.about for each in view.columns}, 12
+    )
+
+
+def definition(view: View, database: str) -> str:
+    """What Athena keeps of a view, as JSON."""
+    columns = [{"name": each.name, "type": athena_sql.athena_type(each.type)} for each in view.columns]
+    return json.dumps(
+        {"originalSql": one_line(view.sql), "catalog": "awsdatacatalog", "schema": database, "columns": columns}
+    )
+
+
+def one_line(sql: str) -> str:
+    """The SQL without its comments, in one line."""
+    kept = [line.strip() for line in sql.splitlines() if not line.strip().startswith("--")]
+    return " ".join(" ".join(kept).split())
+
+
+def _query(query: SavedQuery) -> Iterator[str]:
+    yield from _comment(f"Reads {query.cost} (analytics/queries/{query.name}.sql).")
+    yield f"  {_logical_id(query.name)}Query:"
+    yield "    Type: AWS::Athena::NamedQuery"
+    yield "    Condition: IsAws"
+    yield "    Properties:"
+    yield f"      Name: {_text(query.title)}"
+    yield f"      Description: {_text(query.about)}"
+    yield "      Database: !Ref AnalyticsDatabase"
+    yield "      WorkGroup: !Ref AnalyticsWorkGroup"
+    yield "      QueryString: |"
+    for each in query.parameters:
+        edited = each.literal(each.default)
+        yield from (f"        {line}" for line in textwrap.wrap(f"-- {edited}: {each.about}", _WIDTH - 8))
+    yield from (f"        {line}" if line else "" for line in query.sql().rstrip().splitlines())
+
+
+def _comment(text: str) -> Iterator[str]:
+    return (f"  # {line}" for line in textwrap.wrap(text, _WIDTH - 4, break_on_hyphens=False))
+
+
+def _head(kind: str) -> Iterator[str]:
+    yield f"    Type: {kind}"
+    yield "    Properties:"
+    yield "      CatalogId: !Ref AWS::AccountId"
+
+
+def _columns(columns: Mapping[str, str], about: Mapping[str, str], indent: int) -> Iterator[str]:
+    for name, kind in columns.items():
+        comment = f", Comment: {_text(about[name])}" if name in about else ""
+        yield f"{' ' * indent}- {{Name: {name}, Type: {kind}{comment}}}"
+
+
+def _folded(text: str, indent: int) -> Iterator[str]:
+    """Lines that YAML folds into the same text again: broken at single spaces, all at one depth."""
+    margin = " " * indent
+    return (
+        margin + line for line in textwrap.wrap(text, _WIDTH - indent, break_long_words=False, break_on_hyphens=False)
+    )
+
+
+def _text(text: str) -> str:
+    """As YAML, quoted always: a colon or a comma of a sentence would end it."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _logical_id(name: str) -> str:
+    return "".join(word.capitalize() for word in name.replace("-", "_").split("_"))
+
+
+def _queries_listed() -> Iterable[str]:
+    yield "| query | answers | reads |"
+    yield "|---|---|---|"
+    for query in saved_sql.queries().values():
+        parameters = ", ".join(f"`{each.name}`" for each in query.parameters)
+        yield f"| `{query.name}` ({parameters}) | {query.about} | {query.cost} |"
+
+
+def main() -> None:
+    for path, written in ((TEMPLATE, template), (PAGE, page)):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(written(text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

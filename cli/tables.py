@@ -1,0 +1,110 @@
+"""The archive's tables as Athena has them: where their objects lie, and their columns."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from cli import athena_sql
+
+#: The first day, and month, that the tables know; nothing was archived before.
+FIRST_DAY: Final = "2025-01-01"
+SOURCES: Final = ("events", "applications")
+
+#: Columns of an archived line (`headwater.archive.envelope`), and of a compacted row: Hive's types.
+_LINE: Final = {
+    "stream_event_id": "string",
+    "sequence_number": "string",
+    "captured_at": "string",
+    "operation": "string",
+    "aggregate_id": "string",
+    "version": "bigint",
+    "event_id": "string",
+    "type": "string",
+    "schema_version": "int",
+    "occurred_at": "string",
+    "aggregate_type": "string",
+    "payload": "string",
+    "metadata": "string",
+    "expires_at": "bigint",
+    "keys": "string",
+    "old_image": "string",
+    "new_image": "string",
+    "parse_error": "string",
+    "raw_record": "string",
+}
+_ROW: Final = {**_LINE, "dt": "string", "user_id": "string", "game": "string", "score": "bigint", "badge": "string"}
+
+
+class Format(Enum):
+    """What a table's objects are, with their keys. Nothing else becomes a file: a key is somebody's text."""
+
+    RAW = re.compile(r"raw/source=[a-z_]+/dt=\d{4}-\d{2}-\d{2}/[A-Za-z0-9_-]+\.jsonl\.zst")
+    CURATED = re.compile(r"curated/source=[a-z_]+/month=\d{4}-\d{2}/\d{4}-\d{2}-\d{2}(-\d+)?\.parquet")
+    BOUNDARY = re.compile(r"curated-days/[A-Za-z0-9_=/-]+\.jsonl?")
+
+    @property
+    def key(self) -> re.Pattern[str]:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """``columns`` and ``partitions``: name → Hive type. ``location``: the template of a partition's keys."""
+
+    name: str
+    about: str
+    format: Format
+    prefix: str
+    location: str
+    columns: Mapping[str, str]
+    partitions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def all_columns(self) -> dict[str, str]:
+        return {**self.columns, **self.partitions}
+
+    @property
+    def athena_types(self) -> dict[str, str]:
+        return {name: athena_sql.athena_type(kind) for name, kind in self.all_columns.items()}
+
+
+def _raw(source: str) -> Table:
+    return Table(
+        f"{source}_raw",
+        f"A line per change of the {source} table, as archived. A line may occur twice; count distinct ids.",
+        Format.RAW,
+        f"raw/source={source}/",
+        "raw/source=${source}/dt=${dt}/",
+        _LINE,
+        {"source": "string", "dt": "string"},
+    )
+
+
+def _curated(source: str) -> Table:
+    return Table(
+        source,
+        f"The compacted days of the {source} table's changes, each once. Days that are in curated_days, and no others.",
+        Format.CURATED,
+        f"curated/source={source}/",
+        "curated/source=${source}/month=${month}/",
+        _ROW,
+        {"source": "string", "month": "string"},
+    )
+
+
+_BOUNDARY: Final = Table(
+    "curated_days",
+    "The published list of compacted days; what is not in it is read from raw.",
+    Format.BOUNDARY,
+    "curated-days/",
+    "curated-days/",
+    {"source": "string", "dt": "string", "records": "bigint", "published_at": "string"},
+)
+
+#: By name.
+TABLES: Final = {
+    table.name: table
+    for table in (*(_raw(source) for source in SOURCES), *(_curated(source) for source in SOURCES), _BOUNDARY)
+}

@@ -1,0 +1,224 @@
+"""`headwater archive`, over a downloaded archive."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cli import saved_sql
+from cli.main import main
+from cli.target import Target
+from headwater.archive.archiver import Archiver
+from tests.fakes.athena_client import AthenaThatAnswers, page, state
+from tests.fakes.incidents import RecordedIncidents
+from tests.fakes.object_store import InMemoryObjectStore
+from tests.fakes.stream_records import play_records
+
+PNG = b"\x89PNG\r\n\x1a\n"
+CORRUPT = "raw/source=events/dt=2026-03-01/corrupt.jsonl.zst"
+FOREIGN = "raw/source=events/notes.txt"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Five plays on two days; two of them twice."""
+    store = InMemoryObjectStore()
+    archiver = Archiver(store, RecordedIncidents())
+    archiver.archive(play_records(1, 3, at="2026-02-27T12:00:00Z"))
+    archiver.archive(play_records(2, 5, at="2026-03-01T12:00:00Z")[2:])
+    archiver.archive(play_records(2, 3, at="2026-02-27T12:00:00Z"))
+    for key, body in store.objects.items():
+        put(tmp_path, key, body)
+    return tmp_path
+
+
+def put(folder: Path, key: str, body: bytes) -> None:
+    (folder / key).parent.mkdir(parents=True, exist_ok=True)
+    (folder / key).write_bytes(body)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["archive", *arguments])
+
+
+def query(folder: Path, *arguments: str) -> Result:
+    return run("query", "--folder", str(folder), *arguments)
+
+
+def rows(result: Result) -> list[dict[str, Any]]:
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_sql_is_answered_as_json(folder: Path) -> None:
+    sql = "SELECT dt, count(*) AS plays, max(played_at) AS last, sum(score) / 2e0 FROM plays GROUP BY dt ORDER BY dt"
+
+    assert rows(query(folder, sql, "--format", "json")) == [
+        {"dt": "2026-02-27", "plays": 3, "last": "2026-03-01T11:59:00", "_col3": 3.0},
+        {"dt": "2026-03-01", "plays": 2, "last": "2026-03-01T11:59:00", "_col3": 4.5},
+    ]
+
+
+def test_sql_is_answered_as_csv(folder: Path) -> None:
+    answered = query(folder, "SELECT 1 AS a, 'x, \"y\"' AS b, NULL AS c, DATE '2026-03-01' AS d", "--format", "csv")
+
+    assert answered.stdout == 'a,b,c,d\n1,"x, ""y""",,2026-03-01\n'
+
+
+def test_sql_is_answered_as_a_table(folder: Path) -> None:
+    answered = query(folder, "SELECT dt, count(*) AS plays FROM plays GROUP BY dt ORDER BY dt")
+
+    assert "2026-02-27 │     3" in answered.stdout
+    assert "2 rows" in answered.stderr
+
+
+def test_a_saved_query_takes_parameters(folder: Path) -> None:
+    asked = ("--name", "aggregate-history", "-p", "aggregate=player#0199-a", "-p", "since=2026-03-01")
+
+    assert [row["version"] for row in rows(query(folder, *asked, "--format", "json"))] == [4, 5]
+
+
+def test_saved_queries_are_listed_and_shown() -> None:
+    listed = run("query", "--list")
+    shown = run("query", "--name", "top-players", "-p", "game=o'clock", "--show")
+
+    assert [line for line in listed.stdout.splitlines() if not line.startswith(" ")] == list(saved_sql.queries())
+    assert "AND game = 'o''clock'" in shown.stdout
+
+
+def test_every_saved_query_answers_an_archive(folder: Path) -> None:
+    for name in saved_sql.queries():
+        rows(query(folder, "--name", name, "--format", "json"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--name", "plays-by-game-and-day"],
+        ["--name", "archive-freshness"],
+        ["SELECT dt, count(*) AS plays FROM plays GROUP BY 1"],
+    ],
+)
+def test_an_answer_is_drawn(folder: Path, tmp_path: Path, arguments: list[str]) -> None:
+    drawn = query(folder, *arguments, "--plot", str(tmp_path / "chart.png"))
+
+    assert drawn.exit_code == 0, drawn.output
+    assert (tmp_path / "chart.png").read_bytes().startswith(PNG)
+    assert "drawn to" in drawn.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["SELECT dt FROM plays", "--plot", "x.png"], "no column of numbers"),
+        (["--name", "stuck-applications", "--plot", "x.png"], "no column of numbers"),
+        (["SELECT 1, 2", "--plot", "/nowhere/x.png"], "/nowhere/x.png cannot be written"),
+        (["DELETE FROM events_raw"], "nothing is written"),
+        (["SELECT url_extract_host(payload) FROM events_all"], "function url_extract_host is not translated"),
+        (["--name", "badges"], "no saved query badges; there are: activity-by-kind"),
+        (["--name", "top-players", "-p", "games=go"], "top-players has no parameter games; it has: since, game, count"),
+        (["--name", "top-players", "-p", "count=all"], "count=all is no number"),
+        (["--name", "top-players", "-p", "go"], "'go' is no NAME=VALUE"),
+        (["SELECT 1", "-p", "a=b"], "write the value into the SQL"),
+        (["SELECT 1", "--name", "top-players"], "either SQL or --name"),
+        ([], "either SQL or --name"),
+    ],
+)
+def test_the_analyst_is_told_what_is_wrong(folder: Path, arguments: Sequence[str], message: str) -> None:
+    answered = query(folder, *arguments)
+
+    assert answered.exit_code in (1, 2)
+    assert message in " ".join(answered.stderr.split())
+
+
+def test_corrupt_and_foreign_objects_are_named_counted_and_in_the_exit_code(folder: Path) -> None:
+    put(folder, CORRUPT, b"not Zstandard")
+    put(folder, FOREIGN, b"remember the milk")
+
+    answered = query(folder, "SELECT count(*) AS plays FROM plays", "--format", "json")
+
+    assert json.loads(answered.stdout) == {"plays": 5}
+    assert f"skipped {CORRUPT}: the object is not Zstandard" in answered.stderr
+    assert f"skipped {FOREIGN}: its name is none that the archive gives" in answered.stderr
+    assert "2 objects were skipped" in answered.stderr
+    assert answered.exit_code == 3
+
+
+def test_a_deployed_stack_is_asked_through_athena(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a stack in AWS, which has no endpoint of its own
+    done = {**state("SUCCEEDED"), "Statistics": {"DataScannedInBytes": 12_000_000, "TotalExecutionTimeInMillis": 1500}}
+    client = AthenaThatAnswers([done], [page({"game": "varchar", "plays": "bigint"}, ("game", "plays"), ("go", "7"))])
+    outputs = {"AnalyticsWorkGroupName": "dev-analytics", "AnalyticsDatabase": "headwater_dev"}
+    target = Target(cast("Any", Clients(client)), None, outputs)
+    monkeypatch.setattr("cli.main.resolve", lambda stack, _: target if stack == "headwater-dev" else None)
+
+    sql = "SELECT url_extract_host('x') AS game, count(*) AS plays FROM plays"
+    asked = CliRunner().invoke(main, ["--stack", "headwater-dev", "archive", "query", sql, "--format", "csv"])
+
+    assert asked.stdout == "game,plays\ngo,7\n"
+    assert "Athena read 12.0 MB in 1.5 s" in asked.stderr
+    assert client.started[0]["QueryString"] == sql
+    assert client.started[0]["WorkGroup"] == "dev-analytics"
+    assert client.started[0]["QueryExecutionContext"] == {"Database": "headwater_dev"}
+
+
+class Clients:
+    """A session that has one client."""
+
+    def __init__(self, athena: AthenaThatAnswers) -> None:
+        self._athena = athena
+
+    def client(self, service: str, *, endpoint_url: str | None) -> AthenaThatAnswers:
+        assert (service, endpoint_url) == ("athena", None)
+        return self._athena
+
+
+def test_stats_of_some_days_leave_out_the_others(folder: Path) -> None:
+    (events,) = json.loads(run("stats", "--folder", str(folder), "--json", "--since", "2026-03-01").stdout)
+
+    assert (events["objects"], events["days"], events["lines"]) == (1, 1, 2)
+
+
+def test_stats_tell_objects_bytes_days_freshness_and_duplicates(folder: Path) -> None:
+    (events,) = json.loads(run("stats", "--folder", str(folder), "--json").stdout)
+    size = sum(path.stat().st_size for path in folder.rglob("*.zst"))
+
+    assert {name: events[name] for name in ("table", "objects", "bytes", "days", "days_missing")} == {
+        "table": "events_raw",
+        "objects": 3,
+        "bytes": size,
+        "days": 2,
+        "days_missing": 1,
+    }
+    assert (events["first_day"], events["last_day"]) == ("2026-02-27", "2026-03-01")
+    assert (events["lines"], events["duplicates"]) == (7, 2)
+    assert events["newest_change"] == "2026-03-01T12:00:00.000Z"
+    assert events["newest_age"] > 0
+    assert datetime.now(UTC) - datetime.fromisoformat(events["last_written"]) < timedelta(minutes=5)
+
+    table = run("stats", "--folder", str(folder))
+    assert table.exit_code == 0
+    assert "events_raw" in table.stdout
+
+
+def test_stats_name_what_is_corrupt(folder: Path) -> None:
+    put(folder, CORRUPT, b"not Zstandard")
+    put(folder, FOREIGN, b"")
+
+    told = run("stats", "--folder", str(folder), "--json")
+
+    (events,) = json.loads(told.stdout)
+    assert {each["key"] for each in events["skipped"]} == {CORRUPT, FOREIGN}
+    assert events["lines"] == 7
+    assert f"skipped {CORRUPT}" in told.stderr
+    assert told.exit_code == 3
+
+
+def test_an_empty_archive_is_told_so(tmp_path: Path) -> None:
+    told = run("stats", "--folder", str(tmp_path))
+
+    assert (told.exit_code, told.stdout) == (0, "The archive is empty.\n")
