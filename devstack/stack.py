@@ -46,6 +46,7 @@ TEMPLATE_BODY_LIMIT_BYTES: Final = 51_200
 
 LOCAL_PARAMETERS: Final = {
     "ArchiverBatchingWindow": "1",
+    "BiExportBatchingWindow": "1",
     "DeletionProtection": "false",
     "SenderAddress": "no-reply@example.com",
 }

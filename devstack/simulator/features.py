@@ -71,6 +71,11 @@ FEATURES: Final[Sequence[Feature]] = (
         invariants=(invariants.achievements_are_the_fold,),
     ),
     Feature(
+        name="export for dashboards",
+        functions=frozenset({"BiExportFunction"}),
+        invariants=(invariants.export_is_the_log,),
+    ),
+    Feature(
         name="welcome e-mail",
         functions=frozenset({"WelcomeEmailFunction"}),
         invariants=(consumer_invariants.each_user_is_greeted_once,),

@@ -13,8 +13,12 @@ from devstack.errors import DevstackError
 from devstack.simulator.cloud import Cloud, Index
 from devstack.template import Application, Node, Template
 
-#: What is deployed otherwise: the archiver gathers for five seconds, so that a short run sees it at work many times.
-PARAMETERS: Final = {"SenderAddress": "no-reply@example.com", "ArchiverBatchingWindow": "5"}
+#: What is deployed otherwise: archiver and export gather for seconds, so that a short run sees them at work often.
+PARAMETERS: Final = {
+    "SenderAddress": "no-reply@example.com",
+    "ArchiverBatchingWindow": "5",
+    "BiExportBatchingWindow": "20",
+}
 TEMPLATE: Final = Path(__file__).parents[2] / "template.yaml"
 
 _SUBSTITUTION = re.compile(r"\$\{([^}]+)\}")

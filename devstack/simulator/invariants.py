@@ -6,8 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, cast
 
+import orjson
+
 from devstack.simulator.evidence import Evidence, Place, digest, place_of
 from devstack.simulator.findings import Finding, Harm
+from headwater.archive import bi_export
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream.records import Operation
 from headwater.domain.badges import Award, no_progress, record_play
@@ -209,6 +212,35 @@ def badges_are_earned_once(evidence: Evidence) -> Iterator[Finding]:
                 yield Finding(
                     Harm.WRONG, mine[key].aggregate_id, f"it was awarded for {mine[key].data['play_event_id']}"
                 )
+
+
+def export_is_the_log(evidence: Evidence) -> Iterator[Finding]:
+    """The export for dashboards has every event that Kinesis has, once, and says of it what the log says."""
+    lines: dict[str, dict[str, Any]] = {}
+    for key, body in evidence.objects("ArchiveBucket", bi_export.PREFIX):
+        for text in body.splitlines():
+            line = orjson.loads(text)
+            if line["event_id"] in lines:
+                yield Finding(Harm.DOUBLED, line["aggregate_id"], f"{key} has version {line['version']} once more")
+            lines[line["event_id"]] = line
+    parked = evidence.parked("BiExportFunction") | evidence.parked(_FAN_OUT)
+    for event in evidence.events():
+        place = event.aggregate_id, event.version
+        line = lines.pop(event.event_id, None)
+        if line is None:
+            harm = Harm.PARKED if place in parked else Harm.LOST
+            yield Finding(harm, event.aggregate_id, f"version {event.version} is in no export")
+        elif (line["aggregate_id"], line["version"], line["type"]) != (*place, event.type):
+            yield Finding(Harm.WRONG, event.aggregate_id, f"the export has another version {event.version}")
+    for line in lines.values():
+        # An event that expired, or was poison, is in the export and no longer, or not readably, in the log.
+        place = line["aggregate_id"], line["version"]
+        if (
+            place not in evidence.removed
+            and place not in evidence.unreadable
+            and place[0] not in evidence.world.poisoned
+        ):
+            yield Finding(Harm.WRONG, line["aggregate_id"], f"the export has version {line['version']} of nothing")
 
 
 def _harm(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from headwater.accounts.profiles import Profiles
     from headwater.accounts.use_cases import Accounts
     from headwater.archive.archiver import Archiver
+    from headwater.archive.bi_export import BiExport
     from headwater.domain.events import RecordedEvent
     from headwater.effects.consumer import Effects, OnUnconfirmed, QueueConsumer
     from headwater.effects.dynamodb import DynamoDbEffectLedger
@@ -169,6 +170,15 @@ def archiver() -> "Archiver":
     from headwater.incidents import LoggedIncidents
 
     return Archiver(S3ObjectStore(s3(), settings().archive_bucket), LoggedIncidents("archiver"), now=utc_now)
+
+
+@cache
+def bi_export() -> "BiExport":
+    from headwater.archive.bi_export import BiExport
+    from headwater.archive.growing_objects import S3GrowingObjects
+
+    bucket = settings().archive_bucket
+    return BiExport(S3GrowingObjects(s3(), bucket), claim_store(), bucket, sleep=sleep)
 
 
 @cache

@@ -20,7 +20,7 @@ from tests.infrastructure.record_boto3_floor import FILE, FLOOR, knowledge
 SOURCE: Final = PROJECT / "src" / "headwater"
 
 #: Capitalised keys of dictionaries that are no request to AWS: metrics, by name.
-OTHER_KEYS: Final = re.compile(r"(Records|Requests)[A-Z][a-z]+|ProcessingTime")
+OTHER_KEYS: Final = re.compile(r"(Records|Requests)[A-Z][a-z]+|ProcessingTime|URIPrefixes")
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ FUNCTIONS: Final = {
     "LeaderboardFunction": "leaderboard",
     "BadgesFunction": "badges",
     "AchievementsFunction": "achievements",
+    "BiExportFunction": "bi_export",
     "WelcomeEmailFunction": "welcome_email",
     "ChangeNoticeFunction": "change_notice",
     "DefaultResourcesFunction": "default_resources",
@@ -36,6 +37,7 @@ STREAM_MAPPINGS: Final = {
     "LeaderboardFunctionEventsStream",
     "BadgesFunctionEventsStream",
     "AchievementsFunctionEventsStream",
+    "BiExportFunctionEventsStream",
 }
 FOURTEEN_DAYS: Final = 14 * 24 * 3600  # the longest that SQS keeps a message
 

@@ -62,7 +62,7 @@ class S3(Client):
         super().__init__(surroundings)
         self.buckets: dict[str, Bucket] = {}
 
-    @operation("PutObject", ("Bucket", "Key"), ("Body", "ContentType", "IfNoneMatch"))
+    @operation("PutObject", ("Bucket", "Key"), ("Body", "ContentType", "IfMatch", "IfNoneMatch"))
     def put_object(self, params: Parameters) -> Answer:
         bucket = self._bucket("PutObject", params["Bucket"])
         key, condition = params["Key"], params.get("IfNoneMatch")
@@ -84,6 +84,16 @@ class S3(Client):
                 "At least one of the pre-conditions you specified did not hold",
                 status=412,
             )
+        if "IfMatch" in params:
+            if key not in bucket.objects:
+                raise self.error("PutObject", "NoSuchKey", "The specified key does not exist.", status=404)
+            if bucket.objects[key].etag != params["IfMatch"]:
+                raise self.error(
+                    "PutObject",
+                    "PreconditionFailed",
+                    "At least one of the pre-conditions you specified did not hold",
+                    status=412,
+                )
         stored = StoredObject(
             _bytes(params.get("Body", b"")),
             params.get("ContentType", "binary/octet-stream"),

@@ -1,0 +1,168 @@
+"""The events as flat JSON for dashboards: an object a day under ``bi/``, and QuickSight's manifest over them.
+
+QuickSight reads few files at a time (see docs/quicksight.md), so that an object grows through the day instead of one
+being written for each batch. It is the day on which the event occurred: wherever and whenever the event comes again,
+from another shard, after midnight or in a replay, it meets the object that has it, and is not added once more.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+import orjson
+
+from headwater.change_stream import claim_checks, kinesis
+from headwater.change_stream.batch import BatchOutcome, Failure
+from headwater.change_stream.claim_checks import ClaimStore
+from headwater.change_stream.records import MalformedRecordError
+from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
+
+PREFIX: Final = "bi/events/"
+MANIFEST: Final = "bi/manifest.json"
+#: Of an event's data, what becomes columns: values that can be counted and compared, none that tells who a person is.
+COLUMNS: Final = ("user_id", "game", "score", "played_at", "badge", "kind")
+#: A fuller object is left as it is and the next one begun: a batch reads and writes its object whole.
+OBJECT_BYTES: Final = 32 * 1024 * 1024
+
+#: The shards' functions write the same object, each once in a batching window.
+_WRITE_ATTEMPTS: Final = 8
+_WRITE_BASE_SECONDS: Final = 0.05
+
+
+class ObjectChangedError(Exception):
+    """Somebody else wrote the object since it was read."""
+
+
+class GrowingObjects(Protocol):
+    """Objects that are read, added to and written again."""
+
+    def read(self, key: str) -> tuple[bytes, str | None]:
+        """The object's bytes and a tag of this version of it; empty and None if there is none."""
+        ...
+
+    def write(self, key: str, body: bytes, tag: str | None) -> None:
+        """Stores the object in place of the version with the tag; with None, where none is.
+
+        Raises
+        ------
+        ObjectChangedError
+            Another version is there, or is being written.
+        """
+        ...
+
+
+class BiExport:
+    """Adds each event to the object of its day (UTC), once."""
+
+    def __init__(
+        self,
+        objects: GrowingObjects,
+        claims: ClaimStore,
+        bucket: str,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._objects = objects
+        self._claims = claims
+        self._bucket = bucket
+        self._sleep = sleep
+        self._has_manifest = False
+
+    def export(self, records: Sequence[Mapping[str, Any]]) -> BatchOutcome:
+        """Exports one batch of Kinesis records; reports those that cannot be read, and exports the others.
+
+        Raises
+        ------
+        MalformedRecordError
+            A record has no sequence number, so that no answer could name it; nothing was written.
+        ObjectChangedError
+            Others wrote the object again and again.
+        """
+        self._publish_manifest()
+        failures: list[Failure] = []
+        by_day: dict[str, dict[str, bytes]] = {}
+        for raw in records:
+            sequence_number = kinesis.sequence_number(raw)
+            try:
+                event = claim_checks.resolve(kinesis.body(raw), self._claims).event
+                by_day.setdefault(_day(event), {})[event.event_id] = _line(event)
+            except (MalformedRecordError, MalformedEventError, UnknownEventError) as error:
+                failures.append(Failure(sequence_number, error))
+        for day, lines in by_day.items():
+            self._add(day, lines)
+        return BatchOutcome(len(records), failures)
+
+    def _add(self, day: str, lines: Mapping[str, bytes]) -> None:
+        for attempt in range(1, _WRITE_ATTEMPTS + 1):
+            key, body, tag, missing = self._room(day, lines)
+            if not missing:
+                return
+            try:
+                self._objects.write(key, b"".join([body, *missing.values()]), tag)
+            except ObjectChangedError:
+                if attempt == _WRITE_ATTEMPTS:
+                    raise
+                self._sleep(random.uniform(0, _WRITE_BASE_SECONDS * 2**attempt))  # noqa: S311  # jitter
+            else:
+                return
+
+    def _room(self, day: str, lines: Mapping[str, bytes]) -> tuple[str, bytes, str | None, Mapping[str, bytes]]:
+        """The object with room for more, its content and tag, and the lines that none of the day's objects has."""
+        missing = dict(lines)
+        part = 1
+        while True:
+            key = f"{PREFIX}dt={day}-{part}.json"
+            body, tag = self._objects.read(key)
+            for event_id in _event_ids(body):
+                missing.pop(event_id, None)
+            if len(body) < OBJECT_BYTES:
+                return key, body, tag, missing
+            part += 1
+
+    def _publish_manifest(self) -> None:
+        if self._has_manifest:
+            return
+        prefix = f"s3://{self._bucket}/{PREFIX}"
+        manifest = {
+            "fileLocations": [{"URIPrefixes": [prefix]}],
+            "globalUploadSettings": {"format": "JSON"},
+        }
+        body = orjson.dumps(manifest, option=orjson.OPT_INDENT_2)
+        stored, tag = self._objects.read(MANIFEST)
+        if stored != body:
+            # Another shard's function may be faster, with the same text.
+            with suppress(ObjectChangedError):
+                self._objects.write(MANIFEST, body, tag)
+        self._has_manifest = True
+
+
+def _day(event: RecordedEvent) -> str:
+    try:
+        return f"{datetime.fromisoformat(event.occurred_at).astimezone(UTC):%Y-%m-%d}"
+    except (TypeError, ValueError) as error:
+        raise MalformedEventError(f"event {event.event_id} has no time in 'time'") from error
+
+
+def _line(event: RecordedEvent) -> bytes:
+    """The event as one flat object; each line has every column, so that a dashboard sees the same ones every day."""
+    line: dict[str, Any] = {
+        "event_id": event.event_id,
+        "type": event.type,
+        "aggregate_type": event.aggregate_type,
+        "aggregate_id": event.aggregate_id,
+        "version": event.version,
+        "occurred_at": event.occurred_at,
+        "correlation_id": event.metadata.get("correlation_id"),
+        **{name: event.data.get(name) for name in COLUMNS},
+    }
+    if line["user_id"] is None and event.aggregate_type in {"user", "player"}:
+        line["user_id"] = event.aggregate_key
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _event_ids(body: bytes) -> Iterator[str]:
+    for line in body.splitlines():
+        yield orjson.loads(line)["event_id"]

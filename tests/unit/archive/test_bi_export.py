@@ -1,0 +1,191 @@
+"""The export for dashboards, with its objects in memory."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headwater.archive import bi_export
+from headwater.archive.bi_export import COLUMNS, MANIFEST, BiExport, ObjectChangedError
+from headwater.change_stream import cloud_events
+from headwater.change_stream.batch import BatchOutcome
+from headwater.change_stream.records import MalformedRecordError
+from headwater.domain.events import MalformedEventError, PlayCompleted, RecordedEvent, UserRegistered
+from headwater.event_store import codec
+from tests.fakes.events import recorded
+from tests.fakes.growing_objects import InMemoryGrowingObjects
+from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_record
+
+DAY = "bi/events/dt=2026-03-01-1.json"
+SCHEMAS = Path(__file__).parents[3] / "schemas"
+
+
+def play(version: int, occurred_at: str = "2026-03-01T12:00:00.000Z") -> RecordedEvent:
+    payload = PlayCompleted(game="chess", score=42, played_at="2026-03-01T11:59:00.000Z")
+    return recorded("player#0199-a", version, payload, occurred_at=occurred_at)
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.objects = InMemoryGrowingObjects()
+        self.claims = InMemoryClaimStore()
+        self.export = BiExport(self.objects, self.claims, "archive", sleep=lambda _: None)
+
+    def deliver(self, *records: dict[str, Any]) -> BatchOutcome:
+        return self.export.export(records)
+
+    def lines(self, key: str = DAY) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.objects.read(key)[0].splitlines()]
+
+
+def test_an_event_becomes_one_flat_line_that_names_no_person() -> None:
+    bench, event = Bench(), play(1)
+    registered = recorded("user#0199-a", 1, UserRegistered(name="Ada", email="ada@example.org"))
+
+    bench.deliver(kinesis_record(event, 1), kinesis_record(registered, 2))
+
+    first, second = bench.lines()
+    assert first == {
+        "event_id": event.event_id,
+        "type": "PlayCompleted",
+        "aggregate_type": "player",
+        "aggregate_id": "player#0199-a",
+        "version": 1,
+        "occurred_at": event.occurred_at,
+        "correlation_id": None,
+        "user_id": "0199-a",
+        "game": "chess",
+        "score": 42,
+        "played_at": "2026-03-01T11:59:00.000Z",
+        "badge": None,
+        "kind": None,
+    }
+    assert second.keys() == first.keys()
+    assert "Ada" not in json.dumps(second)
+    assert "example.org" not in json.dumps(second)
+
+
+def test_no_column_is_personal_in_any_schema() -> None:
+    schemas = [json.loads(path.read_text()) for path in SCHEMAS.glob("*.json")]
+    personal = {
+        name
+        for schema in schemas
+        for name, described in schema.get("properties", {}).items()
+        if described.get("x-personal")
+    }
+
+    assert personal
+    assert personal.isdisjoint(COLUMNS)
+
+
+def test_row_4_what_comes_again_with_whichever_bounds_is_in_the_export_once() -> None:
+    """FAULTS row 4, for the export: also from another shard, the next day, and as a replay."""
+    bench, events = Bench(), [play(version) for version in range(1, 7)]
+    records = [kinesis_record(event, number) for number, event in enumerate(events)]
+
+    for start, end in ((0, 4), (0, 4), (2, 6), (1, 2), (0, 6)):
+        assert not bench.deliver(*records[start:end]).failures
+    moved = records[0] | {"eventID": "shardId-000000000007:9"}
+    moved["kinesis"] = {**moved["kinesis"], "approximateArrivalTimestamp": 1772500000.0}
+    replayed = cloud_events.encode(codec.encode(events[1]), replay=True)
+    bench.deliver(moved, kinesis_record(events[1], 10, body=replayed.body))
+
+    assert [line["version"] for line in bench.lines()] == [1, 2, 3, 4, 5, 6]
+    assert bench.objects.writes == [MANIFEST, DAY, DAY]
+
+
+def test_each_day_has_its_own_object() -> None:
+    bench = Bench()
+    times = ["2026-03-01T23:59:59.999Z", "2026-03-02T00:00:00.000Z", "2026-03-02T01:30:00.000+02:00"]
+
+    bench.deliver(*(kinesis_record(play(number, at), number) for number, at in enumerate(times, start=1)))
+
+    assert [line["version"] for line in bench.lines()] == [1, 3]
+    assert [line["version"] for line in bench.lines(DAY.replace("-01-1", "-02-1"))] == [2]
+
+
+def test_a_full_object_is_left_and_what_it_holds_is_not_added_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bi_export, "OBJECT_BYTES", 300)
+    bench = Bench()
+    records = [kinesis_record(play(version), version) for version in (1, 2, 3)]
+
+    for record in [*records, *records]:
+        bench.deliver(record)
+
+    parts = [DAY.replace("-1.json", f"-{part}.json") for part in (1, 2, 3)]
+    assert [[line["version"] for line in bench.lines(part)] for part in parts] == [[1], [2], [3]]
+
+
+def test_a_claim_check_is_followed() -> None:
+    """FAULTS row 13, the consumer's half."""
+    bench = Bench()
+
+    bench.deliver(kinesis_record(play(1), 1, claims=bench.claims))
+
+    assert [(line["version"], line["game"]) for line in bench.lines()] == [(1, "chess")]
+
+
+def test_row_1_a_record_that_cannot_be_read_fails_alone() -> None:
+    """FAULTS row 1, for the export."""
+    bench = Bench()
+
+    outcome = bench.deliver(
+        kinesis_record(play(1), 1), kinesis_record(play(2), 2, body=b"{"), kinesis_record(play(3), 3)
+    )
+
+    assert [(failure.identifier, type(failure.error)) for failure in outcome.failures] == [("2", MalformedEventError)]
+    assert [line["version"] for line in bench.lines()] == [1, 3]
+
+
+def test_a_record_without_a_sequence_number_fails_the_batch_before_anything_is_written() -> None:
+    bench = Bench()
+
+    with pytest.raises(MalformedRecordError):
+        bench.deliver(kinesis_record(play(1), 1), kinesis_record(play(2), 2) | {"kinesis": {}})
+
+    assert bench.objects.writes == [MANIFEST]
+
+
+def test_an_object_that_somebody_else_wrote_meanwhile_is_read_again() -> None:
+    bench = Bench()
+    bench.deliver(kinesis_record(play(1), 1))
+    read = bench.objects.read
+    met: list[str] = []
+
+    def overtaken(key: str) -> tuple[bytes, str | None]:
+        found = read(key)
+        if key == DAY and not met:
+            met.append(key)
+            bench.objects.write(key, found[0] + b'{"event_id":"redriven","version":9}\n', found[1])
+        return found
+
+    bench.objects.read = overtaken  # type: ignore[method-assign]
+    bench.deliver(kinesis_record(play(2), 2))
+
+    assert [line["version"] for line in bench.lines()] == [1, 9, 2]
+
+
+def test_an_object_that_never_rests_fails_the_batch() -> None:
+    bench = Bench()
+
+    def refuse(key: str, body: bytes, tag: str | None) -> None:
+        raise ObjectChangedError(key)
+
+    bench.objects.write = refuse  # type: ignore[method-assign]
+
+    with pytest.raises(ObjectChangedError):
+        bench.deliver(kinesis_record(play(1), 1))
+
+
+def test_the_manifest_is_quicksights_over_all_days() -> None:
+    bench = Bench()
+
+    bench.deliver(kinesis_record(play(1), 1))
+    bench.deliver(kinesis_record(play(2), 2))
+
+    assert json.loads(bench.objects.read(MANIFEST)[0]) == {
+        "fileLocations": [{"URIPrefixes": ["s3://archive/bi/events/"]}],
+        "globalUploadSettings": {"format": "JSON"},
+    }
+    assert bench.objects.writes.count(MANIFEST) == 1
