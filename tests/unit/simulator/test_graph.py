@@ -33,7 +33,7 @@ def test_the_template_s_resources_and_settings_are_there() -> None:
     queue = cloud.queue("WelcomeEmailQueue")
     assert queue.visibility_timeout == 360
     assert queue.redrive is not None
-    assert (queue.redrive[0].name, queue.redrive[1]) == ("WelcomeEmailDeadLetterQueue", 5)
+    assert (queue.redrive[0].name, queue.redrive[1]) == ("WelcomeEmailDeadLetterQueue", 10)
     fan_out = next(m for m in blueprint.application.mappings if m.function == "FanOutFunction")
     assert (fan_out.batch_size, fan_out.maximum_record_age, fan_out.bisect_on_function_error) == (1000, 14400, True)
     assert fan_out.on_failure == cloud.queue("FailedBatchesQueue").arn
