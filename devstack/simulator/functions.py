@@ -137,8 +137,10 @@ def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[F
     stand_ins: dict[str, Any] = {
         "settings": lambda: settings,
         "dynamodb": lambda: cloud.dynamodb,
+        "dynamodbstreams": lambda: cloud.dynamodbstreams,
         "kinesis": lambda: cloud.kinesis,
         "sns": lambda: cloud.sns,
+        "sqs": lambda: cloud.sqs,
         "s3": lambda: cloud.s3,
         "ses": lambda: cloud.sesv2,
         "utc_now": engine.utc_now,

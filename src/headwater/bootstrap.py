@@ -17,15 +17,19 @@ from headwater.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
     from mypy_boto3_kinesis import KinesisClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
 
     from headwater.accounts.passwords import PasswordHasher
     from headwater.accounts.profiles import Profiles
     from headwater.accounts.use_cases import Accounts
     from headwater.archive.archiver import Archiver
+    from headwater.dead_letters.parked import SqsParkingLot
+    from headwater.dead_letters.resolver import Gates, Resolver
     from headwater.effects.consumer import QueueConsumer
     from headwater.effects.dynamodb import DynamoDbEffectLedger
     from headwater.fan_out.fan_out import FanOut
@@ -249,4 +253,60 @@ def welcome_email() -> "QueueConsumer":
         ledger=effect_ledger(),
         incidents=LoggedIncidents(CONSUMER),
         clock=utc_now,
+    )
+
+
+@cache
+def sqs() -> "SQSClient":
+    client: SQSClient = _session().client("sqs", config=_CONFIG)
+    return client
+
+
+@cache
+def parking_lot() -> "SqsParkingLot":
+    from headwater.dead_letters.parked import SqsParkingLot
+
+    return SqsParkingLot(sqs(), settings().parked_records_queue, claim_store())
+
+
+@cache
+def dynamodbstreams() -> "DynamoDBStreamsClient":
+    client: DynamoDBStreamsClient = _session().client("dynamodbstreams", config=_CONFIG)
+    return client
+
+
+@cache
+def dead_letters() -> "Resolver":
+    from headwater.archive.lookup import ArchivedRecords
+    from headwater.archive.objects import S3ObjectStore
+    from headwater.badges.progress import BADGE_PROGRESS
+    from headwater.dead_letters.resolver import FILTERS, Resolver
+    from headwater.dead_letters.shards import DynamoDbStream, KinesisStream, StreamShards
+    from headwater.dead_letters.unresolved import SqsUnresolvedPointers
+    from headwater.incidents import LoggedIncidents
+    from headwater.projections.achievements import ACHIEVEMENTS
+    from headwater.projections.gates import ProjectionGates
+    from headwater.projections.leaderboard import LEADERBOARD
+    from headwater.projections.player_profiles import PLAYER_PROFILES
+
+    # By the names that their functions have in the template. The others have no gates.
+    projections = {
+        "player_profiles": PLAYER_PROFILES,
+        "leaderboard": LEADERBOARD,
+        "badges": BADGE_PROGRESS,
+        "achievements": ACHIEVEMENTS,
+    }
+    gates: dict[str, Gates] = {name: ProjectionGates(each, read_models()) for name, each in projections.items()}
+    events_stream = KinesisStream(kinesis())
+    return Resolver(
+        {
+            "dynamodb": StreamShards(DynamoDbStream(dynamodbstreams()), sleep=sleep),
+            "kinesis": StreamShards(events_stream, sleep=sleep),
+        },
+        ArchivedRecords(S3ObjectStore(s3(), settings().archive_bucket), events_stream.hash_keys),
+        parking_lot(),
+        SqsUnresolvedPointers(sqs(), settings().unresolved_pointers_queue),
+        LoggedIncidents("dead_letters"),
+        gates=gates,
+        filters=FILTERS,
     )

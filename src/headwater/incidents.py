@@ -5,6 +5,7 @@ Metrics are EMF log lines in the namespace Headwater, by function, one count an 
 - ``IllegalChanges``: an event's item was modified, or removed by something other than the table's TTL.
 - ``UnconfirmedEffects``: an effect was claimed and never confirmed; whether it happened is unknown.
 - ``OutdatedEffects``: a replayed event is older than what the effect ledger remembers; it was not acted upon.
+- ``UnknownPointers``: a message on FailedBatchesQueue has a shape that nobody knows; it is kept as it came.
 - ``UnreadableRecords``: a stream record did not have the shape that AWS documents; the archive holds it as it came.
 """
 
@@ -13,7 +14,9 @@ from typing import Literal, Protocol
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-type Incident = Literal["IllegalChanges", "UnconfirmedEffects", "OutdatedEffects", "UnreadableRecords"]
+type Incident = Literal[
+    "IllegalChanges", "UnconfirmedEffects", "OutdatedEffects", "UnknownPointers", "UnreadableRecords"
+]
 
 logger = Logger()
 

@@ -25,6 +25,8 @@ class Settings:
     events_topic: str
     sender_address: str
     email_configuration_set: str
+    parked_records_queue: str
+    unresolved_pointers_queue: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":

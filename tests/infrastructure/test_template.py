@@ -6,10 +6,15 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
+from datetime import timedelta
 from typing import Any, Final, get_args
 
 import pytest
 
+from headwater.archive.lookup import PUBLISHING_TAKES
+from headwater.change_stream.filters import FilterCriteria
+from headwater.dead_letters.pointers import consumer_of
+from headwater.dead_letters.resolver import FILTERS
 from headwater.functions import entry
 from headwater.incidents import Incident, LoggedIncidents
 from headwater.projections.dynamodb import RANKINGS_INDEX
@@ -24,6 +29,7 @@ FUNCTIONS: Final = {
     "BadgesFunction": "badges",
     "AchievementsFunction": "achievements",
     "WelcomeEmailFunction": "welcome_email",
+    "DeadLettersFunction": "dead_letters",
     "HttpApiFunction": "http_api",
 }
 STREAM_MAPPINGS: Final = {
@@ -275,6 +281,27 @@ def test_each_stream_mapping_reports_what_it_gives_up_before_the_stream_trims_it
     assert 0 < mapping["MaximumRecordAgeInSeconds"] <= trimmed_after - 7200
 
 
+def test_dead_letters_know_each_mapping_and_what_it_filters(template: Node, expanded: Node) -> None:
+    """FAULTS row 24: what a mapping's filter dropped is in the range that a pointer names, to be dropped again."""
+    filtered = {}
+    for name, mapping in stream_mappings(expanded).items():
+        function = mapping["FunctionName"]["Ref"]
+        handler = template["Resources"][function]["Properties"]["Handler"]
+        # The consumer's name is taken from the function's ARN, which CloudFormation makes of 24 characters of this.
+        assert consumer_of(f"arn:aws:lambda:eu-west-1:1:function:stack-{function[:24]}-1A2B") == handler.split(".")[2]
+        if "FilterCriteria" in mapping:
+            criteria = FilterCriteria.parse(mapping["FilterCriteria"], "dynamodb" if "Table" in name else "kinesis")
+            filtered[handler.split(".")[2]] = criteria.patterns if criteria else ()
+
+    assert {name: criteria.patterns for name, criteria in FILTERS.items()} == filtered
+
+
+def test_the_archive_is_searched_as_far_back_as_the_fan_out_may_try(expanded: Node) -> None:
+    mapping = stream_mappings(expanded)["FanOutFunctionEventsTableStream"]
+
+    assert timedelta(seconds=mapping["MaximumRecordAgeInSeconds"]) == PUBLISHING_TAKES
+
+
 def test_the_archiver_keeps_a_batch_together(expanded: Node) -> None:
     """An object is named by its batch's first record: other bounds would write records twice."""
     mapping = stream_mappings(expanded)["ArchiverFunctionEventsTableStream"]
@@ -449,6 +476,20 @@ def test_each_queue_that_nobody_consumes_has_an_alarm_at_the_first_message(expan
 
     assert watched == set(of_type(expanded, "AWS::SQS::Queue")) - consumed(expanded)
     assert {alarm["Threshold"] for alarm in alarms} == {0}
+
+
+def test_each_queue_that_nobody_consumes_has_an_alarm_a_day_before_a_message_expires(expanded: Node) -> None:
+    """The age counts from when a message came to this queue, its expiry from when it was first sent."""
+    alarms = alarms_on(expanded, "ApproximateAgeOfOldestMessage")
+    watched = {dimension(alarm, "QueueName")["Fn::GetAtt"][0]: alarm["Threshold"] for alarm in alarms}
+    queues = of_type(expanded, "AWS::SQS::Queue")
+    spent_before = max(
+        queues[name]["RedrivePolicy"]["maxReceiveCount"] * queues[name]["VisibilityTimeout"]
+        for name in consumed(expanded)
+    )
+
+    for name in set(queues) - consumed(expanded):
+        assert watched[name] <= queues[name]["MessageRetentionPeriod"] - spent_before - 24 * 3600, name
 
 
 def emitted(text: str) -> dict[str, set[str]]:

@@ -26,6 +26,8 @@ SETTINGS = {
     "EVENTS_TOPIC": "arn:aws:sns:eu-west-1:123456789012:events",
     "SENDER_ADDRESS": "headwater@example.org",
     "EMAIL_CONFIGURATION_SET": "headwater",
+    "PARKED_RECORDS_QUEUE": "https://sqs.eu-west-1.amazonaws.com/123456789012/parked-records",
+    "UNRESOLVED_POINTERS_QUEUE": "https://sqs.eu-west-1.amazonaws.com/123456789012/unresolved-pointers",
 }
 
 type Invoke = Callable[[Mapping[str, Any]], dict[str, Any]]

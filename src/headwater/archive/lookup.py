@@ -25,6 +25,8 @@ type HashKeys = Callable[[str, str], range | None]
 #: Clocks of several services are compared here, and S3 and the stream keep whole seconds.
 _SLACK: Final = timedelta(minutes=5)
 _PAGE_RECORDS: Final = 1000
+#: The longest that a change may wait until it is on Kinesis: MaximumRecordAgeInSeconds of fan-out's mapping.
+PUBLISHING_TAKES: Final = timedelta(hours=4)
 
 
 class NotArchivedError(Exception):
@@ -32,22 +34,11 @@ class NotArchivedError(Exception):
 
 
 class ArchivedRecords:
-    """The archive of one source as a place to read failed batches from.
+    """The archive of one source as a place to read failed batches from."""
 
-    ``publishing_takes`` is the longest that a change may wait until it is on Kinesis: what fan-out's mapping allows.
-    """
-
-    def __init__(
-        self,
-        objects: ObjectStore,
-        hash_keys: HashKeys,
-        *,
-        publishing_takes: timedelta = timedelta(hours=4),
-        source: str = "events",
-    ) -> None:
+    def __init__(self, objects: ObjectStore, hash_keys: HashKeys, *, source: str = "events") -> None:
         self._objects = objects
         self._hash_keys = hash_keys
-        self._publishing_takes = publishing_takes
         self._source = source
 
     def records(self, pointer: Pointer) -> Iterator[list[Raw]]:
@@ -91,10 +82,10 @@ class ArchivedRecords:
 
     def _published(self, pointer: Pointer) -> Iterator[Raw]:
         keys = self._hash_keys(pointer.stream_arn, pointer.shard_id)
-        since = pointer.arrived_from - (self._publishing_takes + _SLACK).total_seconds()
+        since = pointer.arrived_from - (PUBLISHING_TAKES + _SLACK).total_seconds()
         until = pointer.arrived_until + _SLACK.total_seconds()
         number = int(pointer.first)
-        for columns in self._lines(pointer, self._publishing_takes):
+        for columns in self._lines(pointer, PUBLISHING_TAKES):
             if columns.get("operation") != Operation.INSERT:
                 continue
             record = change_record(columns)

@@ -78,7 +78,7 @@ def parse(body: str) -> Pointer:
     else:
         raise UnknownPointerError("it has neither 'requestContext' (Lambda) nor 'context' (EventBridge Pipes)")
     response = message.get("responseContext")
-    error = response.get("functionError") if isinstance(response, dict) else None
+    function_error = response.get("functionError") if isinstance(response, dict) else None
     pointer = Pointer(
         kind=kind,
         consumer=consumer_of(arn),
@@ -92,7 +92,7 @@ def parse(body: str) -> Pointer:
         arrived_until=_instant(batch, "approximateArrivalOfLastRecord"),
         failed_at=_text(message, "timestamp"),
         reason=_text(context, "condition"),
-        error=error if isinstance(error, str) else None,
+        error=function_error if isinstance(function_error, str) else None,
         attempts=attempts,
     )
     if int(pointer.first) > int(pointer.last):
@@ -101,7 +101,7 @@ def parse(body: str) -> Pointer:
 
 
 def consumer_of(resource_arn: str) -> str:
-    """The consumer's name, from its function's or pipe's ARN: ``…:stack-PlayerProfilesFunction-1A2B`` is player_profiles.
+    """The consumer's name, from its function's or pipe's ARN: ``…:stack-FanOutFunction-1A2B`` is fan_out.
 
     A resource that the template did not name goes by its own name.
     """

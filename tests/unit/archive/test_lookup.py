@@ -153,7 +153,8 @@ def test_row_22_of_a_kinesis_batch_only_the_shards_hash_keys_come_back() -> None
         archive.write(plays(*"abcdefgh"))
         found.append({kinesis.partition_key(raw) for raw in archive.found(pointer("kinesis", "495", "499", 1))})
 
-    assert found[0] and found[1]
+    assert found[0]
+    assert found[1]
     assert found[0] & found[1] == set()
     # A shard that the stream has forgotten: all of them may be its.
     assert found[0] | found[1] == found[2] == {f"player#{player}" for player in "abcdefgh"}
