@@ -3,7 +3,7 @@
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli import events
+from cli import dead_letters, events
 from cli.target import LOCAL, resolve
 
 
@@ -40,3 +40,4 @@ def main(ctx: click.Context, stack: str, region: str | None) -> None:
 
 
 main.add_command(events.events)
+main.add_command(dead_letters.dead_letters)

@@ -13,6 +13,21 @@ from devstack.stack import running_stack
 
 LOCAL = "local"
 
+#: Which output tells what each of the functions' settings says.
+SETTINGS: Mapping[str, str] = {
+    "events_table": "EventsTableName",
+    "credentials_table": "CredentialsTableName",
+    "read_models_table": "ReadModelsTableName",
+    "ledger_table": "LedgerTableName",
+    "archive_bucket": "ArchiveBucketName",
+    "events_stream": "EventsStreamName",
+    "events_topic": "EventsTopicArn",
+    "sender_address": "SenderAddress",
+    "email_configuration_set": "EmailConfigurationSetName",
+    "parked_records_queue": "ParkedRecordsQueueUrl",
+    "unresolved_pointers_queue": "UnresolvedPointersQueueUrl",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -36,6 +51,29 @@ class Target:
         if name not in self.outputs:
             raise click.ClickException(f"the stack has no output {name}; is it a Headwater stack of this version?")
         return self.outputs[name]
+
+    def environment(self) -> dict[str, str]:
+        """What a function of the stack finds in its environment, so that its code can run here, with our rights.
+
+        Raises
+        ------
+        click.ClickException
+            The stack lacks an output: it is an older one.
+        """
+        variables = {field: self.output(output) for field, output in SETTINGS.items()}
+        variables = {field.upper(): value for field, value in variables.items()}
+        variables |= {"POWERTOOLS_METRICS_DISABLED": "true", "POWERTOOLS_SERVICE_NAME": "headwater"}
+        if region := self.session.region_name:
+            variables["AWS_DEFAULT_REGION"] = variables["AWS_REGION"] = region
+        if self.endpoint_url is not None:
+            # The emulator's: whoever runs this has other credentials, or none.
+            keys = self.session.get_credentials()
+            variables |= {
+                "AWS_ENDPOINT_URL": self.endpoint_url,
+                "AWS_ACCESS_KEY_ID": keys.access_key if keys else "",
+                "AWS_SECRET_ACCESS_KEY": keys.secret_key if keys else "",
+            }
+        return variables
 
 
 def resolve(stack: str, region: str | None) -> Target:

@@ -75,6 +75,11 @@ FEATURES: Final[Sequence[Feature]] = (
         functions=frozenset({"WelcomeEmailFunction"}),
         invariants=(invariants.each_user_is_greeted_once,),
     ),
+    Feature(
+        name="dead letters",
+        functions=frozenset({"DeadLettersFunction"}),
+        invariants=(invariants.pointers_are_resolved,),
+    ),
 )
 
 

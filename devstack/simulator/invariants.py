@@ -93,6 +93,13 @@ def parked_is_poisoned(evidence: Evidence) -> Iterator[Finding]:
                 )
 
 
+def pointers_are_resolved(evidence: Evidence) -> Iterator[Finding]:
+    """No failed batch is left as a pointer: its records are parked, or were applied after all."""
+    for queue in ("FailedBatchesQueue", "UnresolvedPointersQueue"):
+        for message in evidence.messages(queue):
+            yield Finding(Harm.WRONG, "", f"{queue} still holds {message}")
+
+
 def profiles_are_the_fold(evidence: Evidence) -> Iterator[Finding]:
     """Each profile is what a pure fold of its events says."""
     return read_model_is_the_fold(
@@ -240,7 +247,7 @@ def each_user_is_greeted_once(evidence: Evidence) -> Iterator[Finding]:
             due[address] += min(1, max(0, sent[address] - due[address]))
             yield Finding(Harm.HELD, event.aggregate_id, "its welcome e-mail waits in a dead-letter queue")
         elif (event.aggregate_id, event.version) in parked:
-            yield Finding(Harm.PARKED, event.aggregate_id, "its registration waits in FailedBatchesQueue")
+            yield Finding(Harm.PARKED, event.aggregate_id, "its registration is parked")
         else:
             yield Finding(Harm.LOST, event.aggregate_id, "its welcome e-mail was not sent, and waits nowhere")
     for address in due.keys() | sent.keys():

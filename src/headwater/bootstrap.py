@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from headwater.accounts.use_cases import Accounts
     from headwater.archive.archiver import Archiver
     from headwater.dead_letters.parked import SqsParkingLot
+    from headwater.dead_letters.redrive import Redrive
     from headwater.dead_letters.resolver import Gates, Resolver
     from headwater.effects.consumer import QueueConsumer
     from headwater.effects.dynamodb import DynamoDbEffectLedger
@@ -309,4 +310,22 @@ def dead_letters() -> "Resolver":
         LoggedIncidents("dead_letters"),
         gates=gates,
         filters=FILTERS,
+    )
+
+
+@cache
+def redrive() -> "Redrive":
+    from headwater.dead_letters.redrive import Redrive
+    from headwater.projections.achievements import ACHIEVEMENTS
+    from headwater.projections.leaderboard import LEADERBOARD
+    from headwater.projections.player_profiles import PLAYER_PROFILES
+
+    return Redrive(
+        {
+            "fan_out": fan_out().fan_out,
+            "badges": badges().process,
+            "player_profiles": projection(PLAYER_PROFILES).process,
+            "leaderboard": projection(LEADERBOARD).process,
+            "achievements": projection(ACHIEVEMENTS).process,
+        }
     )

@@ -11,6 +11,8 @@ from typing import Any, Final, get_args
 
 import pytest
 
+from cli.dead_letters import dead_letter_queues
+from cli.target import SETTINGS
 from headwater.archive.lookup import PUBLISHING_TAKES
 from headwater.change_stream.filters import FilterCriteria
 from headwater.dead_letters.pointers import consumer_of
@@ -160,6 +162,24 @@ def test_the_environment_holds_every_setting(template: Node) -> None:
     declared = template["Globals"]["Function"]["Environment"]["Variables"]
 
     assert {field.name.upper() for field in fields(Settings)} <= set(declared)
+
+
+def test_each_setting_is_an_output_too_so_that_an_operator_can_run_the_functions_code(template: Node) -> None:
+    variables = template["Globals"]["Function"]["Environment"]["Variables"]
+
+    assert set(SETTINGS) == {field.name for field in fields(Settings)}
+    for setting, output in SETTINGS.items():
+        assert template["Outputs"][output]["Value"] == variables[setting.upper()], setting
+
+
+def test_each_queue_of_dead_letters_is_an_output_and_the_queue_to_send_it_back_to_as_well(template: Node) -> None:
+    queues = {name for name in of_type(template, "AWS::SQS::Queue") if name.endswith("DeadLetterQueue")}
+    outputs = {name: f"https://sqs/{name.removesuffix('Url')}" for name in template["Outputs"] if name.endswith("Url")}
+
+    found = dead_letter_queues(outputs)
+
+    assert {name.rpartition("/")[2] for name, _ in found.values()} == queues
+    assert {target.rpartition("/")[2] for _, target in found.values()} <= set(of_type(template, "AWS::SQS::Queue"))
 
 
 # Permissions
