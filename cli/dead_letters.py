@@ -1,6 +1,5 @@
 """`headwater dead-letters`: what consumers gave up, to be seen, redriven or discarded."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -189,7 +188,11 @@ def redrive(
         if not letters:
             click.echo("Nothing waits.")
             return
-        failed = _redrive(letters, None if dry_run else _Redriving(stack, found))
+        if dry_run:
+            _redrive(letters, None)
+            return
+        with stack.as_function():
+            failed = _redrive(letters, _Redriving(stack, found))
     if failed:
         raise click.ClickException(f"{failed} of {len(letters)} still fail and stay where they are")
 
@@ -228,7 +231,6 @@ class _Redriving:
     def __init__(self, target: Target, found: Waiting) -> None:
         self._target = target
         self._found = found
-        os.environ.update(target.environment())
         # Late: it reads the environment.
         from headwater import bootstrap
 

@@ -1,6 +1,8 @@
 """Which stack a command works on: the one running on this machine, or a deployed one."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,8 +54,9 @@ class Target:
             raise click.ClickException(f"the stack has no output {name}; is it a Headwater stack of this version?")
         return self.outputs[name]
 
-    def environment(self) -> dict[str, str]:
-        """What a function of the stack finds in its environment, so that its code can run here, with our rights.
+    @contextmanager
+    def as_function(self) -> Iterator[None]:
+        """Within it, the environment is that of the stack's functions: their code runs here, with the caller's rights.
 
         Raises
         ------
@@ -73,7 +76,16 @@ class Target:
                 "AWS_ACCESS_KEY_ID": keys.access_key if keys else "",
                 "AWS_SECRET_ACCESS_KEY": keys.secret_key if keys else "",
             }
-        return variables
+        before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 def resolve(stack: str, region: str | None) -> Target:

@@ -1,0 +1,95 @@
+"""The function that parks failed batches, from its event to its queue."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+from headwater import bootstrap
+from headwater.dead_letters.parked import decode
+from tests.fakes.events import recorded
+from tests.fakes.kinesis_records import outgoing
+from tests.fakes.pointers import from_lambda
+from tests.integration.stream_functions import Invoke, fixture, handler, stack
+
+__all__ = ["stack"]
+
+ROOT = Path(__file__).parents[2]
+MIB = 1024 * 1024
+#: DeadLettersFunction's MemorySize, in MiB.
+MEMORY = 256
+
+
+@pytest.fixture
+def invoke(stack: None) -> Invoke:
+    bootstrap.kinesis().create_stream(StreamName="events", ShardCount=1)
+    for name in ("parked-records", "unresolved-pointers"):
+        bootstrap.sqs().create_queue(QueueName=name)
+    return handler("dead_letters")
+
+
+def received(queue: str) -> list[str]:
+    url = bootstrap.sqs().get_queue_url(QueueName=queue)["QueueUrl"]
+    messages = bootstrap.sqs().receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+    return [message["Body"] for message in messages]
+
+
+def message(body: str) -> dict[str, object]:
+    event = fixture("DeadLettersFunction")
+    event["Records"][0]["body"] = body
+    return dict(event)
+
+
+def test_row_25_a_pointers_records_are_parked(invoke: Invoke) -> None:
+    """FAULTS row 25."""
+    from headwater.domain.events import PlayCompleted
+
+    event = recorded("player#ada", 1, PlayCompleted(game="chess", score=1, played_at="2026-03-01T12:00:00.000Z"))
+    answer = bootstrap.kinesis().put_records(
+        StreamName="events", Records=[{"PartitionKey": "player#ada", "Data": outgoing(event).body}]
+    )
+    number, shard_id = answer["Records"][0]["SequenceNumber"], answer["Records"][0]["ShardId"]
+    pointer = from_lambda("kinesis", number, number, shard_id=shard_id)
+
+    assert invoke(message(orjson.dumps(pointer).decode())) == {"batchItemFailures": []}
+
+    (body,) = received("parked-records")
+    parked = decode(body, bootstrap.claim_store())
+    assert (parked.consumer, parked.aggregate_id, list(parked.versions)) == ("badges", "player#ada", [1])
+
+
+def test_row_22_the_fixtures_records_are_nowhere_so_that_its_message_comes_again(invoke: Invoke) -> None:
+    """FAULTS row 22."""
+    event = fixture("DeadLettersFunction")
+
+    assert invoke(event) == {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}
+    assert received("parked-records") == []
+
+
+def test_row_25_an_unknown_message_is_kept_and_counted(invoke: Invoke, capsys: pytest.CaptureFixture[str]) -> None:
+    """FAULTS row 25."""
+    assert invoke(message("what is this?")) == {"batchItemFailures": []}
+
+    assert received("unresolved-pointers") == ["what is this?"]
+    metrics = [orjson.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert [line["UnknownPointers"] for line in metrics if "UnknownPointers" in line] == [[1.0]]
+
+
+def test_ten_thousand_records_are_resolved_in_one_invocation_within_the_functions_memory() -> None:
+    """In a process of its own, whose peak memory also holds the services: what stays for the function is more."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "tests.integration.resolve_many", "10000"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+    assert finished.returncode == 0, finished.stderr
+    report = orjson.loads(finished.stdout.splitlines()[-1])
+    assert report["answer"] == {"batchItemFailures": []}
+    assert report["parked"] == 10_000
+    assert report["peak_mib"] < MEMORY, report
