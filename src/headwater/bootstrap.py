@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from headwater.accounts.profiles import Profiles
     from headwater.accounts.use_cases import Accounts
     from headwater.archive.archiver import Archiver
-    from headwater.dead_letters.parked import SqsParkingLot
+    from headwater.dead_letters.parked import ParkingLot
     from headwater.dead_letters.redrive import Redrive
     from headwater.dead_letters.resolver import Gates, Resolver
     from headwater.effects.consumer import QueueConsumer
@@ -264,10 +264,11 @@ def sqs() -> "SQSClient":
 
 
 @cache
-def parking_lot() -> "SqsParkingLot":
+def parking_lot() -> "ParkingLot":
+    from headwater.dead_letters.counted import CountedParkingLot
     from headwater.dead_letters.parked import SqsParkingLot
 
-    return SqsParkingLot(sqs(), settings().parked_records_queue, claim_store())
+    return CountedParkingLot(SqsParkingLot(sqs(), settings().parked_records_queue, claim_store()))
 
 
 @cache

@@ -9,6 +9,7 @@ import pytest
 
 from headwater import bootstrap
 from headwater.dead_letters.parked import decode
+from headwater.domain.events import PlayCompleted
 from tests.fakes.events import recorded
 from tests.fakes.kinesis_records import outgoing
 from tests.fakes.pointers import from_lambda
@@ -42,10 +43,10 @@ def message(body: str) -> dict[str, object]:
     return dict(event)
 
 
-def test_row_25_a_pointers_records_are_parked(invoke: Invoke) -> None:
+def test_row_25_a_pointers_records_are_parked_and_counted_by_consumer_and_reason(
+    invoke: Invoke, capsys: pytest.CaptureFixture[str]
+) -> None:
     """FAULTS row 25."""
-    from headwater.domain.events import PlayCompleted
-
     event = recorded("player#ada", 1, PlayCompleted(game="chess", score=1, played_at="2026-03-01T12:00:00.000Z"))
     answer = bootstrap.kinesis().put_records(
         StreamName="events", Records=[{"PartitionKey": "player#ada", "Data": outgoing(event).body}]
@@ -55,6 +56,10 @@ def test_row_25_a_pointers_records_are_parked(invoke: Invoke) -> None:
 
     assert invoke(message(orjson.dumps(pointer).decode())) == {"batchItemFailures": []}
 
+    metrics = [orjson.loads(line) for line in capsys.readouterr().out.splitlines() if "ParkedRecords" in line]
+    assert [(line["consumer"], line["reason"], line["ParkedRecords"]) for line in metrics] == [
+        ("badges", "RetryAttemptsExhausted", [1.0])
+    ]
     (body,) = received("parked-records")
     parked = decode(body, bootstrap.claim_store())
     assert (parked.consumer, parked.aggregate_id, list(parked.versions)) == ("badges", "player#ada", [1])
