@@ -4,6 +4,7 @@ IAM is enforced by no emulator here, so that a call added without its action wou
 """
 
 import copy
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -14,11 +15,17 @@ import pytest
 from devstack.simulator.faults import FaultPlan
 from devstack.simulator.functions import Ended, Functions
 from devstack.simulator.graph import TEMPLATE, Blueprint
-from devstack.simulator.world import Config, simulate
+from devstack.simulator.world import Config, World, opened, simulate
 from devstack.template import Node, Template
+from headwater.dead_letters.pointers import StreamKind
+from tests.fakes.pointers import from_lambda
 
 #: The workload plays the API's part: its commands run as HttpApiFunction.
 API = "HttpApiFunction"
+_STREAMS: tuple[tuple[str, StreamKind, str], ...] = (
+    ("EventsTable", "dynamodb", "FanOutFunction"),
+    ("EventsStream", "kinesis", "BadgesFunction"),
+)
 _WRITES = {"Put": "PutItem", "Delete": "DeleteItem", "Update": "UpdateItem", "ConditionCheck": "ConditionCheckItem"}
 
 
@@ -49,8 +56,17 @@ def _calls(function: str, service: str, operation: str, params: Mapping[str, Any
             yield Call(
                 function, f"dynamodb:{operation}", params["TableName"], _key(params.get("Item") or params["Key"])
             )
+        case "dynamodbstreams", _:
+            arn = params.get("StreamArn") or params["ShardIterator"].partition("|")[0]
+            yield Call(function, f"dynamodb:{operation}", arn.rpartition(":table/")[2])
         case "kinesis", _:
-            yield Call(function, f"kinesis:{operation}", params["StreamName"])
+            yield Call(
+                function, f"kinesis:{operation}", params.get("StreamName") or params["StreamARN"].rpartition("/")[2]
+            )
+        case "sqs", "SendMessage" | "SendMessageBatch":
+            yield Call(function, "sqs:SendMessage", params["QueueUrl"].rpartition("/")[2])
+        case "s3", "ListObjectsV2":
+            yield Call(function, "s3:ListBucket", params["Bucket"])
         case "sns", "PublishBatch":
             yield Call(function, "sns:Publish", params["TopicArn"].rpartition(":")[2])
         case "s3", _:
@@ -74,8 +90,9 @@ def calls() -> frozenset[Call]:
     before, invoke = FaultPlan.before, Functions.invoke
 
     def noted_before(self: FaultPlan, service: str, operation: str, params: Mapping[str, Any]) -> None:
-        # Queues are polled and emptied by Lambda's service, not by the functions.
-        if service != "sqs" and self.active:
+        # Queues are polled and emptied by Lambda's service, and it is Lambda that reports failures to them.
+        # A failed batch is tried again long after the faults; outside of functions, there it is we who look on.
+        if running[-1] != API or (self.active and service != "sqs"):
             seen.update(_calls(running[-1], service, operation, params))
         before(self, service, operation, params)
 
@@ -92,7 +109,40 @@ def calls() -> frozenset[Call]:
         # Without overtaking, in which a command runs in the midst of a function's call: it would pass for its own.
         for seed in (3, 4, 5):
             simulate(Config.of(seed, 1_000, 0.2, off=frozenset({"overtaking"})), Blueprint.load())
+        with opened(Config.of(6, 200, 0.0), Blueprint.load()) as world:
+            world.run()
+            _fail_batches(world)
     return frozenset(seen)
+
+
+def _fail_batches(world: World) -> None:
+    """Lets a batch of each stream fail, which no run is sure to bring: read from its shard, then from the archive."""
+    messages: dict[str, Any] = {}
+    for trimmed in (False, True):
+        for name, kind, function in _STREAMS:
+            log = world.cloud.log(name)
+            shard = max(log.shards, key=lambda shard: shard.end)
+            if not trimmed:
+                records = shard.records[:3]
+                pointer = from_lambda(
+                    kind,
+                    records[0].sequence_number,
+                    records[-1].sequence_number,
+                    function,
+                    records=len(records),
+                    shard_id=shard.id,
+                    stream_arn=log.arn,
+                    arrived=(records[0].arrived_at, records[-1].arrived_at),
+                )
+                messages[name] = {
+                    "messageId": name,
+                    "body": json.dumps(pointer),
+                    "attributes": {"ApproximateReceiveCount": "1"},
+                }
+            else:
+                shard.trim(shard.end)
+            answer = world.functions.invoke("DeadLettersFunction", [messages[name]]).result.response
+            assert answer == {"batchItemFailures": []}, name
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +190,21 @@ def test_every_call_of_a_run_under_faults_is_allowed(resources: dict[str, Node],
         name for name, resource in resources.items() if resource["Type"] == "AWS::Serverless::Function"
     }
     assert _denied(resources, calls) == set()
+
+
+def test_failed_batches_were_met_in_each_way(calls: frozenset[Call]) -> None:
+    """Or the test above would prove little of DeadLettersFunction."""
+    actions = {call.action for call in calls if call.function == "DeadLettersFunction"}
+
+    assert {
+        "dynamodb:GetRecords",
+        "kinesis:GetRecords",
+        "kinesis:ListShards",
+        "s3:ListBucket",
+        "s3:GetObject",
+        "dynamodb:BatchGetItem",
+        "sqs:SendMessage",
+    } <= actions
 
 
 def test_a_missing_action_is_noticed(resources: dict[str, Node], calls: frozenset[Call]) -> None:
