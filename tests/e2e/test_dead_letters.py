@@ -1,18 +1,24 @@
 """A failed batch's whole way on the local stack: given up, parked, seen, repaired, redriven."""
 
 import json
+import re
 import sys
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.client import BaseClient
 from click.testing import CliRunner, Result
 
 from cli.main import main as headwater
 from devstack.demo.traffic import Api, Request
 from devstack.stack import LocalStack
+from tests.infrastructure.iam import allows, calls_of
 
 ROOT = Path(__file__).parents[2]
 QUIET_SECONDS = 60
@@ -26,6 +32,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     template = template.replace("CodeUri: src/", f"CodeUri: {ROOT / 'src'}/")
     template = template.replace("MaximumRetryAttempts: 50", "MaximumRetryAttempts: 1")
     (folder / "template.yaml").write_text(template, encoding="utf-8")
+    CALLS.clear()
     with pytest.MonkeyPatch.context() as patch, LocalStack(folder) as stack:
         patch.chdir(folder)
         yield stack
@@ -36,8 +43,23 @@ def api(stack: LocalStack) -> Api:
     return Api(stack.url)
 
 
+#: What each subcommand called: service, operation, parameters.
+CALLS: dict[str, list[tuple[str, str, dict[str, Any]]]] = defaultdict(list)
+
+
 def command(*arguments: str) -> Result:
-    return CliRunner().invoke(headwater, ["dead-letters", *arguments], env={"COLUMNS": "200"})
+    """Runs the operator's command and notes its calls: those of this thread, and of the threads that write rows."""
+    call = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def noted(self: Any, operation: str, params: dict[str, Any]) -> Any:
+        thread = threading.current_thread()
+        if thread is threading.main_thread() or thread.name.startswith("leaderboard_"):
+            CALLS[arguments[0]].append((self.meta.service_model.service_name, operation, params))
+        return call(self, operation, params)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseClient, "_make_api_call", noted)
+        return CliRunner().invoke(headwater, ["dead-letters", *arguments], env={"COLUMNS": "200"})
 
 
 def listed(*arguments: str) -> list[dict[str, Any]]:
@@ -224,3 +246,34 @@ def test_the_operator_is_told_what_is_wrong(stack: LocalStack, arguments: list[s
 
     assert shown.exit_code != 0
     assert message in " ".join(shown.output.split())
+
+
+def test_the_policies_for_the_person_on_call_allow_what_the_commands_called(stack: LocalStack) -> None:
+    """Last, because it judges what the tests above did."""
+    resources = stack.template.document["Resources"]
+    reader, redrive = (
+        resources[name]["Properties"]["PolicyDocument"]["Statement"]
+        for name in ("DeadLettersReaderPolicy", "DeadLettersRedrivePolicy")
+    )
+    logical = {value.rpartition("/")[2].rpartition(":")[2]: output for output, value in stack.outputs.items()}
+    names = {
+        name: re.sub(r"(Name|Url|Arn)$", "", output).replace("QueueUrl", "Queue") for name, output in logical.items()
+    }
+
+    def denied(subcommand: str, statements: list[Any]) -> set[tuple[str, str]]:
+        refused = set()
+        for service, operation, params in CALLS[subcommand]:
+            # Everybody may ask who they are.
+            for call in () if service == "sts" else calls_of(subcommand, service, operation, params):
+                place, slash, key = call.resource.partition("/")
+                named = replace(call, resource=names.get(place, place) + slash + key)
+                if not any(allows(statement, named) for statement in statements):
+                    refused.add((named.action, named.resource))
+        return refused
+
+    assert CALLS.keys() >= {"list", "show", "redrive", "discard"}
+    assert denied("list", reader) == set()
+    assert denied("show", reader) == set()
+    assert denied("redrive", [*reader, *redrive]) == set()
+    assert denied("discard", [*reader, *redrive]) == set()
+    assert denied("redrive", reader), "or the check would let everything pass"

@@ -6,8 +6,6 @@ IAM is enforced by no emulator here, so that a call added without its action wou
 import copy
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -19,6 +17,7 @@ from devstack.simulator.world import Config, World, opened, simulate
 from devstack.template import Node, Template
 from headwater.dead_letters.pointers import StreamKind
 from tests.fakes.pointers import from_lambda
+from tests.infrastructure.iam import Call, allows, calls_of
 
 #: The workload plays the API's part: its commands run as HttpApiFunction.
 API = "HttpApiFunction"
@@ -26,60 +25,6 @@ _STREAMS: tuple[tuple[str, StreamKind, str], ...] = (
     ("EventsTable", "dynamodb", "FanOutFunction"),
     ("EventsStream", "kinesis", "BadgesFunction"),
 )
-_WRITES = {"Put": "PutItem", "Delete": "DeleteItem", "Update": "UpdateItem", "ConditionCheck": "ConditionCheckItem"}
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """An IAM action on a resource by logical id (with the key, in S3), and the item's partition key if there is one."""
-
-    function: str
-    action: str
-    resource: str
-    leading_key: str | None = None
-
-
-def _calls(function: str, service: str, operation: str, params: Mapping[str, Any]) -> Iterator[Call]:
-    match service, operation:
-        case "dynamodb", "TransactWriteItems":
-            for item in params["TransactItems"]:
-                ((kind, write),) = item.items()
-                key = _key(write.get("Item") or write["Key"])
-                yield Call(function, f"dynamodb:{_WRITES[kind]}", write["TableName"], key)
-        case "dynamodb", "BatchGetItem":
-            for table, wanted in params["RequestItems"].items():
-                for each in wanted["Keys"]:
-                    yield Call(function, "dynamodb:BatchGetItem", table, _key(each))
-        case "dynamodb", "Query":
-            yield Call(function, "dynamodb:Query", params["TableName"], params["ExpressionAttributeValues"][":id"]["S"])
-        case "dynamodb", _:
-            yield Call(
-                function, f"dynamodb:{operation}", params["TableName"], _key(params.get("Item") or params["Key"])
-            )
-        case "dynamodbstreams", _:
-            arn = params.get("StreamArn") or params["ShardIterator"].partition("|")[0]
-            yield Call(function, f"dynamodb:{operation}", arn.rpartition(":table/")[2])
-        case "kinesis", _:
-            yield Call(
-                function, f"kinesis:{operation}", params.get("StreamName") or params["StreamARN"].rpartition("/")[2]
-            )
-        case "sqs", "SendMessage" | "SendMessageBatch":
-            yield Call(function, "sqs:SendMessage", params["QueueUrl"].rpartition("/")[2])
-        case "s3", "ListObjectsV2":
-            yield Call(function, "s3:ListBucket", params["Bucket"])
-        case "sns", "PublishBatch":
-            yield Call(function, "sns:Publish", params["TopicArn"].rpartition(":")[2])
-        case "s3", _:
-            yield Call(function, f"s3:{operation}", f"{params['Bucket']}/{params['Key']}")
-        case "sesv2", "SendEmail":
-            yield Call(function, "ses:SendEmail", "")
-        case _:
-            raise AssertionError(f"this test does not know what {service} {operation} needs")
-
-
-def _key(attributes: Mapping[str, Any]) -> str:
-    value: str = (attributes.get("aggregate_id") or attributes["pk"])["S"]
-    return value
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +38,7 @@ def calls() -> frozenset[Call]:
         # Queues are polled and emptied by Lambda's service, and it is Lambda that reports failures to them.
         # A failed batch is tried again long after the faults; outside of functions, there it is we who look on.
         if running[-1] != API or (self.active and service != "sqs"):
-            seen.update(_calls(running[-1], service, operation, params))
+            seen.update(calls_of(running[-1], service, operation, params))
         before(self, service, operation, params)
 
     def noted_invoke(self: Functions, logical_id: str, *args: Any, **kwargs: Any) -> Ended:
@@ -157,31 +102,11 @@ def _statements(resources: Mapping[str, Node], function: str) -> Iterator[Mappin
         yield from policy["PolicyDocument"]["Statement"]
 
 
-def _allows(statement: Mapping[str, Any], call: Call) -> bool:
-    actions, nodes = statement["Action"], statement["Resource"]
-    patterns = [_resource(node) for node in (nodes if isinstance(nodes, list) else [nodes])]
-    keys = statement.get("Condition", {}).get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys")
-    return (
-        call.action in ([actions] if isinstance(actions, str) else actions)
-        and (call.action.startswith("ses:") or any(fnmatchcase(call.resource, pattern) for pattern in patterns))
-        and (keys is None or any(fnmatchcase(call.leading_key or "", key) for key in keys))
-    )
-
-
-def _resource(node: Node) -> str:
-    match node:
-        case {"Fn::GetAtt": [str(name), _]} | {"Ref": str(name)}:
-            return name
-        case {"Fn::Sub": str(text)}:
-            return text.replace("${", "", 1).replace(".Arn}", "", 1)
-    return str(node)
-
-
 def _denied(resources: Mapping[str, Node], calls: frozenset[Call]) -> set[tuple[str, str, str]]:
     return {
         (call.function, call.action, call.resource.partition("/")[0])
         for call in calls
-        if not any(_allows(statement, call) for statement in _statements(resources, call.function))
+        if not any(allows(statement, call) for statement in _statements(resources, call.function))
     }
 
 
