@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
+from botocore.exceptions import ClientError
 
 from cli.queues import Message
 from headwater.change_stream.claim_checks import ClaimStore
@@ -55,7 +56,8 @@ def of_parked(message: Message, claims: ClaimStore) -> DeadLetter:
     """A message of ParkedRecordsQueue."""
     try:
         found = parked.decode(message.body, claims)
-    except MalformedParkedError as error:
+    except (MalformedParkedError, ClientError) as error:
+        # A claim that cannot be had must not keep the other rows from being seen.
         return _unknown(PARKED, "", message, str(error))
     return DeadLetter(
         place=PARKED,

@@ -268,13 +268,22 @@ def parking_lot() -> "ParkingLot":
     from headwater.dead_letters.counted import CountedParkingLot
     from headwater.dead_letters.parked import SqsParkingLot
 
-    return CountedParkingLot(SqsParkingLot(sqs(), settings().parked_records_queue, claim_store()))
+    return CountedParkingLot(SqsParkingLot(sqs(), settings().parked_records_queue, claim_store(), sleep=sleep))
 
 
 @cache
 def dynamodbstreams() -> "DynamoDBStreamsClient":
     client: DynamoDBStreamsClient = _session().client("dynamodbstreams", config=_CONFIG)
     return client
+
+
+def _projections() -> "dict[str, Projection]":
+    """Those that have a function of their own, by its name in the template."""
+    from headwater.projections.achievements import ACHIEVEMENTS
+    from headwater.projections.leaderboard import LEADERBOARD
+    from headwater.projections.player_profiles import PLAYER_PROFILES
+
+    return {"achievements": ACHIEVEMENTS, "leaderboard": LEADERBOARD, "player_profiles": PLAYER_PROFILES}
 
 
 @cache
@@ -286,19 +295,11 @@ def dead_letters() -> "Resolver":
     from headwater.dead_letters.shards import DynamoDbStream, KinesisStream, StreamShards
     from headwater.dead_letters.unresolved import SqsUnresolvedPointers
     from headwater.incidents import LoggedIncidents
-    from headwater.projections.achievements import ACHIEVEMENTS
     from headwater.projections.gates import ProjectionGates
-    from headwater.projections.leaderboard import LEADERBOARD
-    from headwater.projections.player_profiles import PLAYER_PROFILES
 
-    # By the names that their functions have in the template. The others have no gates.
-    projections = {
-        "player_profiles": PLAYER_PROFILES,
-        "leaderboard": LEADERBOARD,
-        "badges": BADGE_PROGRESS,
-        "achievements": ACHIEVEMENTS,
-    }
-    gates: dict[str, Gates] = {name: ProjectionGates(each, read_models()) for name, each in projections.items()}
+    # The others have no gates.
+    gated = {**_projections(), "badges": BADGE_PROGRESS}
+    gates: dict[str, Gates] = {name: ProjectionGates(each, read_models()) for name, each in gated.items()}
     events_stream = KinesisStream(kinesis())
     return Resolver(
         {
@@ -317,16 +318,6 @@ def dead_letters() -> "Resolver":
 @cache
 def redrive() -> "Redrive":
     from headwater.dead_letters.redrive import Redrive
-    from headwater.projections.achievements import ACHIEVEMENTS
-    from headwater.projections.leaderboard import LEADERBOARD
-    from headwater.projections.player_profiles import PLAYER_PROFILES
 
-    return Redrive(
-        {
-            "fan_out": fan_out().fan_out,
-            "badges": badges().process,
-            "player_profiles": projection(PLAYER_PROFILES).process,
-            "leaderboard": projection(LEADERBOARD).process,
-            "achievements": projection(ACHIEVEMENTS).process,
-        }
-    )
+    projections = {name: projection(each).process for name, each in _projections().items()}
+    return Redrive({"fan_out": fan_out().fan_out, "badges": badges().process, **projections})

@@ -7,6 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from devstack.template import Template
 from headwater import bootstrap
 from headwater.dead_letters.parked import decode
 from headwater.domain.events import PlayCompleted
@@ -98,3 +99,22 @@ def test_ten_thousand_records_are_resolved_in_one_invocation_within_the_function
     assert report["answer"] == {"batchItemFailures": []}
     assert report["parked"] == 10_000
     assert report["peak_mib"] < MEMORY, report
+
+
+def test_each_consumer_of_a_stream_can_be_redriven_and_its_gates_be_asked(stack: None) -> None:
+    """A consumer that is missing here would be parked whole, and could not be redriven."""
+    functions = {
+        name: resource["Properties"]
+        for name, resource in Template.load(ROOT / "template.yaml").document["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+    reading = {
+        properties["Handler"].split(".")[2]
+        for properties in functions.values()
+        for event in properties["Events"].values()
+        if event["Type"] in ("DynamoDB", "Kinesis")
+    }
+
+    # The archiver's batches are archived by itself, from its own bucket.
+    assert set(bootstrap.redrive()._consumers) == reading - {"archiver"}
+    assert set(bootstrap.dead_letters()._gates) == reading - {"archiver", "fan_out"}
