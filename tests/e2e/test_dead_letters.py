@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -24,14 +25,18 @@ ROOT = Path(__file__).parents[2]
 QUIET_SECONDS = 60
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def project(folder: Path) -> Path:
     """The template with one retry in place of fifty, so that a batch is given up within seconds."""
-    folder = tmp_path_factory.mktemp("stack")
     template = (ROOT / "template.yaml").read_text(encoding="utf-8")
     template = template.replace("CodeUri: src/", f"CodeUri: {ROOT / 'src'}/")
     template = template.replace("MaximumRetryAttempts: 50", "MaximumRetryAttempts: 1")
     (folder / "template.yaml").write_text(template, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    folder = project(tmp_path_factory.mktemp("stack"))
     CALLS.clear()
     with pytest.MonkeyPatch.context() as patch, LocalStack(folder) as stack:
         patch.chdir(folder)
@@ -278,3 +283,22 @@ def test_the_policies_for_the_person_on_call_allow_what_the_commands_called(stac
     assert denied("redrive", [*reader, *redrive]) == set()
     assert denied("discard", [*reader, *redrive]) == set()
     assert denied("redrive", reader), "or the check would let everything pass"
+
+
+def test_the_demo_parks_what_nobody_can_read_repairs_and_redrives_it(tmp_path: Path) -> None:
+    """FAULTS row 20: a newer schema version; then every event is at every station, the redriven ones included."""
+    code = "import pathlib, sys; from devstack.demo.run import run; sys.exit(run(pathlib.Path(sys.argv[1]), 3, 20, 2))"
+    finished = subprocess.run(
+        [sys.executable, "-c", code, str(project(tmp_path))],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    parked, _, repaired = finished.stdout.partition("Repair:")
+    assert "dead letters" in parked
+    assert "Nothing waits." in repaired
+    assert "Every event is at every station, once." in repaired
