@@ -39,8 +39,8 @@ help: ## List the targets
 setup: .venv/.installed ## Make the development environment (.venv) from hash-locked requirements; needs python3.13 alone
 
 .PHONY: demo
-demo: setup ## Run every part of the system once on this machine (USERS=50 PLAYS=2000)
-	@$(BIN)/python -m devstack demo --users $(USERS) --plays $(PLAYS) $(ARGS)
+demo: setup ## Run every part of the system once on this machine (USERS=50 PLAYS=2000; POISON=5 lets events fail)
+	@$(BIN)/python -m devstack demo --users $(USERS) --plays $(PLAYS) $(if $(POISON),--poison $(POISON)) $(ARGS)
 
 .PHONY: run
 run: setup ## Start the local stack and leave it up until Ctrl-C (PORT=8080; KEEP=1 goes on where the last one stopped)

@@ -3,7 +3,7 @@
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli import archive, events, mail
+from cli import archive, dead_letters, events, mail
 from cli.target import LOCAL, resolve
 
 
@@ -42,3 +42,4 @@ def main(ctx: click.Context, stack: str, region: str | None) -> None:
 main.add_command(events.events)
 main.add_command(mail.mail)
 main.add_command(archive.archive)
+main.add_command(dead_letters.dead_letters)

@@ -1,6 +1,8 @@
 """Which stack a command works on: the one running on this machine, or a deployed one."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,23 @@ from botocore.exceptions import BotoCoreError, ClientError
 from devstack.stack import running_stack
 
 LOCAL = "local"
+
+#: Which output tells what each of the functions' settings says.
+SETTINGS: Mapping[str, str] = {
+    "events_table": "EventsTableName",
+    "credentials_table": "CredentialsTableName",
+    "read_models_table": "ReadModelsTableName",
+    "ledger_table": "LedgerTableName",
+    "preferences_table": "PreferencesTableName",
+    "archive_bucket": "ArchiveBucketName",
+    "events_stream": "EventsStreamName",
+    "events_topic": "EventsTopicArn",
+    "sender_address": "SenderAddress",
+    "email_configuration_set": "EmailConfigurationSetName",
+    "on_unconfirmed_email": "OnUnconfirmedEmail",
+    "parked_records_queue": "ParkedRecordsQueueUrl",
+    "unresolved_pointers_queue": "UnresolvedPointersQueueUrl",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +55,39 @@ class Target:
         if name not in self.outputs:
             raise click.ClickException(f"the stack has no output {name}; is it a Headwater stack of this version?")
         return self.outputs[name]
+
+    @contextmanager
+    def as_function(self) -> Iterator[None]:
+        """Within it, the environment is that of the stack's functions: their code runs here, with the caller's rights.
+
+        Raises
+        ------
+        click.ClickException
+            The stack lacks an output: it is an older one.
+        """
+        variables = {field: self.output(output) for field, output in SETTINGS.items()}
+        variables = {field.upper(): value for field, value in variables.items()}
+        variables |= {"POWERTOOLS_METRICS_DISABLED": "true", "POWERTOOLS_SERVICE_NAME": "headwater"}
+        if region := self.session.region_name:
+            variables["AWS_DEFAULT_REGION"] = variables["AWS_REGION"] = region
+        if self.endpoint_url is not None:
+            # The emulator's: whoever runs this has other credentials, or none.
+            keys = self.session.get_credentials()
+            variables |= {
+                "AWS_ENDPOINT_URL": self.endpoint_url,
+                "AWS_ACCESS_KEY_ID": keys.access_key if keys else "",
+                "AWS_SECRET_ACCESS_KEY": keys.secret_key if keys else "",
+            }
+        before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 def resolve(stack: str, region: str | None) -> Target:

@@ -76,13 +76,14 @@ def run(
 @main.command()
 @click.option("--users", type=click.IntRange(1), default=50, show_default=True)
 @click.option("--plays", type=click.IntRange(0), default=2000, show_default=True)
-def demo(users: int, plays: int) -> None:
+@click.option("--poison", "poisons", type=click.IntRange(0), default=0, help="Events that no consumer can read.")
+def demo(users: int, plays: int, poisons: int) -> None:
     """Run every part of the system once, and account for every event."""
     from devstack.demo.run import run as run_demo
 
     exit_on_signals()
     try:
-        sys.exit(run_demo(Path(), users, plays))
+        sys.exit(run_demo(Path(), users, plays, poisons))
     except KeyboardInterrupt:
         click.echo("Stopped.")
         sys.exit(130)

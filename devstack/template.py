@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, Self
 import yaml
 
 from devstack.errors import DevstackError
-from devstack.filters import FilterCriteria, FilterError
+from headwater.change_stream.filters import FilterCriteria, FilterError
 
 type Node = Any
 """A piece of the template: mappings, lists and scalars, intrinsics in their long form."""

@@ -55,5 +55,7 @@ def _appended_at(raw: Mapping[str, Any]) -> float | None:
         case {"kinesis": {"data": str(data)}}:
             return datetime.fromisoformat(orjson.loads(base64.b64decode(data))["time"]).timestamp()
         case {"body": str(body)}:
-            return datetime.fromisoformat(orjson.loads(body)["time"]).timestamp()
+            # A pointer to a failed batch has no event, hence no time.
+            text = orjson.loads(body).get("time")
+            return datetime.fromisoformat(text).timestamp() if text else None
     return None

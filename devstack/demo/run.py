@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cli import chart, saved_sql
 from cli.archive_objects import BucketObjects
 from cli.local_sql import LocalSql
-from devstack.demo import accounting, report, traffic
+from devstack.demo import accounting, poison, report, traffic
 from devstack.demo.accounting import Station, TopicProbe
 from devstack.demo.lag import LagRecorder
 from devstack.stack import LocalStack
@@ -24,13 +24,13 @@ _CHART = Path(".devstack") / f"{_DRAWN}.png"
 _QUIET_SECONDS = 600
 
 
-def run(root: Path, users: int, plays: int) -> int:
-    """Runs the demo over a fresh local stack.
+def run(root: Path, users: int, plays: int, poisons: int = 0) -> int:
+    """Runs the demo over a fresh local stack, with so many events that no consumer can read until it is repaired.
 
     Returns
     -------
     int
-        0 if every station holds the same events, 1 if not; what differs is printed.
+        0 if every station holds the same events and nothing waits, 1 if not; what differs is printed.
     """
     console = Console()
     started = time.monotonic()
@@ -43,10 +43,13 @@ def run(root: Path, users: int, plays: int) -> int:
         probe = TopicProbe(stack.client("sns"), stack.client("sqs"), stack.outputs["EventsTopicArn"])
         people = traffic.cast(users, plays)
         _live(console, stack, people)
+        if poisons:
+            poison.strew(stack, people, poisons)
         with console.status("Waiting until every consumer is quiet"):
             stack.wait_until_quiet(_QUIET_SECONDS)
         quiet = time.monotonic()
         _show(console, stack, root, people)
+        redriven = poison.resolve(console, stack, _QUIET_SECONDS) if poisons else True
         stations = _stations(stack, probe)
         report.show_lags(console, lags.lags())
         report.show_accounting(console, stations)
@@ -70,7 +73,7 @@ def run(root: Path, users: int, plays: int) -> int:
             f"{users} users, {plays} plays: ready after {ready - started:.1f} s, quiet after {quiet - started:.1f} s, "
             f"done after {time.monotonic() - started:.1f} s. `make run` keeps the stack up to try it yourself."
         )
-        return 1 if differences else 0
+        return 1 if differences or not redriven else 0
     finally:
         stack.stop()
 

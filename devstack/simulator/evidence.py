@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from devstack.simulator.delivery import event_of
 from headwater.archive import reader
 from headwater.archive.envelope import change_record
 from headwater.attribute_values import unmarshal_item
 from headwater.change_stream.records import ChangeRecord, Operation
+from headwater.dead_letters.parked import decode
+from headwater.dead_letters.pointers import consumer_of
 from headwater.domain.events import MalformedEventError, RecordedEvent
 from headwater.event_store import codec
 from headwater.projections.projection import RESERVED_ATTRIBUTES, Projection, Rank
@@ -123,22 +126,30 @@ class Evidence:
                 yield key, stored.body
 
     def parked(self, function: str) -> set[Place]:
-        """Events of batches that a function's mappings gave up, as far as a pointer to them waits at OnFailure."""
-        told = self._pointers
-        return {
-            event
-            for given_up in self.given_up
-            if given_up.function == function and given_up.place in told
-            for event in given_up.events
-        }
+        """Events that a function's mappings gave up, as far as they wait to be redriven: parked, or in the bucket."""
+        if function == "ArchiverFunction":
+            return {
+                event
+                for given_up in self.given_up
+                if given_up.function == function and given_up.place in self._in_bucket
+                for event in given_up.events
+            }
+        return self._parked.get(consumer_of(f"arn:aws:lambda:::function:{function}"), set())
 
     @cached_property
-    def _pointers(self) -> set[tuple[str, str, str, str]]:
-        """The places that OnFailure messages name: stream, shard, first and last sequence number."""
-        told = [*self.messages("FailedBatchesQueue")]
-        told += [orjson.loads(body) for _, body in self.objects("FailedBatchesBucket", "")]
+    def _parked(self) -> dict[str, set[Place]]:
+        """By consumer, the events of the messages on ParkedRecordsQueue."""
+        places: dict[str, set[Place]] = {}
+        for message in self.world.cloud.queue("ParkedRecordsQueue").messages.values():
+            parked = decode(message.body, self.world.claims)
+            places.setdefault(parked.consumer, set()).update(map(event_of, parked.raw))
+        return places
+
+    @cached_property
+    def _in_bucket(self) -> set[tuple[str, str, str, str]]:
+        """The places that objects in FailedBatchesBucket name: stream, shard, first and last sequence number."""
         places = set()
-        for message in told:
-            batch = message.get("KinesisBatchInfo") or message["DDBStreamBatchInfo"]
+        for _, body in self.objects("FailedBatchesBucket", ""):
+            batch = orjson.loads(body)["DDBStreamBatchInfo"]
             places.add((batch["streamArn"], batch["shardId"], batch["startSequenceNumber"], batch["endSequenceNumber"]))
         return places

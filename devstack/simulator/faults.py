@@ -28,10 +28,19 @@ DELIVERY_KINDS: Final = (
 PROMISED: Final[frozenset[FaultKind]] = frozenset((*CALL_KINDS, *DELIVERY_KINDS))
 
 #: Virtual seconds that a call takes. SNS is called sixteen times at once, tables by eight writers.
-LATENCY: Final = {"dynamodb": 0.002, "kinesis": 0.01, "sns": 0.002, "s3": 0.05, "sesv2": 0.05, "sqs": 0.005}
+LATENCY: Final = {
+    "dynamodb": 0.002,
+    "dynamodbstreams": 0.01,
+    "kinesis": 0.01,
+    "sns": 0.002,
+    "s3": 0.05,
+    "sesv2": 0.05,
+    "sqs": 0.005,
+}
 TIMEOUT_SECONDS: Final = 2.0
 _THROTTLES: Final = {
     "dynamodb": ("ProvisionedThroughputExceededException", 400),
+    "dynamodbstreams": ("LimitExceededException", 400),
     "kinesis": ("ProvisionedThroughputExceededException", 400),
     "sns": ("Throttled", 429),
     "sqs": ("RequestThrottled", 403),

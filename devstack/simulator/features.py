@@ -95,6 +95,11 @@ FEATURES: Final[Sequence[Feature]] = (
         functions=frozenset({"AccountCleanupFunction"}),
         invariants=(consumer_invariants.nothing_is_kept_of_the_deleted,),
     ),
+    Feature(
+        name="dead letters",
+        functions=frozenset({"DeadLettersFunction"}),
+        invariants=(invariants.pointers_are_resolved,),
+    ),
 )
 
 

@@ -143,11 +143,12 @@ def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[F
     stand_ins: dict[str, Any] = {
         "settings": lambda: settings,
         "dynamodb": lambda: cloud.dynamodb,
+        "dynamodbstreams": lambda: cloud.dynamodbstreams,
         "kinesis": lambda: cloud.kinesis,
         "sns": lambda: cloud.sns,
+        "sqs": lambda: cloud.sqs,
         "s3": lambda: cloud.s3,
         "ses": lambda: cloud.sesv2,
-        "sqs": lambda: cloud.sqs,
         "utc_now": engine.utc_now,
         "uuid7": engine.uuid7,
         "sleep": engine.spend,

@@ -96,6 +96,13 @@ def parked_is_poisoned(evidence: Evidence) -> Iterator[Finding]:
                 )
 
 
+def pointers_are_resolved(evidence: Evidence) -> Iterator[Finding]:
+    """No failed batch is left as a pointer: its records are parked, or were applied after all."""
+    for queue in ("FailedBatchesQueue", "UnresolvedPointersQueue"):
+        for message in evidence.messages(queue):
+            yield Finding(Harm.WRONG, "", f"{queue} still holds {message}")
+
+
 def profiles_are_the_fold(evidence: Evidence) -> Iterator[Finding]:
     """Each profile is what a pure fold of its events says."""
     return read_model_is_the_fold(

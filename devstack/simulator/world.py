@@ -135,6 +135,7 @@ class World:
         self.queues: list[QueueDriver] = []
         self.backlog_samples: list[tuple[float, int]] = []
         self.accounts = bootstrap.accounts()
+        self.claims = bootstrap.claim_store()
         self.workload = Workload(self)
         self.mappings = [self._overridden(mapping) for mapping in blueprint.application.mappings]
         table_mappings = [mapping for mapping in self.mappings if mapping.kind == "dynamodb"]

@@ -18,6 +18,7 @@ from headwater.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
     from mypy_boto3_kinesis import KinesisClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sesv2 import SESV2Client
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from headwater.accounts.use_cases import Accounts
     from headwater.archive.archiver import Archiver
     from headwater.archive.bi_export import BiExport
+    from headwater.dead_letters.parked import ParkingLot
+    from headwater.dead_letters.redrive import Redrive
+    from headwater.dead_letters.resolver import Gates, Resolver
     from headwater.domain.events import RecordedEvent
     from headwater.effects.consumer import Effects, OnUnconfirmed, QueueConsumer
     from headwater.effects.dynamodb import DynamoDbEffectLedger
@@ -338,4 +342,66 @@ def _consumer(
         on_unconfirmed=on_unconfirmed,
         postponement=SqsPostponement(sqs()),
         clock=utc_now,
+    )
+
+
+@cache
+def parking_lot() -> "ParkingLot":
+    from headwater.dead_letters.counted import CountedParkingLot
+    from headwater.dead_letters.parked import SqsParkingLot
+
+    return CountedParkingLot(SqsParkingLot(sqs(), settings().parked_records_queue, claim_store(), sleep=sleep))
+
+
+@cache
+def dynamodbstreams() -> "DynamoDBStreamsClient":
+    client: DynamoDBStreamsClient = _session().client("dynamodbstreams", config=_CONFIG)
+    return client
+
+
+def _projections() -> "dict[str, Projection]":
+    """Those that have a function of their own, by its name in the template."""
+    from headwater.projections.achievements import ACHIEVEMENTS
+    from headwater.projections.leaderboard import LEADERBOARD
+    from headwater.projections.player_profiles import PLAYER_PROFILES
+
+    return {"achievements": ACHIEVEMENTS, "leaderboard": LEADERBOARD, "player_profiles": PLAYER_PROFILES}
+
+
+@cache
+def dead_letters() -> "Resolver":
+    from headwater.archive.lookup import ArchivedRecords
+    from headwater.archive.objects import S3ObjectStore
+    from headwater.badges.progress import BADGE_PROGRESS
+    from headwater.dead_letters.resolver import FILTERS, Resolver
+    from headwater.dead_letters.shards import DynamoDbStream, KinesisStream, StreamShards
+    from headwater.dead_letters.unresolved import SqsUnresolvedPointers
+    from headwater.incidents import LoggedIncidents
+    from headwater.projections.gates import ProjectionGates
+
+    # The others have no gates.
+    gated = {**_projections(), "badges": BADGE_PROGRESS}
+    gates: dict[str, Gates] = {name: ProjectionGates(each, read_models()) for name, each in gated.items()}
+    events_stream = KinesisStream(kinesis())
+    return Resolver(
+        {
+            "dynamodb": StreamShards(DynamoDbStream(dynamodbstreams()), sleep=sleep),
+            "kinesis": StreamShards(events_stream, sleep=sleep),
+        },
+        ArchivedRecords(S3ObjectStore(s3(), settings().archive_bucket), events_stream.hash_keys),
+        parking_lot(),
+        SqsUnresolvedPointers(sqs(), settings().unresolved_pointers_queue),
+        LoggedIncidents("dead_letters"),
+        gates=gates,
+        filters=FILTERS,
+    )
+
+
+@cache
+def redrive() -> "Redrive":
+    from headwater.dead_letters.redrive import Redrive
+
+    projections = {name: projection(each).process for name, each in _projections().items()}
+    return Redrive(
+        {"fan_out": fan_out().fan_out, "badges": badges().process, "bi_export": bi_export().export, **projections}
     )

@@ -6,6 +6,7 @@ Metrics are EMF log lines in the namespace Headwater, by function, one count an 
 - ``UnconfirmedEffects``: an effect was claimed and never confirmed; whether it happened is unknown.
 - ``RefusedEffects``: an effect was refused for good, such as an e-mail to an address that SES does not take.
 - ``OutdatedEffects``: a replayed event is older than what the effect ledger remembers; it was not acted upon.
+- ``UnknownPointers``: a message on FailedBatchesQueue has a shape that nobody knows; it is kept as it came.
 - ``UnreadableRecords``: a stream record did not have the shape that AWS documents; the archive holds it as it came.
 """
 
@@ -15,7 +16,12 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 type Incident = Literal[
-    "IllegalChanges", "UnconfirmedEffects", "RefusedEffects", "OutdatedEffects", "UnreadableRecords"
+    "IllegalChanges",
+    "UnconfirmedEffects",
+    "RefusedEffects",
+    "OutdatedEffects",
+    "UnknownPointers",
+    "UnreadableRecords",
 ]
 
 logger = Logger()

@@ -27,6 +27,8 @@ class Settings:
     sender_address: str
     email_configuration_set: str
     on_unconfirmed_email: str
+    parked_records_queue: str
+    unresolved_pointers_queue: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":

@@ -58,6 +58,17 @@ def test_what_is_not_there_is_told(objects: ObjectStore) -> None:
         objects.get(KEY)
 
 
+def test_objects_are_listed_by_prefix_in_the_order_of_their_keys(objects: ObjectStore) -> None:
+    for key in ("raw/b", "raw/a", "other/c"):
+        objects.put_new(key, b"x")
+
+    listed = list(objects.listed("raw/"))
+
+    assert [key for key, _ in listed] == ["raw/a", "raw/b"]
+    assert all(written_at.tzinfo for _, written_at in listed)
+    assert list(objects.listed("nothing/")) == []
+
+
 @pytest.mark.parametrize(("code", "status"), [("PreconditionFailed", 412), ("ConditionalRequestConflict", 409)])
 def test_s3_says_in_two_ways_that_a_key_is_taken(code: str, status: int) -> None:
     client = boto3.client("s3")

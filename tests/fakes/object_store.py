@@ -1,17 +1,23 @@
 """The object store in memory. tests/contract holds it to the same behaviour as the one on S3."""
 
-from headwater.archive.objects import ObjectExistsError, ObjectNotFoundError
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from headwater.archive.objects import Listed, ObjectExistsError, ObjectNotFoundError
 
 
 class InMemoryObjectStore:
     """Implements `headwater.archive.objects.ObjectStore`.
 
     ``puts`` lists the key of every write tried. ``faults`` are raised one a write, in order: before the write takes
-    effect or, for those in ``after_effect``, after it, as when an answer is lost.
+    effect or, for those in ``after_effect``, after it, as when an answer is lost. Each object is written at ``now``.
     """
+
+    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        self.written_at: dict[str, datetime] = {}
         self.puts: list[str] = []
         self.faults: list[Exception] = []
         self.after_effect: list[Exception] = []
@@ -23,6 +29,7 @@ class InMemoryObjectStore:
         if key in self.objects:
             raise ObjectExistsError(key)
         self.objects[key] = body
+        self.written_at[key] = self.now
         if self.after_effect:
             raise self.after_effect.pop(0)
 
@@ -31,3 +38,8 @@ class InMemoryObjectStore:
             return self.objects[key]
         except KeyError:
             raise ObjectNotFoundError(key) from None
+
+    def listed(self, prefix: str) -> Iterator[Listed]:
+        for key in sorted(self.objects):
+            if key.startswith(prefix):
+                yield Listed(key, self.written_at[key])

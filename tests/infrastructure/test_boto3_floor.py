@@ -19,8 +19,11 @@ from tests.infrastructure.record_boto3_floor import FILE, FLOOR, knowledge
 
 SOURCE: Final = PROJECT / "src" / "headwater"
 
-#: Capitalised keys of dictionaries that are no request to AWS: metrics, by name.
-OTHER_KEYS: Final = re.compile(r"(Records|Requests)[A-Z][a-z]+|ProcessingTime|URIPrefixes")
+#: Capitalised keys of dictionaries that are no request to AWS: metrics, and the parts of a stream record, by name.
+OTHER_KEYS: Final = re.compile(
+    r"(Records|Requests)[A-Z][a-z]+|ProcessingTime|ApproximateCreationDateTime|SequenceNumber|(New|Old)Image"
+    r"|(DDBStream|Kinesis)BatchInfo|URIPrefixes"
+)
 
 
 @dataclass(slots=True)

@@ -6,10 +6,17 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
+from datetime import timedelta
 from typing import Any, Final, get_args
 
 import pytest
 
+from cli.dead_letters import dead_letter_queues
+from cli.target import SETTINGS
+from headwater.archive.lookup import PUBLISHING_TAKES
+from headwater.change_stream.filters import FilterCriteria
+from headwater.dead_letters.pointers import consumer_of
+from headwater.dead_letters.resolver import FILTERS
 from headwater.functions import entry
 from headwater.incidents import Incident, LoggedIncidents
 from headwater.projections.dynamodb import RANKINGS_INDEX
@@ -28,6 +35,7 @@ FUNCTIONS: Final = {
     "ChangeNoticeFunction": "change_notice",
     "DefaultResourcesFunction": "default_resources",
     "AccountCleanupFunction": "account_cleanup",
+    "DeadLettersFunction": "dead_letters",
     "HttpApiFunction": "http_api",
 }
 STREAM_MAPPINGS: Final = {
@@ -161,6 +169,24 @@ def test_the_environment_holds_every_setting(template: Node) -> None:
     assert {field.name.upper() for field in fields(Settings)} <= set(declared)
 
 
+def test_each_setting_is_an_output_too_so_that_an_operator_can_run_the_functions_code(template: Node) -> None:
+    variables = template["Globals"]["Function"]["Environment"]["Variables"]
+
+    assert set(SETTINGS) == {field.name for field in fields(Settings)}
+    for setting, output in SETTINGS.items():
+        assert template["Outputs"][output]["Value"] == variables[setting.upper()], setting
+
+
+def test_each_queue_of_dead_letters_is_an_output_and_the_queue_to_send_it_back_to_as_well(template: Node) -> None:
+    queues = {name for name in of_type(template, "AWS::SQS::Queue") if name.endswith("DeadLetterQueue")}
+    outputs = {name: f"https://sqs/{name.removesuffix('Url')}" for name in template["Outputs"] if name.endswith("Url")}
+
+    found = dead_letter_queues(outputs)
+
+    assert {name.rpartition("/")[2] for name, _ in found.values()} == queues
+    assert {target.rpartition("/")[2] for _, target in found.values()} <= set(of_type(template, "AWS::SQS::Queue"))
+
+
 # Permissions
 
 
@@ -278,6 +304,27 @@ def test_each_stream_mapping_reports_what_it_gives_up_before_the_stream_trims_it
 
     assert mapping["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": [destination, "Arn"]}}}
     assert 0 < mapping["MaximumRecordAgeInSeconds"] <= trimmed_after - 7200
+
+
+def test_dead_letters_know_each_mapping_and_what_it_filters(template: Node, expanded: Node) -> None:
+    """FAULTS row 24: what a mapping's filter dropped is in the range that a pointer names, to be dropped again."""
+    filtered = {}
+    for name, mapping in stream_mappings(expanded).items():
+        function = mapping["FunctionName"]["Ref"]
+        handler = template["Resources"][function]["Properties"]["Handler"]
+        # The consumer's name is taken from the function's ARN, which CloudFormation makes of 24 characters of this.
+        assert consumer_of(f"arn:aws:lambda:eu-west-1:1:function:stack-{function[:24]}-1A2B") == handler.split(".")[2]
+        if "FilterCriteria" in mapping:
+            criteria = FilterCriteria.parse(mapping["FilterCriteria"], "dynamodb" if "Table" in name else "kinesis")
+            filtered[handler.split(".")[2]] = criteria.patterns if criteria else ()
+
+    assert {name: criteria.patterns for name, criteria in FILTERS.items()} == filtered
+
+
+def test_the_archive_is_searched_as_far_back_as_the_fan_out_may_try(expanded: Node) -> None:
+    mapping = stream_mappings(expanded)["FanOutFunctionEventsTableStream"]
+
+    assert timedelta(seconds=mapping["MaximumRecordAgeInSeconds"]) == PUBLISHING_TAKES
 
 
 def test_the_archiver_keeps_a_batch_together(expanded: Node) -> None:
@@ -454,6 +501,20 @@ def test_each_queue_that_nobody_consumes_has_an_alarm_at_the_first_message(expan
 
     assert watched == set(of_type(expanded, "AWS::SQS::Queue")) - consumed(expanded)
     assert {alarm["Threshold"] for alarm in alarms} == {0}
+
+
+def test_each_queue_that_nobody_consumes_has_an_alarm_a_day_before_a_message_expires(expanded: Node) -> None:
+    """The age counts from when a message came to this queue, its expiry from when it was first sent."""
+    alarms = alarms_on(expanded, "ApproximateAgeOfOldestMessage")
+    watched = {dimension(alarm, "QueueName")["Fn::GetAtt"][0]: alarm["Threshold"] for alarm in alarms}
+    queues = of_type(expanded, "AWS::SQS::Queue")
+    spent_before = max(
+        queues[name]["RedrivePolicy"]["maxReceiveCount"] * queues[name]["VisibilityTimeout"]
+        for name in consumed(expanded)
+    )
+
+    for name in set(queues) - consumed(expanded):
+        assert watched[name] <= queues[name]["MessageRetentionPeriod"] - spent_before - 24 * 3600, name
 
 
 def emitted(text: str) -> dict[str, set[str]]:

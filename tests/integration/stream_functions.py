@@ -28,6 +28,8 @@ SETTINGS = {
     "SENDER_ADDRESS": "headwater@example.org",
     "EMAIL_CONFIGURATION_SET": "headwater",
     "ON_UNCONFIRMED_EMAIL": "hold",
+    "PARKED_RECORDS_QUEUE": "https://sqs.eu-west-1.amazonaws.com/123456789012/parked-records",
+    "UNRESOLVED_POINTERS_QUEUE": "https://sqs.eu-west-1.amazonaws.com/123456789012/unresolved-pointers",
 }
 
 type Invoke = Callable[[Mapping[str, Any]], dict[str, Any]]

@@ -337,13 +337,20 @@ def test_a_neighbour_of_no_poison_that_was_given_up(blueprint: Blueprint) -> Non
 
 
 def test_a_batch_that_was_given_up_without_a_word(blueprint: Blueprint) -> None:
-    """Parked means that somebody can see it: with the message at OnFailure gone, the event is lost."""
+    """Parked means that somebody can see it: with the message on the queue gone, the event is lost."""
     with opened(Config.of(2, 300, 0.0, poisons=1), blueprint) as world:
         drained = world.run()
-        world.cloud.queue("FailedBatchesQueue").messages.clear()
+        world.cloud.queue("ParkedRecordsQueue").messages.clear()
         result = verdict(world, drained)
 
     assert Harm.LOST in {harm for _, harm in found(result)}
+
+
+@pytest.mark.parametrize("queue", ["FailedBatchesQueue", "UnresolvedPointersQueue"])
+def test_a_pointer_that_nobody_resolved(blueprint: Blueprint, queue: str) -> None:
+    with world_at_rest(blueprint) as world:
+        world.cloud.sqs.send_message(QueueUrl=world.cloud.queue(queue).url, MessageBody="{}")
+        assert found(verdict(world, 0.0)) == {("pointers_are_resolved", Harm.WRONG)}
 
 
 def test_a_row_that_goes_back(blueprint: Blueprint) -> None:

@@ -4,9 +4,8 @@ IAM is enforced by no emulator here, so that a call added without its action wou
 """
 
 import copy
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -14,56 +13,18 @@ import pytest
 from devstack.simulator.faults import FaultPlan
 from devstack.simulator.functions import Ended, Functions
 from devstack.simulator.graph import TEMPLATE, Blueprint
-from devstack.simulator.world import Config, simulate
+from devstack.simulator.world import Config, World, opened, simulate
 from devstack.template import Node, Template
+from headwater.dead_letters.pointers import StreamKind
+from tests.fakes.pointers import from_lambda
+from tests.infrastructure.iam import Call, allows, calls_of
 
 #: The workload plays the API's part: its commands run as HttpApiFunction.
 API = "HttpApiFunction"
-_WRITES = {"Put": "PutItem", "Delete": "DeleteItem", "Update": "UpdateItem", "ConditionCheck": "ConditionCheckItem"}
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """An IAM action on a resource by logical id (with the key, in S3), and the item's partition key if there is one."""
-
-    function: str
-    action: str
-    resource: str
-    leading_key: str | None = None
-
-
-def _calls(function: str, service: str, operation: str, params: Mapping[str, Any]) -> Iterator[Call]:
-    match service, operation:
-        case "dynamodb", "TransactWriteItems":
-            for item in params["TransactItems"]:
-                ((kind, write),) = item.items()
-                key = _key(write.get("Item") or write["Key"])
-                yield Call(function, f"dynamodb:{_WRITES[kind]}", write["TableName"], key)
-        case "dynamodb", "BatchGetItem":
-            for table, wanted in params["RequestItems"].items():
-                for each in wanted["Keys"]:
-                    yield Call(function, "dynamodb:BatchGetItem", table, _key(each))
-        case "dynamodb", "Query":
-            yield Call(function, "dynamodb:Query", params["TableName"], params["ExpressionAttributeValues"][":id"]["S"])
-        case "dynamodb", _:
-            yield Call(
-                function, f"dynamodb:{operation}", params["TableName"], _key(params.get("Item") or params["Key"])
-            )
-        case "kinesis", _:
-            yield Call(function, f"kinesis:{operation}", params["StreamName"])
-        case "sns", "PublishBatch":
-            yield Call(function, "sns:Publish", params["TopicArn"].rpartition(":")[2])
-        case "s3", _:
-            yield Call(function, f"s3:{operation}", f"{params['Bucket']}/{params['Key']}")
-        case "sesv2", "SendEmail":
-            yield Call(function, "ses:SendEmail", "")
-        case _:
-            raise AssertionError(f"this test does not know what {service} {operation} needs")
-
-
-def _key(attributes: Mapping[str, Any]) -> str:
-    value: str = (attributes.get("aggregate_id") or attributes["pk"])["S"]
-    return value
+_STREAMS: tuple[tuple[str, StreamKind, str], ...] = (
+    ("EventsTable", "dynamodb", "FanOutFunction"),
+    ("EventsStream", "kinesis", "BadgesFunction"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +35,10 @@ def calls() -> frozenset[Call]:
     before, invoke = FaultPlan.before, Functions.invoke
 
     def noted_before(self: FaultPlan, service: str, operation: str, params: Mapping[str, Any]) -> None:
-        # Queues are polled and emptied by Lambda's service, not by the functions.
-        if service != "sqs" and self.active:
-            seen.update(_calls(running[-1], service, operation, params))
+        # Queues are polled and emptied by Lambda's service, and it is Lambda that reports failures to them.
+        # A failed batch is tried again long after the faults; outside of functions, there it is we who look on.
+        if running[-1] != API or (self.active and service != "sqs"):
+            seen.update(calls_of(running[-1], service, operation, params))
         before(self, service, operation, params)
 
     def noted_invoke(self: Functions, logical_id: str, *args: Any, **kwargs: Any) -> Ended:
@@ -92,7 +54,40 @@ def calls() -> frozenset[Call]:
         # Without overtaking, in which a command runs in the midst of a function's call: it would pass for its own.
         for seed in (3, 4, 5):
             simulate(Config.of(seed, 1_000, 0.2, off=frozenset({"overtaking"})), Blueprint.load())
+        with opened(Config.of(6, 200, 0.0), Blueprint.load()) as world:
+            world.run()
+            _fail_batches(world)
     return frozenset(seen)
+
+
+def _fail_batches(world: World) -> None:
+    """Lets a batch of each stream fail, which no run is sure to bring: read from its shard, then from the archive."""
+    messages: dict[str, Any] = {}
+    for trimmed in (False, True):
+        for name, kind, function in _STREAMS:
+            log = world.cloud.log(name)
+            shard = max(log.shards, key=lambda shard: shard.end)
+            if not trimmed:
+                records = shard.records[:3]
+                pointer = from_lambda(
+                    kind,
+                    records[0].sequence_number,
+                    records[-1].sequence_number,
+                    function,
+                    records=len(records),
+                    shard_id=shard.id,
+                    stream_arn=log.arn,
+                    arrived=(records[0].arrived_at, records[-1].arrived_at),
+                )
+                messages[name] = {
+                    "messageId": name,
+                    "body": json.dumps(pointer),
+                    "attributes": {"ApproximateReceiveCount": "1"},
+                }
+            else:
+                shard.trim(shard.end)
+            answer = world.functions.invoke("DeadLettersFunction", [messages[name]]).result.response
+            assert answer == {"batchItemFailures": []}, name
 
 
 @pytest.fixture(scope="module")
@@ -107,31 +102,11 @@ def _statements(resources: Mapping[str, Node], function: str) -> Iterator[Mappin
         yield from policy["PolicyDocument"]["Statement"]
 
 
-def _allows(statement: Mapping[str, Any], call: Call) -> bool:
-    actions, nodes = statement["Action"], statement["Resource"]
-    patterns = [_resource(node) for node in (nodes if isinstance(nodes, list) else [nodes])]
-    keys = statement.get("Condition", {}).get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys")
-    return (
-        call.action in ([actions] if isinstance(actions, str) else actions)
-        and (call.action.startswith("ses:") or any(fnmatchcase(call.resource, pattern) for pattern in patterns))
-        and (keys is None or any(fnmatchcase(call.leading_key or "", key) for key in keys))
-    )
-
-
-def _resource(node: Node) -> str:
-    match node:
-        case {"Fn::GetAtt": [str(name), _]} | {"Ref": str(name)}:
-            return name
-        case {"Fn::Sub": str(text)}:
-            return text.replace("${", "", 1).replace(".Arn}", "", 1)
-    return str(node)
-
-
 def _denied(resources: Mapping[str, Node], calls: frozenset[Call]) -> set[tuple[str, str, str]]:
     return {
         (call.function, call.action, call.resource.partition("/")[0])
         for call in calls
-        if not any(_allows(statement, call) for statement in _statements(resources, call.function))
+        if not any(allows(statement, call) for statement in _statements(resources, call.function))
     }
 
 
@@ -140,6 +115,21 @@ def test_every_call_of_a_run_under_faults_is_allowed(resources: dict[str, Node],
         name for name, resource in resources.items() if resource["Type"] == "AWS::Serverless::Function"
     }
     assert _denied(resources, calls) == set()
+
+
+def test_failed_batches_were_met_in_each_way(calls: frozenset[Call]) -> None:
+    """Or the test above would prove little of DeadLettersFunction."""
+    actions = {call.action for call in calls if call.function == "DeadLettersFunction"}
+
+    assert {
+        "dynamodb:GetRecords",
+        "kinesis:GetRecords",
+        "kinesis:ListShards",
+        "s3:ListBucket",
+        "s3:GetObject",
+        "dynamodb:BatchGetItem",
+        "sqs:SendMessage",
+    } <= actions
 
 
 def test_a_missing_action_is_noticed(resources: dict[str, Node], calls: frozenset[Call]) -> None:

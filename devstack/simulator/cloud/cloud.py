@@ -10,6 +10,7 @@ from typing import Final, Literal
 from devstack.emulator import ACCOUNT_ID, REGION
 from devstack.simulator.cloud.client import CallFaults, NoFaults, Surroundings
 from devstack.simulator.cloud.dynamodb import DynamoDb, Index, Table, items_of
+from devstack.simulator.cloud.dynamodbstreams import DynamoDbStreams
 from devstack.simulator.cloud.items import Item
 from devstack.simulator.cloud.kinesis import Kinesis
 from devstack.simulator.cloud.s3 import S3, Bucket
@@ -26,9 +27,9 @@ DEFAULT_VISIBILITY_SECONDS: Final = 30
 class Cloud:
     """Services in memory behind clients that look like boto3's.
 
-    ``dynamodb``, ``kinesis``, ``sns``, ``sqs``, ``s3`` and ``sesv2`` are those clients; each call of theirs may meet a
-    fault. Everything else here is the account's owner looking on or setting up, past all faults. What is random is
-    drawn from ``rng`` alone, so that a seed repeats a run. Not safe to use from several threads.
+    ``dynamodb``, ``dynamodbstreams``, ``kinesis``, ``sns``, ``sqs``, ``s3`` and ``sesv2`` are those clients; each call
+    of theirs may meet a fault. Everything else here is the account's owner looking on or setting up, past all faults.
+    What is random is drawn from ``rng`` alone, so that a seed repeats a run. Not safe to use from several threads.
 
     Parameters
     ----------
@@ -50,6 +51,9 @@ class Cloud:
         surroundings = Surroundings(clock, faults or NoFaults(), rng or random.Random(0), attempts)  # noqa: S311
         self._surroundings = surroundings
         self.dynamodb = DynamoDb(surroundings)
+        self.dynamodbstreams = DynamoDbStreams(
+            surroundings, lambda: [table.log for table in self.dynamodb.tables.values() if table.log is not None]
+        )
         self.kinesis = Kinesis(surroundings)
         self.sns = Sns(surroundings)
         self.sqs = Sqs(surroundings)

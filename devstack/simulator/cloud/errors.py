@@ -26,6 +26,16 @@ _MODELLED: Final = {
             "TransactionInProgressException",
         )
     },
+    "dynamodbstreams": {
+        code: code
+        for code in (
+            "ExpiredIteratorException",
+            "InternalServerError",
+            "LimitExceededException",
+            "ResourceNotFoundException",
+            "TrimmedDataAccessException",
+        )
+    },
     "kinesis": {
         code: code
         for code in (

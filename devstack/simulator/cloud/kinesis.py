@@ -85,24 +85,25 @@ class Kinesis(Client):
                 results.append(_append(log, entry["PartitionKey"], contents[position], now))
         return {"FailedRecordCount": len(refused), "Records": results}
 
-    @operation("ListShards", ("StreamName",))
+    @operation("ListShards", (), ("StreamARN", "StreamName"))
     def list_shards(self, params: Parameters) -> Answer:
-        return {"Shards": [_described(shard) for shard in self._log("ListShards", params["StreamName"]).shards]}
+        return {"Shards": [_described(shard) for shard in self._named("ListShards", params).shards]}
 
-    @operation("GetShardIterator", ("StreamName", "ShardId", "ShardIteratorType"))
+    @operation(
+        "GetShardIterator", ("ShardId", "ShardIteratorType"), ("StartingSequenceNumber", "StreamARN", "StreamName")
+    )
     def get_shard_iterator(self, params: Parameters) -> Answer:
-        log = self._log("GetShardIterator", params["StreamName"])
+        log = self._named("GetShardIterator", params)
         shard = self._shard("GetShardIterator", log, params["ShardId"])
-        match params["ShardIteratorType"]:
-            case "TRIM_HORIZON":
-                index = shard.first_index
-            case "LATEST":
-                index = shard.end
-            case other:
-                raise NotImplementedError(f"GetShardIterator has no {other} here")
+        position, number = params["ShardIteratorType"], params.get("StartingSequenceNumber")
+        try:
+            # What is trimmed gives the oldest record that is left: Kinesis does not say so.
+            index = max(shard.index_of(position, number), shard.first_index)
+        except ValueError as error:
+            raise self.error("GetShardIterator", "InvalidArgumentException", str(error)) from None
         return {"ShardIterator": f"{log.name}/{shard.id}/{index}"}
 
-    @operation("GetRecords", ("ShardIterator",), ("Limit",))
+    @operation("GetRecords", ("ShardIterator",), ("Limit", "StreamARN"))
     def get_records(self, params: Parameters) -> Answer:
         try:
             name, shard_id, index = params["ShardIterator"].split("/")
@@ -141,6 +142,10 @@ class Kinesis(Client):
             raise NotImplementedError("SplitShard halves a shard here")
         log.split(shard.id)
         return {}
+
+    def _named(self, operation_name: str, params: Parameters) -> ShardLog:
+        """The stream of a request that names it by its ARN or by its name."""
+        return self._log(operation_name, params.get("StreamName") or params["StreamARN"].rpartition("/")[2])
 
     def _log(self, operation_name: str, name: str) -> ShardLog:
         log = self.logs.get(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Final, Literal
@@ -48,6 +48,29 @@ class Shard:
         if offset < 0:
             raise LookupError(f"{self.id} begins at {self.first_index}; {start} is trimmed")
         return self.records[offset : offset + limit]
+
+    def index_of(self, position: str, sequence_number: str | None = None) -> int:
+        """Where an iterator of that ShardIteratorType begins; below ``first_index`` for a record that is trimmed.
+
+        Raises
+        ------
+        ValueError
+            The position asks for a sequence number and there is none, or the shard never had such a record.
+        """
+        match position:
+            case "TRIM_HORIZON":
+                return self.first_index
+            case "LATEST":
+                return self.end
+            case "AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER" if sequence_number is not None:
+                wanted = int(sequence_number)
+                found = bisect_left(self.records, wanted, key=lambda record: int(record.sequence_number))
+                if found < len(self.records) and self.records[found].sequence_number == sequence_number:
+                    return self.first_index + found + (position == "AFTER_SEQUENCE_NUMBER")
+                if found == 0 and self.first_index:
+                    return self.first_index - 1
+                raise ValueError(f"Invalid SequenceNumber: {self.id} has no record {sequence_number}")
+        raise ValueError(f"Invalid ShardIteratorType: {position} without a sequence number")
 
     def trim(self, up_to: int) -> None:
         """Forgets the records before index ``up_to``."""

@@ -1,6 +1,8 @@
 """The object store behind the archive: objects are written once and never replaced."""
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from botocore.exceptions import ClientError
 
@@ -17,6 +19,13 @@ class ObjectExistsError(Exception):
 
 class ObjectNotFoundError(Exception):
     """There is no such object (yet)."""
+
+
+class Listed(NamedTuple):
+    """An object's key and when it was written, to the second."""
+
+    key: str
+    written_at: datetime
 
 
 class ObjectStore(Protocol):
@@ -42,6 +51,10 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def listed(self, prefix: str) -> Iterator[Listed]:
+        """The objects whose keys begin so, in the order of their keys."""
+        ...
+
 
 class S3ObjectStore:
     """Objects of one bucket."""
@@ -65,3 +78,8 @@ class S3ObjectStore:
             return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         except self._client.exceptions.NoSuchKey as error:
             raise ObjectNotFoundError(f"s3://{self._bucket}/{key} does not exist") from error
+
+    def listed(self, prefix: str) -> Iterator[Listed]:
+        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+            for entry in page.get("Contents", []):
+                yield Listed(entry["Key"], entry["LastModified"])

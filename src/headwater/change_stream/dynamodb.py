@@ -3,6 +3,7 @@
 Source: "Using AWS Lambda with Amazon DynamoDB" and StreamRecord in the DynamoDB Streams API reference.
 """
 
+import base64
 import math
 from collections.abc import Mapping
 from datetime import datetime
@@ -41,6 +42,61 @@ def parse(raw: Mapping[str, Any]) -> ChangeRecord:
     )
 
 
+def delivered(record: Mapping[str, Any], stream_arn: str) -> dict[str, Any]:
+    """A record of boto3's GetRecords as Lambda's event shows it: binary in base64, times in epoch seconds."""
+    shown: dict[str, Any] = {
+        "eventID": record["eventID"],
+        "eventName": record["eventName"],
+        "eventVersion": record.get("eventVersion", "1.1"),
+        "eventSource": "aws:dynamodb",
+        "awsRegion": record.get("awsRegion") or stream_arn.split(":")[3],
+        "dynamodb": _as_json(record["dynamodb"]),
+        "eventSourceARN": stream_arn,
+    }
+    if identity := record.get("userIdentity"):
+        # GetRecords spells these in capitals, Lambda does not.
+        shown["userIdentity"] = {
+            "principalId": identity.get("PrincipalId", identity.get("principalId")),
+            "type": identity.get("Type", identity.get("type")),
+        }
+    return shown
+
+
+def delivered_again(record: ChangeRecord, stream_arn: str) -> dict[str, Any]:
+    """A change that was read from elsewhere, as Lambda's event had shown it; ``SizeBytes`` is not kept."""
+    removal = record.operation in (Operation.REMOVE, Operation.EXPIRE)
+    change: dict[str, Any] = {
+        "ApproximateCreationDateTime": record.captured_at,
+        "Keys": record.keys,
+        "SequenceNumber": record.sequence_number,
+        "StreamViewType": "NEW_AND_OLD_IMAGES",
+    }
+    if record.new_image is not None:
+        change["NewImage"] = record.new_image
+    if record.old_image is not None:
+        change["OldImage"] = record.old_image
+    shown = {
+        "eventID": record.stream_event_id,
+        "eventName": (Operation.REMOVE if removal else record.operation).value,
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": stream_arn.split(":")[3],
+        "dynamodb": change,
+        "eventSourceARN": stream_arn,
+    }
+    if record.operation is Operation.EXPIRE:
+        shown["userIdentity"] = {"principalId": _TTL_PRINCIPAL, "type": "Service"}
+    return shown
+
+
+def aggregate_id(raw: Mapping[str, Any]) -> str:
+    """The record's aggregate where its keys tell it, else nobody's: empty."""
+    try:
+        return str(raw["dynamodb"]["Keys"]["aggregate_id"]["S"])
+    except (KeyError, TypeError):
+        return ""
+
+
 def sequence_number(raw: Mapping[str, Any]) -> str:
     """The record's place in its shard: what a batch answer names, digits that compare as an integer."""
     number = _change(raw).get("SequenceNumber")
@@ -65,6 +121,19 @@ def captured_at(raw: Mapping[str, Any]) -> float:
     if isinstance(moment, bool) or not isinstance(moment, int | float) or not math.isfinite(moment):
         raise MalformedRecordError("the stream record's 'ApproximateCreationDateTime' is not a number of seconds")
     return float(moment)
+
+
+def _as_json(value: Any) -> Any:
+    match value:
+        case dict():
+            return {name: _as_json(member) for name, member in value.items()}
+        case list():
+            return [_as_json(member) for member in value]
+        case bytes() | bytearray():
+            return base64.b64encode(value).decode()
+        case datetime():
+            return value.timestamp()
+    return value
 
 
 def _change(raw: Mapping[str, Any]) -> Mapping[str, Any]:

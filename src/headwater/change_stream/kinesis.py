@@ -11,6 +11,39 @@ from typing import Any
 from headwater.change_stream.records import MalformedRecordError
 
 
+def delivered(record: Mapping[str, Any], stream_arn: str, shard_id: str) -> dict[str, Any]:
+    """A record of boto3's GetRecords as Lambda's event shows it."""
+    return event_record(
+        record["Data"],
+        partition_key=record["PartitionKey"],
+        sequence_number=record["SequenceNumber"],
+        arrived_at=record["ApproximateArrivalTimestamp"].timestamp(),
+        stream_arn=stream_arn,
+        shard_id=shard_id,
+    )
+
+
+def event_record(
+    data: bytes, *, partition_key: str, sequence_number: str, arrived_at: float, stream_arn: str, shard_id: str
+) -> dict[str, Any]:
+    """One element of the event's ``Records``; ``arrived_at`` in epoch seconds."""
+    return {
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0",
+            "partitionKey": partition_key,
+            "sequenceNumber": sequence_number,
+            "data": base64.b64encode(data).decode(),
+            "approximateArrivalTimestamp": arrived_at,
+        },
+        "eventSource": "aws:kinesis",
+        "eventVersion": "1.0",
+        "eventID": f"{shard_id}:{sequence_number}",
+        "eventName": "aws:kinesis:record",
+        "awsRegion": stream_arn.split(":")[3],
+        "eventSourceARN": stream_arn,
+    }
+
+
 def sequence_number(raw: Mapping[str, Any]) -> str:
     """The record's place in its shard: what a batch answer names."""
     try:

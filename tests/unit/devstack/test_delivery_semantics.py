@@ -39,6 +39,7 @@ def test_every_test_that_the_page_names_exists() -> None:
 def test_every_rule_names_its_code_and_a_test(row: list[str]) -> None:
     _, _, code, held_by = row
     assert re.search(r"`(test_|Test)\w+`", held_by)
-    module, *attributes = code.strip("`").split(".")
-    found = reduce(getattr, attributes, importlib.import_module(f"devstack.{module}"))
+    path = code.strip("`") if code.startswith("`headwater.") else f"devstack.{code.strip('`')}"
+    module, attributes = re.fullmatch(r"((?:headwater\.\w+|devstack)\.\w+)\.(.+)", path).groups()  # type: ignore[union-attr]
+    found = reduce(getattr, attributes.split("."), importlib.import_module(module))
     assert found is not None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devstack.filters import Dialect, FilterCriteria, FilterError, Source
+from headwater.change_stream.filters import Dialect, FilterCriteria, FilterError, Source
 
 
 def criteria(*patterns: Any, source: Source = "sqs", dialect: Dialect = "lambda") -> FilterCriteria:

@@ -1,0 +1,371 @@
+"""`headwater dead-letters`: what consumers gave up, to be seen, redriven or discarded."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import click
+import orjson
+from rich.console import Console
+from rich.json import JSON
+from rich.markup import escape
+from rich.table import Table
+
+from cli import waiting
+from cli.queues import HOLD_SECONDS, Held, held
+from cli.target import Target
+from cli.waiting import DeadLetter
+from headwater.change_stream.claim_checks import S3ClaimStore
+from headwater.clock import timestamp
+from headwater.dead_letters.unresolved import REASON
+
+_QUEUE_URL: Final = re.compile(r"(\w+?)(Subscription)?DeadLetterQueueUrl")
+#: Where Lambda puts what a mapping gives up.
+_OBJECTS: Final = "aws/lambda/"
+#: Less than this left, and the table shows it in red.
+_URGENT: Final = timedelta(days=1)
+
+type Queues = Mapping[str, tuple[str, str]]
+
+
+class RedriveFailedError(Exception):
+    """A dead letter that still cannot be processed; the message says why."""
+
+
+def dead_letter_queues(outputs: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """The consumers' dead-letter queues by name, each with the URL of the queue that its messages go back to."""
+    queues = {}
+    for output, url in outputs.items():
+        if found := _QUEUE_URL.fullmatch(output):
+            queues[output.removesuffix("Url")] = (url, outputs.get(f"{found[1]}QueueUrl", ""))
+    return queues
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Everything that waits, held for as long as the command works; use it within `opened`."""
+
+    letters: list[DeadLetter] = field(default_factory=list)
+    hidden: Counter[str] = field(default_factory=Counter)
+    queues: dict[str, Held] = field(default_factory=dict)
+
+    def find(self, identifier: str) -> DeadLetter:
+        """The dead letter whose id, message id or object key begins so.
+
+        Raises
+        ------
+        click.ClickException
+            None does, or several.
+        """
+        found = [each for each in self.letters if each.id.startswith(identifier) or each.key.startswith(identifier)]
+        if len(found) != 1:
+            raise click.ClickException(
+                f"{len(found)} dead letters have an id that begins with {identifier!r}: 'dead-letters list' shows them"
+            )
+        return found[0]
+
+    def chosen(self, consumer: str | None, aggregate: str | None) -> list[DeadLetter]:
+        return [
+            letter
+            for letter in self.letters
+            if consumer in (None, letter.consumer) and aggregate in (None, letter.aggregate)
+        ]
+
+
+@contextmanager
+def opened(target: Target) -> Iterator[Waiting]:
+    """What waits in the stack's queues and its bucket."""
+    sqs, s3, found = target.client("sqs"), target.client("s3"), Waiting()
+    claims = S3ClaimStore(s3, target.output("ArchiveBucketName"))
+    readers: list[tuple[str, str, Callable[[Any], DeadLetter]]] = [
+        (waiting.PARKED, target.output("ParkedRecordsQueueUrl"), lambda message: waiting.of_parked(message, claims)),
+        (waiting.UNRESOLVED, target.output("UnresolvedPointersQueueUrl"), waiting.of_pointer),
+    ]
+    for name, (url, _) in dead_letter_queues(target.outputs).items():
+        readers.append((name, url, _event_reader(name)))
+    with ExitStack() as holds:
+        for name, url, read in readers:
+            queue = found.queues[name] = holds.enter_context(held(sqs, url))
+            found.letters += map(read, queue.messages)
+            if queue.hidden:
+                found.hidden[name] = queue.hidden
+        bucket = target.output("FailedBatchesBucketName")
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=_OBJECTS):
+            for entry in page.get("Contents", []):
+                body = s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
+                found.letters.append(waiting.of_object(entry["Key"], body))
+        # In the order in which they are to be redriven.
+        found.letters.sort(key=lambda each: (each.consumer, each.aggregate, min(each.versions, default=0), each.key))
+        yield found
+
+
+def _event_reader(queue: str) -> Callable[[Any], DeadLetter]:
+    consumer = re.sub(r"(?<!^)(?=[A-Z])", "_", re.sub(r"(Subscription)?DeadLetterQueue$", "", queue)).lower()
+    return lambda message: waiting.of_event(message, queue, consumer)
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """Shows, redrives and discards what consumers gave up.
+
+    Looking takes nothing off a queue. While a command works, others do not see what it looks at; that is over when the
+    command ends, or five minutes after it was killed.
+    """
+
+
+_consumer = click.option("--consumer", help="Only of this consumer, such as leaderboard or welcome_email.")
+_aggregate = click.option("--aggregate", help="Only of this aggregate, such as 'player#0199…' (in quotes).")
+
+
+@dead_letters.command("list")
+@_consumer
+@_aggregate
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of a table.")
+@click.pass_obj
+def list_(target: Callable[[], Target], consumer: str | None, aggregate: str | None, as_json: bool) -> None:
+    """Prints a table of all that waits: parked records, unresolved pointers, e-mails, the archiver's batches."""
+    now = datetime.now(UTC)
+    with opened(target()) as found:
+        letters = found.chosen(consumer, aggregate)
+        if as_json:
+            for letter in letters:
+                click.echo(orjson.dumps(_summary(letter)))
+            return
+        _tell_hidden(found)
+        if not letters:
+            click.echo("Nothing waits.")
+            return
+        console = Console()
+        console.print(_table(letters, now))
+
+
+@dead_letters.command()
+@click.argument("identifier", metavar="ID")
+@click.option("--raw", is_flag=True, help="The records as the consumer was given them, as JSON, and nothing else.")
+@click.pass_obj
+def show(target: Callable[[], Target], identifier: str, raw: bool) -> None:
+    """Prints one dead letter with its parsed events. It holds personal data: mind who sees the screen."""
+    with opened(target()) as found:
+        letter = found.find(identifier)
+        if raw:
+            click.echo(letter.raw if isinstance(letter.raw, str) else orjson.dumps(letter.raw))
+            return
+        console = Console()
+        console.print(JSON.from_data(_summary(letter)))
+        for event in letter.events or [letter.raw]:
+            if event is None:
+                console.print("a record that cannot be read; --raw prints it", style="bold red")
+            elif isinstance(event, str):
+                console.print(event, markup=False, highlight=False)
+            else:
+                console.print(JSON.from_data(event))
+
+
+@dead_letters.command()
+@click.option("--all", "everything", is_flag=True, help="Of all consumers and aggregates.")
+@_consumer
+@_aggregate
+@click.option("--dry-run", is_flag=True, help="Only says what would be done.")
+@click.pass_obj
+def redrive(
+    target: Callable[[], Target], everything: bool, consumer: str | None, aggregate: str | None, dry_run: bool
+) -> None:
+    """Processes again what waits, in order, and takes off what succeeds. The rest stays where it is.
+
+    Parked records run through their consumer's code here, with your rights; repair and deploy first. An e-mail's event
+    goes back to its queue, an unresolved pointer to the function that looks for its records.
+    """
+    if everything == bool(consumer or aggregate):
+        raise click.UsageError("say what to redrive: --all, or --consumer and --aggregate to choose")
+    stack = target()
+    with opened(stack) as found:
+        letters = found.chosen(consumer, aggregate)
+        _tell_hidden(found)
+        if not letters:
+            click.echo("Nothing waits.")
+            return
+        if dry_run:
+            _redrive(letters, None)
+            return
+        with stack.as_function():
+            failed = _redrive(letters, _Redriving(stack, found))
+    if failed:
+        raise click.ClickException(f"{failed} of {len(letters)} still fail and stay where they are")
+
+
+@dead_letters.command()
+@click.argument("identifier", metavar="ID")
+@click.option("--reason", required=True, help="Why nobody will miss it. It is recorded, with your name.")
+@click.pass_obj
+def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
+    """Takes one dead letter off for good. A record of it, with the reason, is kept for a year."""
+    if not reason.strip():
+        raise click.BadParameter("say why", param_hint="--reason")
+    stack = target()
+    with opened(stack) as found:
+        letter = found.find(identifier)
+        bucket = stack.output("FailedBatchesBucketName")
+        now = timestamp(datetime.now(UTC))
+        key = f"discarded/{now[:10]}/{letter.id}-{now[11:]}.json"
+        record = {
+            **_summary(letter),
+            "reason_to_discard": reason,
+            "discarded_by": stack.client("sts").get_caller_identity()["Arn"],
+            "discarded_at": now,
+            "events": letter.events,
+            "raw": letter.raw,
+        }
+        # First the record: a command that dies in between has discarded nothing.
+        stack.client("s3").put_object(Bucket=bucket, Key=key, Body=orjson.dumps(record), ContentType="application/json")
+        _take_off(stack, found, letter)
+    click.echo(f"Discarded. s3://{bucket}/{key} keeps it for a year.")
+
+
+class _Redriving:
+    """How each kind of dead letter is processed again. What it raises says why one still fails."""
+
+    def __init__(self, target: Target, found: Waiting) -> None:
+        self._target = target
+        self._found = found
+        # Late: it reads the environment.
+        from headwater import bootstrap
+
+        self._bootstrap = bootstrap
+        self._queues = dead_letter_queues(target.outputs)
+
+    def redrive(self, letter: DeadLetter) -> str:
+        """Processes it and takes it off; gives what was done, in a word or two."""
+        match letter.place:
+            case _ if letter.reason == waiting.UNKNOWN and letter.place != waiting.UNRESOLVED:
+                raise RedriveFailedError("nobody can tell what it is: discard it, or redrive it by hand")
+            case waiting.PARKED:
+                done = self._parked(letter)
+            case waiting.UNRESOLVED:
+                done = self._send(letter, self._target.output("FailedBatchesQueueUrl"))
+            case waiting.ARCHIVER:
+                done = self._archive(letter)
+            case queue:
+                done = self._send(letter, self._queues[queue][1])
+        _take_off(self._target, self._found, letter)
+        return done
+
+    def _parked(self, letter: DeadLetter) -> str:
+        self._bootstrap.redrive().run(letter.consumer, letter.raw)
+        return "applied"
+
+    def _archive(self, letter: DeadLetter) -> str:
+        outcome = self._bootstrap.archiver().archive(letter.raw)
+        return f"{outcome.received} records archived"
+
+    def _send(self, letter: DeadLetter, url: str) -> str:
+        message = letter.message
+        if message is None:
+            raise RedriveFailedError("it is on no queue")
+        self._target.client("sqs").send_message(
+            QueueUrl=url,
+            MessageBody=message.body,
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": value}
+                for name, value in message.attributes.items()
+                if name != REASON
+            },
+        )
+        return f"sent to {url.rpartition('/')[2]}"
+
+
+def _redrive(letters: Sequence[DeadLetter], redriving: _Redriving | None) -> int:
+    """Prints a line a dead letter; gives how many failed. Past an aggregate's first failure, its others wait."""
+    table = Table(title="Redrive" if redriving else "Redrive, dry run: nothing is done", title_justify="left")
+    for column in ("id", "consumer", "aggregate", "records", "result"):
+        table.add_column(column, overflow="fold")
+    stopped: set[tuple[str, str]] = set()
+    failed = 0
+    for letter in letters:
+        lane = (letter.consumer, letter.aggregate)
+        if redriving is None:
+            result = f"would be taken off {letter.place}"
+        elif letter.aggregate and lane in stopped:
+            failed += 1
+            result = "[yellow]waits for the one before it[/]"
+        else:
+            try:
+                result = f"[green]{redriving.redrive(letter)}[/]"
+            except Exception as error:  # noqa: BLE001  # one line each: others are to be tried, and nobody reads a traceback
+                failed += 1
+                stopped.add(lane)
+                result = f"[red]{escape(f'{type(error).__name__}: {error}')}[/]"
+        table.add_row(letter.id, escape(letter.consumer), escape(letter.aggregate), str(letter.records), result)
+    Console().print(table)
+    return failed
+
+
+def _take_off(target: Target, found: Waiting, letter: DeadLetter) -> None:
+    if letter.message is not None:
+        found.queues[letter.place].delete(letter.message)
+    else:
+        target.client("s3").delete_object(Bucket=target.output("FailedBatchesBucketName"), Key=letter.key)
+
+
+def _tell_hidden(found: Waiting) -> None:
+    for queue, count in found.hidden.items():
+        click.echo(
+            f"{count} more in {queue} are being looked at by somebody else; they show again within "
+            f"{HOLD_SECONDS // 60} minutes.",
+            err=True,
+        )
+
+
+def _summary(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "in": letter.place,
+        "key": letter.key,
+        "consumer": letter.consumer,
+        "reason": letter.reason,
+        "error": letter.error,
+        "attempts": letter.attempts,
+        "aggregate": letter.aggregate,
+        "versions": list(letter.versions),
+        "records": letter.records,
+        "failed_at": timestamp(letter.failed_at),
+        "expires_at": timestamp(letter.expires_at) if letter.expires_at else None,
+    }
+
+
+def _table(letters: Sequence[DeadLetter], now: datetime) -> Table:
+    table = Table(title=f"{len(letters)} dead letters", title_justify="left")
+    for column in ("id", "reason", "consumer", "aggregate"):
+        table.add_column(column, overflow="fold")
+    for column in ("versions", "records", "age", "expires in"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for letter in letters:
+        left = letter.expires_at - now if letter.expires_at else None
+        table.add_row(
+            letter.id,
+            escape(letter.reason),
+            escape(letter.consumer),
+            escape(letter.aggregate),
+            _versions(letter.versions),
+            str(letter.records),
+            _duration(now - letter.failed_at),
+            "never" if left is None else _duration(left),
+            style="red" if left is not None and left < _URGENT else None,
+        )
+    return table
+
+
+def _versions(versions: Sequence[int]) -> str:
+    if not versions:
+        return ""
+    return str(versions[0]) if len(versions) == 1 else f"{min(versions)}…{max(versions)}"
+
+
+def _duration(span: timedelta) -> str:
+    minutes = max(0, int(span.total_seconds() // 60))
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} d"

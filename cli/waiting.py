@@ -1,0 +1,184 @@
+"""What waits for a person, wherever it waits, in one shape: parked records, pointers, e-mails, archiver's batches."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from botocore.exceptions import ClientError
+
+from cli.queues import Message
+from headwater.change_stream.claim_checks import ClaimStore
+from headwater.dead_letters import parked, pointers
+from headwater.dead_letters.parked import MalformedParkedError
+from headwater.dead_letters.pointers import UnknownPointerError
+from headwater.dead_letters.unresolved import REASON
+
+PARKED: Final = "ParkedRecordsQueue"
+UNRESOLVED: Final = "UnresolvedPointersQueue"
+ARCHIVER: Final = "FailedBatchesBucket"
+UNKNOWN: Final = "unknown shape"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """One row of the table.
+
+    ``place`` is the queue or bucket that holds it, ``key`` its message id or object key. ``aggregate`` is empty where
+    there are several, or nobody knows. ``events`` are the parsed events, None for one that cannot be read; ``raw`` is
+    what a consumer was given. ``expires_at`` is None for what stays. ``message`` is the SQS message that is held.
+    """
+
+    place: str
+    key: str
+    consumer: str
+    reason: str
+    aggregate: str
+    versions: Sequence[int]
+    records: int
+    failed_at: datetime
+    expires_at: datetime | None
+    error: str | None
+    attempts: int | None
+    events: Sequence[Any]
+    raw: Any
+    message: Message | None = None
+
+    @property
+    def id(self) -> str:
+        """Short enough to type. Of an object, from its key, since keys begin alike."""
+        return self.key[:8] if self.message else hashlib.sha256(self.key.encode()).hexdigest()[:8]
+
+
+def of_parked(message: Message, claims: ClaimStore) -> DeadLetter:
+    """A message of ParkedRecordsQueue."""
+    try:
+        found = parked.decode(message.body, claims)
+    except (MalformedParkedError, ClientError) as error:
+        # A claim that cannot be had must not keep the other rows from being seen.
+        return _unknown(PARKED, "", message, str(error))
+    return DeadLetter(
+        place=PARKED,
+        key=message.id,
+        consumer=found.consumer,
+        reason=found.reason,
+        aggregate=found.aggregate_id,
+        versions=found.versions,
+        records=len(found.raw),
+        failed_at=datetime.fromisoformat(found.failed_at),
+        expires_at=message.expires_at,
+        error=found.error,
+        attempts=found.attempts,
+        events=found.parsed,
+        raw=found.raw,
+        message=message,
+    )
+
+
+def of_pointer(message: Message) -> DeadLetter:
+    """A message of UnresolvedPointersQueue."""
+    try:
+        pointer = pointers.parse(message.body)
+    except UnknownPointerError as error:
+        return _unknown(UNRESOLVED, "", message, message.attributes.get(REASON, str(error)))
+    return DeadLetter(
+        place=UNRESOLVED,
+        key=message.id,
+        consumer=pointer.consumer,
+        reason="records not found",
+        aggregate="",
+        versions=(),
+        records=pointer.records,
+        failed_at=datetime.fromisoformat(pointer.failed_at),
+        expires_at=message.expires_at,
+        error=pointer.reason,
+        attempts=pointer.attempts,
+        events=(),
+        raw=orjson.loads(message.body),
+        message=message,
+    )
+
+
+def of_event(message: Message, queue: str, consumer: str) -> DeadLetter:
+    """A message of a consumer's dead-letter queue: an outgoing event."""
+    try:
+        envelope = orjson.loads(message.body)
+        aggregate, version = str(envelope["subject"]), int(envelope["sequence"])
+    except (KeyError, TypeError, ValueError) as error:
+        return _unknown(queue, consumer, message, f"no event: {type(error).__name__}")
+    return DeadLetter(
+        place=queue,
+        key=message.id,
+        consumer=consumer,
+        reason="undelivered" if "Subscription" in queue else "receives exhausted",
+        aggregate=aggregate,
+        versions=(version,),
+        records=1,
+        failed_at=message.sent_at,
+        expires_at=message.expires_at,
+        error=None,
+        attempts=message.receives,
+        events=(envelope,),
+        raw=envelope,
+        message=message,
+    )
+
+
+def of_object(key: str, body: bytes) -> DeadLetter:
+    """An object of FailedBatchesBucket: the archiver's batch, whole. It does not expire."""
+    try:
+        pointer = pointers.parse(body.decode())
+        payload = orjson.loads(body)["payload"]
+        records = (orjson.loads(payload) if isinstance(payload, str) else payload)["Records"]
+    except (UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        return DeadLetter(
+            place=ARCHIVER,
+            key=key,
+            consumer="archiver",
+            reason=UNKNOWN,
+            aggregate="",
+            versions=(),
+            records=0,
+            failed_at=datetime.now(UTC),
+            expires_at=None,
+            error=str(error),
+            attempts=None,
+            events=(),
+            raw=body.decode(errors="replace"),
+        )
+    return DeadLetter(
+        place=ARCHIVER,
+        key=key,
+        consumer=pointer.consumer,
+        reason=pointer.reason,
+        aggregate="",
+        versions=(),
+        records=len(records),
+        failed_at=datetime.fromisoformat(pointer.failed_at),
+        expires_at=None,
+        error=pointer.error,
+        attempts=pointer.attempts,
+        events=(),
+        raw=records,
+    )
+
+
+def _unknown(place: str, consumer: str, message: Message, error: str) -> DeadLetter:
+    return DeadLetter(
+        place=place,
+        key=message.id,
+        consumer=consumer,
+        reason=UNKNOWN,
+        aggregate="",
+        versions=(),
+        records=0,
+        failed_at=message.sent_at,
+        expires_at=message.expires_at,
+        error=error,
+        attempts=None,
+        events=(),
+        raw=message.body,
+        message=message,
+    )

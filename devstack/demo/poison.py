@@ -1,0 +1,91 @@
+"""The demo's failure: events that the consumers' code does not know, parked, then repaired and redriven."""
+
+import itertools
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.console import Console
+
+from cli.dead_letters import dead_letters, opened
+from cli.target import Target
+from devstack.demo import traffic
+from devstack.stack import LocalStack, RunningStack
+from headwater.clock import timestamp
+from headwater.domain.events import PlayCompleted, RecordedEvent
+from headwater.event_store import codec
+from headwater.event_store.dynamodb import DynamoDbEventStore
+from headwater.ids import uuid7
+
+_NEWER_SCHEMA = PlayCompleted.schema_version + 1
+
+
+def strew(stack: LocalStack, people: Sequence[traffic.User], count: int) -> None:
+    """Appends plays of a schema version that nobody here knows, as a producer does that was deployed too early.
+
+    Each is followed by a play as usual, which must not overtake it.
+    """
+    dynamodb, table = stack.client("dynamodb"), stack.outputs["EventsTableName"]
+    store, api = DynamoDbEventStore(dynamodb, table), traffic.Api(stack.url)
+    # The last of several users has left.
+    players = itertools.cycle(people[:-1] or people)
+    for person in itertools.islice(players, count):
+        aggregate_id = f"player#{person.user_id}"
+        latest = store.latest(aggregate_id)
+        now = timestamp(datetime.now(UTC))
+        event = RecordedEvent(
+            aggregate_id=aggregate_id,
+            version=latest.version + 1 if latest else 1,
+            event_id=uuid7(),
+            type=PlayCompleted.__name__,
+            schema_version=_NEWER_SCHEMA,
+            occurred_at=now,
+            data={"game": traffic.GAMES[0], "score": 1, "played_at": now},
+        )
+        dynamodb.put_item(
+            TableName=table, Item=codec.encode(event), ConditionExpression="attribute_not_exists(aggregate_id)"
+        )
+        api.send(
+            traffic.Request("POST", "/users/{user_id}/plays", {"game": traffic.GAMES[0], "score": 2}), person.user_id
+        )
+
+
+def resolve(console: Console, stack: LocalStack, quiet_seconds: float) -> bool:
+    """Prints what is parked, repairs the consumers, redrives, and prints what is left. Whether that is nothing."""
+    running = RunningStack(stack.url, stack.endpoint_url)
+    # This stack, and no other that may run beside it.
+    target = Target(running.session(), stack.endpoint_url, stack.outputs)
+    console.rule("What is parked")
+    _command(target, "list")
+    console.print(f"Repair: the consumers learn to read version {_NEWER_SCHEMA} of PlayCompleted, as by a deployment.")
+    _learn()
+    console.rule("Redrive")
+    _command(target, "redrive", "--all")
+    stack.wait_until_quiet(quiet_seconds)
+    console.rule("What is parked now")
+    _command(target, "list")
+    with opened(target) as found:
+        return not found.letters
+
+
+def _command(target: Target, *arguments: str) -> None:
+    """Runs the operator's command."""
+    try:
+        dead_letters.main(list(arguments), prog_name="headwater", obj=lambda: target, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+
+
+def _learn() -> None:
+    """Lets the functions' code read the newer version. It is theirs: they import their own copy when a stack starts."""
+    events: Any = sys.modules["headwater.domain.events"]
+    known = events.RecordedEvent.payload.fget
+
+    def payload(self: Any) -> Any:
+        newer = self.type == PlayCompleted.__name__ and self.schema_version == _NEWER_SCHEMA
+        return known(replace(self, schema_version=_NEWER_SCHEMA - 1) if newer else self)
+
+    events.RecordedEvent.payload = property(payload)

@@ -1,0 +1,136 @@
+"""Finds a failed batch's records in the archive, once its stream does not give them any more.
+
+The table's records are found by their sequence numbers. The archive knows no Kinesis records: those are published anew
+from the table's changes of the time before they arrived, for the hash keys of the failed shard. That is more than
+the batch, which does no harm: consumers discard what they have.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import md5
+from typing import Any, Final
+
+from headwater.archive import reader
+from headwater.archive.envelope import UnreadableRecordError, change_record
+from headwater.archive.objects import ObjectStore
+from headwater.change_stream import cloud_events, dynamodb, kinesis
+from headwater.change_stream.records import Operation
+from headwater.dead_letters.pointers import Pointer
+from headwater.domain.events import MalformedEventError
+
+type Raw = dict[str, Any]
+#: The hash keys of a shard by stream ARN and shard id; None where the stream has forgotten it.
+type HashKeys = Callable[[str, str], range | None]
+
+#: Clocks of several services are compared here, and S3 and the stream keep whole seconds.
+_SLACK: Final = timedelta(minutes=5)
+_PAGE_RECORDS: Final = 1000
+#: The longest that a change may wait until it is on Kinesis: MaximumRecordAgeInSeconds of fan-out's mapping.
+PUBLISHING_TAKES: Final = timedelta(hours=4)
+
+
+class NotArchivedError(Exception):
+    """The archive does not hold the whole batch (yet)."""
+
+
+class ArchivedRecords:
+    """The archive of one source as a place to read failed batches from."""
+
+    def __init__(self, objects: ObjectStore, hash_keys: HashKeys, *, source: str = "events") -> None:
+        self._objects = objects
+        self._hash_keys = hash_keys
+        self._source = source
+
+    def records(self, pointer: Pointer) -> Iterator[list[Raw]]:
+        """The batch's records, page by page, as Lambda's event shows them; each once.
+
+        Raises
+        ------
+        NotArchivedError
+            Some are not there. Pages given before are then to be forgotten.
+        """
+        found = 0
+        page: list[Raw] = []
+        for raw in self._changes(pointer) if pointer.kind == "dynamodb" else self._published(pointer):
+            found += 1
+            page.append(raw)
+            if len(page) == _PAGE_RECORDS:
+                yield page
+                page = []
+        if page:
+            yield page
+        if found < pointer.records:
+            raise NotArchivedError(
+                f"the archive holds {found} of {pointer.records} records from {pointer.first} to {pointer.last} "
+                f"of {pointer.shard_id}"
+            )
+
+    def _changes(self, pointer: Pointer) -> Iterator[Raw]:
+        first, last = int(pointer.first), int(pointer.last)
+        bounds = set()
+        for columns in self._lines(pointer, timedelta(0), last):
+            number = columns.get("sequence_number")
+            if number is None or not first <= int(number) <= last:
+                continue
+            bounds.add(int(number))
+            try:
+                yield dynamodb.delivered_again(change_record(columns), pointer.stream_arn)
+            except UnreadableRecordError as error:
+                yield error.raw_record
+        if not {first, last} <= bounds:
+            raise NotArchivedError(f"the archive lacks {pointer.first} or {pointer.last} of {pointer.shard_id}")
+
+    def _published(self, pointer: Pointer) -> Iterator[Raw]:
+        keys = self._hash_keys(pointer.stream_arn, pointer.shard_id)
+        since = pointer.arrived_from - (PUBLISHING_TAKES + _SLACK).total_seconds()
+        until = pointer.arrived_until + _SLACK.total_seconds()
+        number = int(pointer.first)
+        for columns in self._lines(pointer, PUBLISHING_TAKES):
+            if columns.get("operation") != Operation.INSERT:
+                continue
+            record = change_record(columns)
+            try:
+                event = cloud_events.encode(record.new_image or {})
+            except MalformedEventError:
+                # It was never published.
+                continue
+            if not since <= record.captured_at <= until:
+                continue
+            if keys is not None and _hash_key(event.aggregate_id) not in keys:
+                continue
+            yield kinesis.event_record(
+                event.body,
+                partition_key=event.aggregate_id,
+                # Its own is nowhere any more; what it has to do is to tell the records apart, in order.
+                sequence_number=str(number),
+                arrived_at=record.captured_at,
+                stream_arn=pointer.stream_arn,
+                shard_id=pointer.shard_id,
+            )
+            number += 1
+
+    def _lines(self, pointer: Pointer, before: timedelta, last: int | None = None) -> Iterator[dict[str, Any]]:
+        """Lines of the objects that may hold the batch, each line once."""
+        since = datetime.fromtimestamp(pointer.arrived_from, UTC) - before - _SLACK
+        until = datetime.fromtimestamp(pointer.arrived_until, UTC) + _SLACK
+        seen: set[str] = set()
+        for offset in range((until.date() - since.date()).days + 1):
+            day = (since.date() + timedelta(days=offset)).isoformat()
+            for key, written_at in self._objects.listed(f"raw/source={self._source}/dt={day}/"):
+                # An object is named by its first record, and is never written before its records arrive.
+                if written_at < since or (last is not None and _first_sequence_number(key) > last):
+                    continue
+                for columns in reader.lines(self._objects.get(key)):
+                    if columns["stream_event_id"] not in seen:
+                        seen.add(columns["stream_event_id"])
+                        yield columns
+
+
+def _first_sequence_number(key: str) -> int:
+    number = key.rpartition("/")[2].partition("-")[0]
+    return int(number) if number.isdecimal() else 0
+
+
+def _hash_key(partition_key: str) -> int:
+    """The number that Kinesis routes by (PutRecord, Kinesis API reference)."""
+    return int.from_bytes(md5(partition_key.encode(), usedforsecurity=False).digest())

@@ -1,0 +1,133 @@
+"""Parked records: what a consumer could not apply, whole, on a queue where it waits for a person.
+
+A message holds one run of records of one aggregate. Above SQS's limit it carries a claim check in their place.
+"""
+
+import hashlib
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import orjson
+
+from headwater.change_stream.claim_checks import ClaimStore
+from headwater.limits import SqsLimits
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+_ATTEMPTS: Final = 5
+_BASE_SECONDS: Final = 0.1
+_DATAREF: Final = "dataref"
+
+
+class MalformedParkedError(ValueError):
+    """A message on the queue that is none of ours."""
+
+
+class NotParkedError(Exception):
+    """SQS kept refusing messages; those before them are parked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedRecords:
+    """One run of records. ``raw`` is what the consumer was given, ``parsed`` the event in each, None if unreadable.
+
+    ``mapping`` is the ARN of the function or pipe, ``source_arn`` its stream. ``aggregate_id`` is empty where a record
+    does not tell it. ``error`` and ``attempts`` are None where nobody told them. Times are ISO 8601 in UTC.
+    """
+
+    consumer: str
+    mapping: str
+    source_arn: str
+    aggregate_id: str
+    versions: Sequence[int]
+    reason: str
+    error: str | None
+    attempts: int | None
+    failed_at: str
+    parked_at: str
+    parsed: Sequence[Any]
+    raw: Sequence[Any]
+
+
+class ParkingLot(Protocol):
+    """Where parked records wait."""
+
+    def park(self, parked: Iterable[ParkedRecords]) -> None:
+        """Returns once all are there. If it raises, some may be; to park them again does no harm."""
+        ...
+
+
+def encode(parked: ParkedRecords) -> bytes:
+    """The message's body."""
+    return orjson.dumps(parked)
+
+
+def decode(body: bytes | str, claims: ClaimStore) -> ParkedRecords:
+    """Reads a message back, following its claim check.
+
+    Raises
+    ------
+    MalformedParkedError
+        It is no message of ours.
+    """
+    try:
+        message = orjson.loads(body)
+        if isinstance(message, dict) and _DATAREF in message:
+            message = orjson.loads(claims.get(message[_DATAREF]))
+        return ParkedRecords(**message)
+    except (TypeError, ValueError) as error:
+        raise MalformedParkedError(f"not a message of parked records: {error}") from error
+
+
+class SqsParkingLot:
+    """Implements `ParkingLot` on a queue."""
+
+    def __init__(
+        self,
+        client: "SQSClient",
+        queue_url: str,
+        claims: ClaimStore,
+        *,
+        limits: SqsLimits | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._queue_url = queue_url
+        self._claims = claims
+        self._limits = limits or SqsLimits()
+        self._sleep = sleep
+
+    def park(self, parked: Iterable[ParkedRecords]) -> None:
+        batch: list[str] = []
+        size = 0
+        for each in parked:
+            body = self._body(each)
+            if batch and (len(batch) == self._limits.entries or size + len(body) > self._limits.request_bytes):
+                self._send(batch)
+                batch, size = [], 0
+            batch.append(body.decode())
+            size += len(body)
+        if batch:
+            self._send(batch)
+
+    def _body(self, parked: ParkedRecords) -> bytes:
+        body = encode(parked)
+        if len(body) <= self._limits.request_bytes:
+            return body
+        # Named by its content, so that parking it again puts the same object.
+        return orjson.dumps({_DATAREF: self._claims.put(hashlib.sha256(body).hexdigest(), body)})
+
+    def _send(self, bodies: Sequence[str]) -> None:
+        left: list[Any] = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)]
+        for attempt in range(_ATTEMPTS):
+            answer = self._client.send_message_batch(QueueUrl=self._queue_url, Entries=left)
+            refused = {failed["Id"]: failed["Code"] for failed in answer.get("Failed", [])}
+            left = [entry for entry in left if entry["Id"] in refused]
+            if not left:
+                return
+            self._sleep(random.uniform(0, _BASE_SECONDS * 2**attempt))  # noqa: S311  # jitter
+        raise NotParkedError(f"{len(left)} of {len(bodies)} messages were refused: {sorted(set(refused.values()))}")

@@ -1,0 +1,165 @@
+"""Turns each failed batch's pointer into parked records, while its stream still has them.
+
+A pointer names a range of a shard. Of the records in it stays what the mapping's filter lets through and the consumer
+has not applied; that goes to the parked queue, one message an aggregate, and only then is the pointer's message done.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Protocol
+
+import orjson
+
+from headwater.change_stream import cloud_events, dynamodb, kinesis, sqs
+from headwater.change_stream.batch import BatchOutcome, Failure
+from headwater.change_stream.filters import FilterCriteria
+from headwater.change_stream.records import MalformedRecordError
+from headwater.clock import timestamp, utc_now
+from headwater.dead_letters import pointers
+from headwater.dead_letters.parked import ParkedRecords, ParkingLot
+from headwater.dead_letters.pointers import Pointer, StreamKind, UnknownPointerError
+from headwater.dead_letters.shards import Raw, RecordsGoneError, Shards
+from headwater.domain.events import MalformedEventError
+from headwater.event_store import codec
+from headwater.incidents import Incidents
+
+#: What the mappings' FilterCriteria let through, by consumer. None filters today; a test compares with the template.
+FILTERS: Mapping[str, FilterCriteria] = {}
+
+
+class Gates(Protocol):
+    """What a consumer has applied."""
+
+    def unapplied(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The records that it has not, in order."""
+        ...
+
+
+class Archive(Protocol):
+    """Where records are that a stream has forgotten."""
+
+    def records(self, pointer: Pointer) -> Iterator[list[Raw]]:
+        """As `Shards.records`; raises an error of its own if the batch is not there whole."""
+        ...
+
+
+class UnresolvedPointers(Protocol):
+    """The queue of what could not be resolved."""
+
+    def keep(self, body: str, reason: str) -> None:
+        """Puts a message there as it came, with the reason beside it."""
+        ...
+
+
+class Resolver:
+    """Resolves the messages of one batch of FailedBatchesQueue.
+
+    ``gates`` and ``filters`` go by consumer; one that is in neither gets the whole range, since doing something twice
+    is what consumers are made for and missing it is not.
+    """
+
+    def __init__(
+        self,
+        shards: Mapping[StreamKind, Shards],
+        archive: Archive,
+        lot: ParkingLot,
+        unresolved: UnresolvedPointers,
+        incidents: Incidents,
+        *,
+        gates: Mapping[str, Gates],
+        filters: Mapping[str, FilterCriteria],
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._shards = shards
+        self._archive = archive
+        self._lot = lot
+        self._unresolved = unresolved
+        self._incidents = incidents
+        self._gates = gates
+        self._filters = filters
+        self._now = now
+
+    def resolve(self, messages: Sequence[Mapping[str, Any]]) -> BatchOutcome:
+        """Handles one batch, as Lambda delivers it. A message that fails comes again, until its queue moves it on.
+
+        Raises
+        ------
+        MalformedRecordError
+            A message has no id, so that no answer could name it; nothing was done.
+        """
+        identified = [(sqs.message_id(raw), raw) for raw in messages]
+        failures: list[Failure] = []
+        for message_id, raw in identified:
+            try:
+                self._resolve(message_id, sqs.parse(raw).body)
+            except Exception as error:  # noqa: BLE001  # whatever one pointer meets, the next ones get their turn
+                failures.append(Failure(message_id, error))
+        return BatchOutcome(len(messages), failures)
+
+    def _resolve(self, message_id: str, body: str) -> None:
+        try:
+            pointer = pointers.parse(body)
+        except UnknownPointerError as error:
+            # Trying again would not help, and nobody but a person can tell what it is.
+            self._unresolved.keep(body, str(error))
+            self._incidents.report(
+                "UnknownPointers",
+                "a message on FailedBatchesQueue has an unknown shape; it is kept in UnresolvedPointersQueue",
+                message_id=message_id,
+                reason=str(error),
+            )
+            return
+        try:
+            runs = self._runs(pointer, self._shards[pointer.kind].records(pointer))
+        except RecordsGoneError:
+            runs = self._runs(pointer, self._archive.records(pointer))
+        parked_at = timestamp(self._now())
+        self._lot.park(_parked(pointer, aggregate_id, run, parked_at) for aggregate_id, run in runs.items())
+
+    def _runs(self, pointer: Pointer, pages: Iterable[list[Raw]]) -> dict[str, list[bytes]]:
+        """The records to park, by aggregate. As JSON, since thousands of them lie in memory together."""
+        runs: dict[str, list[bytes]] = {}
+        criteria, gates = self._filters.get(pointer.consumer), self._gates.get(pointer.consumer)
+        aggregate_id = dynamodb.aggregate_id if pointer.kind == "dynamodb" else kinesis.partition_key
+        for page in pages:
+            records: Sequence[Mapping[str, Any]] = page
+            if criteria is not None:
+                records = [raw for raw in records if criteria.accepts(orjson.dumps(raw))]
+            if gates is not None:
+                records = gates.unapplied(records)
+            for raw in records:
+                runs.setdefault(aggregate_id(raw), []).append(orjson.dumps(raw))
+        return runs
+
+
+def _parked(pointer: Pointer, aggregate_id: str, run: Sequence[bytes], parked_at: str) -> ParkedRecords:
+    raw = [orjson.loads(record) for record in run]
+    parsed = [_parsed(pointer.kind, record) for record in raw]
+    return ParkedRecords(
+        consumer=pointer.consumer,
+        mapping=pointer.resource_arn,
+        source_arn=pointer.stream_arn,
+        aggregate_id=aggregate_id,
+        versions=[event["version"] for event in parsed if event],
+        reason=pointer.reason,
+        error=pointer.error,
+        attempts=pointer.attempts,
+        failed_at=pointer.failed_at,
+        parked_at=parked_at,
+        parsed=parsed,
+        raw=raw,
+    )
+
+
+def _parsed(kind: StreamKind, raw: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The event in a record, for a person to read; None if it holds none that can be read."""
+    try:
+        if kind == "kinesis":
+            event = cloud_events.decode(kinesis.body(raw)).event
+        else:
+            change = dynamodb.parse(raw)
+            event = codec.decode(change.new_image or change.old_image or {})
+    except (MalformedRecordError, MalformedEventError):
+        return None
+    return asdict(event)

@@ -1,0 +1,50 @@
+"""Which records a projection has not applied yet, by the gates in its rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from headwater.change_stream import cloud_events, kinesis
+from headwater.change_stream.records import MalformedRecordError
+from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
+from headwater.projections.projection import Projection
+from headwater.projections.read_models import ReadModelStore
+
+
+class ProjectionGates:
+    """Implements `headwater.dead_letters.resolver.Gates`."""
+
+    def __init__(self, projection: Projection, rows: ReadModelStore) -> None:
+        self._projection = projection
+        self._rows = rows
+
+    def unapplied(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Without what the rows hold already, and without what the projection does not follow; in order.
+
+        A record that cannot be read stays: nobody can have applied it.
+        """
+        events = [self._event(raw) for raw in records]
+        pks = {self._pk(event): None for event in events if isinstance(event, RecordedEvent)}
+        rows = self._rows.get(list(pks))
+        return [
+            raw
+            for raw, event in zip(records, events, strict=True)
+            if event is None
+            or (
+                isinstance(event, RecordedEvent)
+                and (
+                    (row := rows.get(self._pk(event))) is None
+                    or event.version > row.applied.get(self._projection.gate(event), 0)
+                )
+            )
+        ]
+
+    def _event(self, raw: Mapping[str, Any]) -> RecordedEvent | bool | None:
+        """The event; None if it cannot be read, or not by this code; False if it is none of the projection's."""
+        try:
+            event = cloud_events.decode(kinesis.body(raw)).event
+            return event if self._projection.concerns(event) else False
+        except (MalformedRecordError, MalformedEventError, UnknownEventError):
+            return None
+
+    def _pk(self, event: RecordedEvent) -> str:
+        return self._projection.pk(self._projection.key(event.aggregate_id))

@@ -1,0 +1,189 @@
+"""Failed batches found in the archive, once their stream has forgotten them."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from headwater.archive.archiver import Archiver
+from headwater.archive.lookup import ArchivedRecords, NotArchivedError
+from headwater.change_stream import cloud_events, dynamodb, kinesis
+from headwater.dead_letters.pointers import Pointer, StreamKind, parse
+from tests.fakes.incidents import RecordedIncidents
+from tests.fakes.object_store import InMemoryObjectStore
+from tests.fakes.pointers import TABLE_STREAM, from_lambda
+from tests.fakes.stream_records import BY_TTL, play_image, play_records, stream_record
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+EVERYTHING = range(2**128)
+
+
+class Archived:
+    """An archive that real batches went into."""
+
+    def __init__(self, hash_keys: range | None = EVERYTHING) -> None:
+        self.objects = InMemoryObjectStore()
+        self._archiver = Archiver(self.objects, RecordedIncidents())
+        self.lookup = ArchivedRecords(self.objects, lambda _arn, _shard: hash_keys)
+
+    def write(self, *batches: list[dict[str, Any]], at: datetime = NOON) -> None:
+        self.objects.now = at
+        for batch in batches:
+            self._archiver.archive(batch)
+
+    def found(self, pointer: Pointer) -> list[dict[str, Any]]:
+        return [raw for page in self.lookup.records(pointer) for raw in page]
+
+
+def number(position: int) -> str:
+    return str(stream_record(position, play_image())["dynamodb"]["SequenceNumber"])
+
+
+def pointer(kind: StreamKind, first: str, last: str, records: int, **info: Any) -> Pointer:
+    noon = NOON.timestamp()
+    return parse(json.dumps(from_lambda(kind, first, last, records=records, **({"arrived": (noon, noon)} | info))))
+
+
+def test_row_22_a_tables_batch_comes_back_by_its_sequence_numbers_as_lambda_had_delivered_it() -> None:
+    """FAULTS row 22."""
+    archive = Archived()
+    archive.write(play_records(1, 4), play_records(5, 8), play_records(9, 12))
+
+    found = archive.found(pointer("dynamodb", number(3), number(6), 4))
+
+    assert [dynamodb.parse(raw) for raw in found] == [dynamodb.parse(raw) for raw in play_records(3, 6)]
+    assert {raw["eventSourceARN"] for raw in found} == {TABLE_STREAM}
+
+
+def test_row_22_expiries_and_unreadable_records_come_back_too() -> None:
+    """FAULTS row 22."""
+    archive = Archived()
+    expired = stream_record(2, old=play_image(2), operation="REMOVE", userIdentity=BY_TTL)
+    unreadable = stream_record(3, play_image(3)) | {"eventName": "EXPLODE"}
+    archive.write([stream_record(1, play_image(1)), expired, unreadable])
+
+    found = archive.found(pointer("dynamodb", number(1), number(3), 3))
+
+    assert dynamodb.parse(found[1]) == dynamodb.parse(expired)
+    assert found[2] == unreadable
+
+
+def test_a_line_that_is_archived_twice_comes_back_once() -> None:
+    archive = Archived()
+    archive.write(play_records(1, 4), play_records(2, 5))
+
+    assert len(archive.found(pointer("dynamodb", number(1), number(5), 5))) == 5
+
+
+def test_a_batch_over_midnight_is_looked_for_on_both_days() -> None:
+    archive = Archived()
+    late, early = "2026-03-01T23:59:59Z", "2026-03-02T00:00:01Z"
+    archive.write(
+        [stream_record(1, play_image(1), at=late), stream_record(2, play_image(2), at=early)],
+        at=datetime(2026, 3, 2, tzinfo=UTC) + timedelta(minutes=1),
+    )
+    arrived = (datetime.fromisoformat(late).timestamp(), datetime.fromisoformat(early).timestamp())
+
+    assert len(archive.found(pointer("dynamodb", number(1), number(2), 2, arrived=arrived))) == 2
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 3), (3, 9), (20, 30)])
+def test_row_22_a_tables_batch_that_is_not_there_whole_is_told(first: int, last: int) -> None:
+    """FAULTS row 22: parking a part would let the pointer go."""
+    archive = Archived()
+    archive.write(play_records(1, 8))
+
+    with pytest.raises(NotArchivedError, match="the archive lacks"):
+        archive.found(pointer("dynamodb", number(first), number(last), 1))
+
+
+def test_row_22_a_hole_in_the_middle_is_told_by_the_batchs_size() -> None:
+    """FAULTS row 22."""
+    archive = Archived()
+    archive.write(play_records(1, 2), play_records(4, 5))
+
+    with pytest.raises(NotArchivedError, match="holds 4 of 5 records"):
+        archive.found(pointer("dynamodb", number(1), number(5), 5))
+
+
+def test_objects_that_cannot_hold_the_batch_are_not_read() -> None:
+    archive = Archived()
+    archive.write(play_records(1, 2), at=NOON - timedelta(minutes=10))
+    archive.write(play_records(3, 4))
+    archive.write(play_records(5, 6))
+    read: list[str] = []
+    get = archive.objects.get
+    archive.objects.get = lambda key: read.append(key) or get(key)  # type: ignore[func-returns-value,method-assign]
+
+    archive.found(pointer("dynamodb", number(3), number(4), 2))
+
+    assert len(read) == 1
+
+
+def plays(*players: str, at: str = "2026-03-01T11:59:58Z") -> list[dict[str, Any]]:
+    return [
+        stream_record(position, play_image(1, player=player, event_id=f"event-{player}"), at=at)
+        for position, player in enumerate(players, start=1)
+    ]
+
+
+def test_row_22_a_kinesis_batch_is_published_anew_from_the_changes_before_it() -> None:
+    """FAULTS row 22."""
+    archive = Archived()
+    archive.write([*plays("a", "b"), stream_record(3, old=play_image(9), operation="REMOVE", userIdentity=BY_TTL)])
+    shard = "shardId-000000000001"
+
+    found = archive.found(pointer("kinesis", "495", "499", 2, shard_id=shard))
+
+    assert [kinesis.partition_key(raw) for raw in found] == ["player#a", "player#b"]
+    assert [kinesis.body(raw) for raw in found] == [
+        cloud_events.encode(play_image(1, player=player, event_id=f"event-{player}")).body for player in "ab"
+    ]
+    assert [kinesis.sequence_number(raw) for raw in found] == ["495", "496"]
+    assert {raw["eventID"].partition(":")[0] for raw in found} == {shard}
+
+
+def test_row_22_of_a_kinesis_batch_only_the_shards_hash_keys_come_back() -> None:
+    """FAULTS row 22. The MD5 of player#a … is what Kinesis routes by."""
+    lower, upper = range(2**127), range(2**127, 2**128)
+    found = []
+    for keys in (lower, upper, None):
+        archive = Archived(keys)
+        archive.write(plays(*"abcdefgh"))
+        found.append({kinesis.partition_key(raw) for raw in archive.found(pointer("kinesis", "495", "499", 1))})
+
+    assert found[0]
+    assert found[1]
+    assert found[0] & found[1] == set()
+    # A shard that the stream has forgotten: all of them may be its.
+    assert found[0] | found[1] == found[2] == {f"player#{player}" for player in "abcdefgh"}
+
+
+@pytest.mark.parametrize(
+    ("captured", "comes_back"),
+    [
+        ("2026-03-01T08:05:00Z", True),  # the fan-out tried for hours
+        ("2026-03-01T07:50:00Z", False),
+        ("2026-03-01T12:04:00Z", True),  # clocks differ
+        ("2026-03-01T12:06:00Z", False),
+    ],
+)
+def test_of_a_kinesis_batch_the_changes_come_back_that_can_have_arrived_with_it(
+    captured: str, comes_back: bool
+) -> None:
+    archive = Archived()
+    archive.write(plays("a", at=captured), at=NOON)
+
+    found = archive.found(pointer("kinesis", "495", "499", 0))
+
+    assert bool(found) is comes_back
+
+
+def test_row_22_fewer_than_the_batch_had_are_not_all() -> None:
+    """FAULTS row 22."""
+    archive = Archived()
+    archive.write(plays("a"))
+
+    with pytest.raises(NotArchivedError, match="holds 1 of 2 records"):
+        archive.found(pointer("kinesis", "495", "499", 2))
