@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from headwater.notifications.mailer import SesMailer
     from headwater.projections.dynamodb import DynamoDbReadModels
     from headwater.projections.leaderboard import Leaderboards
+    from headwater.projections.parking import Parking
     from headwater.projections.projection import Projection
     from headwater.projections.read_models import ReadModelReader
     from headwater.projections.runner import ProjectionRunner
@@ -129,6 +130,12 @@ def read_model_reader() -> "ReadModelReader":
     return ReadModelReader(read_models(), executor(_RANKING_QUERIES, "rankings"))
 
 
+def _parking(consumer: str) -> "Parking":
+    from headwater.projections.parking import Parking
+
+    return Parking(consumer, parking_lot(), utc_now)
+
+
 def projection(declared: "Projection") -> "ProjectionRunner":
     """Keeps one projection's rows. Not cached: its function's module is the one place that asks."""
     from headwater.projections.runner import ProjectionRunner
@@ -139,6 +146,7 @@ def projection(declared: "Projection") -> "ProjectionRunner":
         event_store(),
         claim_store(),
         writers=executor(_ROW_WRITERS, declared.name),
+        parking=_parking(declared.name),
         sleep=sleep,
     )
 
@@ -163,6 +171,7 @@ def badges() -> "ProjectionRunner":
         claim_store(),
         before_write=Awarder(event_store(), uuid7, utc_now).award,
         writers=executor(_ROW_WRITERS, "badges"),
+        parking=_parking("badges"),
         sleep=sleep,
     )
 
@@ -401,7 +410,7 @@ def dead_letters() -> "Resolver":
 def redrive() -> "Redrive":
     from headwater.dead_letters.redrive import Redrive
 
-    projections = {name: projection(each).process for name, each in _projections().items()}
+    projections = {name: projection(each).redrive for name, each in _projections().items()}
     return Redrive(
-        {"fan_out": fan_out().fan_out, "badges": badges().process, "bi_export": bi_export().export, **projections}
+        {"fan_out": fan_out().fan_out, "badges": badges().redrive, "bi_export": bi_export().export, **projections}
     )

@@ -53,6 +53,16 @@ def test_a_row_comes_back_as_it_went_in(store: ReadModelStore) -> None:
     assert store.get([full.pk], consistent=False) == {full.pk: full}
 
 
+def test_a_parked_aggregates_mark_comes_and_goes_with_its_row(store: ReadModelStore) -> None:
+    marked = Row(pk="badges@1#u1", state={"n": 1}, applied={"player": 1}, parked_from={"player": 2}, revision=1)
+    store.put(marked)
+    assert store.get([marked.pk]) == {marked.pk: marked}
+
+    cleared = Row(pk=marked.pk, state={"n": 2}, applied={"player": 2}, revision=2)
+    store.put(cleared)
+    assert store.get([marked.pk]) == {marked.pk: cleared}
+
+
 def test_a_tombstone_keeps_its_versions_and_nothing_else(store: ReadModelStore) -> None:
     store.put(row(name="Ada"))
     tombstone = Row(pk="player_profiles@1#u1", state=None, applied={"user": 2, "player": 1}, revision=2)

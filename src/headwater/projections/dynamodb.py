@@ -111,6 +111,8 @@ class DynamoDbReadModels:
 
 def _item(row: Row) -> dict[str, dict[str, Any]]:
     item: dict[str, Any] = {"pk": row.pk, "applied": row.applied, "revision": row.revision}
+    if row.parked_from:
+        item["parked_from"] = row.parked_from
     if row.rank:
         item |= {"ranking": row.rank.ranking, "ranked_by": row.rank.ranked_by}
     return marshal_item({"deleted": True, **item} if row.state is None else {**row.state, **item})
@@ -119,6 +121,14 @@ def _item(row: Row) -> dict[str, dict[str, Any]]:
 def _row(item: Mapping[str, Any]) -> Row:
     state = unmarshal_item(item)
     pk, applied, revision = state.pop("pk"), state.pop("applied"), state.pop("revision")
+    parked_from = state.pop("parked_from", {})
     deleted = state.pop("deleted", False)
     rank = Rank(state.pop("ranking"), state.pop("ranked_by")) if "ranking" in state else None
-    return Row(pk=pk, state=None if deleted else state, applied=applied, revision=revision, rank=rank)
+    return Row(
+        pk=pk,
+        state=None if deleted else state,
+        applied=applied,
+        revision=revision,
+        rank=rank,
+        parked_from=parked_from,
+    )

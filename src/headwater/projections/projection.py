@@ -15,7 +15,7 @@ type State = dict[str, Any]
 type Evolve = Callable[[State, Any, RecordedEvent], State]
 
 #: What the runner keeps in a row beside the state.
-RESERVED_ATTRIBUTES = frozenset({"pk", "applied", "revision", "deleted", "ranking", "ranked_by"})
+RESERVED_ATTRIBUTES = frozenset({"pk", "applied", "parked_from", "revision", "deleted", "ranking", "ranked_by"})
 
 #: What a fold raises over data that it cannot read; deterministic, so trying again would not help.
 _UNFOLDABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -137,7 +137,17 @@ class Projection:
 
     def gate(self, event: RecordedEvent) -> str:
         """Under which name the event's row keeps the version that it has reached of the event's aggregate."""
-        return event.aggregate_id if event.aggregate_type in self.many else event.aggregate_type
+        return self.gate_of(event.aggregate_id)
+
+    def gate_of(self, aggregate_id: str) -> str:
+        """The gate of an aggregate, whose id begins with its type."""
+        aggregate_type = aggregate_id.partition("#")[0]
+        return aggregate_id if aggregate_type in self.many else aggregate_type
+
+    def follows(self, aggregate_id: str) -> bool:
+        """Whether the id is that of an aggregate whose events this projection takes."""
+        aggregate_type, separator, _ = aggregate_id.partition("#")
+        return bool(separator) and aggregate_type in self.aggregate_types
 
     def concerns(self, event: RecordedEvent) -> bool:
         """Whether the event belongs to an aggregate that this projection follows.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import merge
 from itertools import islice
 from typing import NamedTuple, Protocol
@@ -33,6 +33,7 @@ class Row:
 
     ``state`` is None in a tombstone. ``applied`` holds, by `Projection.gate`, the last version folded in: it moves
     in the same write as the state. ``revision`` counts the row's writes; 0 is a row that is not stored yet.
+    ``parked_from`` holds, by gate, the version at which an aggregate stopped until its parked records are redriven.
     A part's row has no gates, and the revision of the checkpoint that it moved with.
     """
 
@@ -41,6 +42,7 @@ class Row:
     applied: Mapping[str, int]
     revision: int
     rank: Rank | None = None
+    parked_from: Mapping[str, int] = field(default_factory=dict)
 
 
 class Ranked(NamedTuple):

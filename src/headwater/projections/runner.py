@@ -4,6 +4,10 @@ A batch is grouped by key, the keys' rows are read together, each is folded in m
 of its parts if it has any. In a row, a gate per source aggregate holds the last version applied, and moves in the same
 write as the effect. An event is a hint that its aggregate has reached a version, never the only copy: what is missing
 below it comes from the event store.
+
+A permanent error parks its aggregate (see parking.py): the records are parked first, then the row's gate is marked
+``parked_from`` and its later events are acknowledged, until `ProjectionRunner.redrive` heals it. A crash in between
+parks them twice, which a redrive does not mind; the other way round, a marked gate would have nothing parked.
 """
 
 import random
@@ -17,10 +21,10 @@ from headwater.change_stream import cloud_events, kinesis
 from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import Delivery
-from headwater.change_stream.records import MalformedRecordError
-from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
+from headwater.domain.events import MalformedEventError, RecordedEvent
 from headwater.event_store.store import EventStore
 from headwater.limits import DynamoDbLimits
+from headwater.projections.parking import PERMANENT, Parking
 from headwater.projections.projection import Projection, State
 from headwater.projections.read_models import ReadModelStore, ReadModelThrottledError, Row, RowConflictError
 
@@ -54,21 +58,32 @@ type BeforeWrite = Callable[[RowChange], None]
 
 @dataclass(slots=True)
 class _Inbox:
-    """What a batch brings of one aggregate: deliveries by version, and each record's version and sequence number."""
+    """What a batch brings of one aggregate: deliveries by version, and each record with its version and number.
+
+    ``redriven``: it comes from the queue of parked records. The version of one that cannot be read is 0.
+    """
 
     aggregate_id: str
     gate: str
     deliveries: dict[int, Delivery] = field(default_factory=dict)
-    arrivals: list[tuple[int, str]] = field(default_factory=list)
+    arrivals: list[tuple[int, str, Mapping[str, Any]]] = field(default_factory=list)
+    redriven: bool = False
+    unreadable: Exception | None = None
 
     def failures(self, applied: int, error: Exception) -> list[Failure]:
         """All records above the version that was applied: acknowledging one would lose it."""
-        above = [arrival for arrival in self.arrivals if arrival[0] > applied]
-        first = min(above, default=(0, ""))[0]
+        if self.redriven:
+            # What stopped it may lie above all of them, acknowledged long ago: only the parked message still tells.
+            return [Failure(sequence_number, error) for _, sequence_number, _ in self.arrivals]
+        above = self.above(applied)
+        first = min((version for version, _, _ in above), default=0)
         return [
             Failure(sequence_number, error if version == first else _held_back(self.aggregate_id))
-            for version, sequence_number in above
+            for version, sequence_number, _ in above
         ]
+
+    def above(self, applied: int) -> list[tuple[int, str, Mapping[str, Any]]]:
+        return [arrival for arrival in self.arrivals if arrival[0] > applied]
 
 
 @dataclass(slots=True)
@@ -82,6 +97,8 @@ class _Folded:
     applied: dict[str, int]
     events: list[RecordedEvent] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    parked_from: dict[str, int] = field(default_factory=dict)
+    poisoned: list[tuple[_Inbox, Exception]] = field(default_factory=list)
     full: bool = False
 
 
@@ -94,6 +111,8 @@ class ProjectionRunner:
         Called once a row and try, after the fold and before the row's write.
     writers
         Settles rows side by side; each row stays with one thread. None uses the caller's thread alone.
+    parking
+        Takes what fails for good. None reports it to the mapping, as what fails for now.
     """
 
     def __init__(
@@ -105,6 +124,7 @@ class ProjectionRunner:
         *,
         before_write: BeforeWrite | None = None,
         writers: Executor | None = None,
+        parking: Parking | None = None,
         sleep: Callable[[float], None] = time.sleep,
         limits: DynamoDbLimits | None = None,
     ) -> None:
@@ -113,6 +133,7 @@ class ProjectionRunner:
         self._events = events
         self._claims = claims
         self._before_write = before_write
+        self._parking = parking
         self._sleep = sleep
         # The checkpoint is one of the transaction's items.
         self._most_parts = (limits or DynamoDbLimits()).transaction_items - 1
@@ -127,6 +148,19 @@ class ProjectionRunner:
             A record has no sequence number or partition key, so that no answer could name it.
         """
         inboxes, failures = self._sort(records)
+        return self._process(records, inboxes, failures)
+
+    def redrive(self, records: Sequence[Mapping[str, Any]]) -> BatchOutcome:
+        """Applies parked records' aggregates from the event store up to their heads, and takes their marks away.
+
+        Nothing is parked anew: while one event of an aggregate fails, all its records are reported.
+        """
+        inboxes, failures = self._sort_redriven(records)
+        return self._process(records, inboxes, failures)
+
+    def _process(
+        self, records: Sequence[Mapping[str, Any]], inboxes: Iterable[_Inbox], failures: list[Failure]
+    ) -> BatchOutcome:
         by_key: dict[str, list[_Inbox]] = {}
         for inbox in inboxes:
             by_key.setdefault(self._projection.key(inbox.aggregate_id), []).append(inbox)
@@ -137,7 +171,10 @@ class ProjectionRunner:
         return BatchOutcome(len(records), failures)
 
     def _sort(self, records: Sequence[Mapping[str, Any]]) -> tuple[Iterable[_Inbox], list[Failure]]:
-        """Deliveries by aggregate. Past a record that cannot be read, its aggregate takes nothing more."""
+        """Deliveries by aggregate. Past a record that is unreadable and not parked, its aggregate takes nothing more.
+
+        Parking one needs no mark: the next event of its aggregate meets a gap, and heals it from the event store.
+        """
         inboxes: dict[str, _Inbox] = {}
         failures: list[Failure] = []
         unreadable: set[str] = set()
@@ -148,10 +185,12 @@ class ProjectionRunner:
                 event = delivery.event
                 if not self._projection.concerns(event):
                     continue
-            except (MalformedRecordError, MalformedEventError, UnknownEventError) as error:
-                failures.append(Failure(sequence_number, error))
+            except PERMANENT as error:
                 # The body may tell nothing, but the record was routed by its aggregate.
-                unreadable.add(kinesis.partition_key(raw))
+                aggregate_id = kinesis.partition_key(raw)
+                if (failed := self._park(aggregate_id, [], [raw], error)) is not None:
+                    failures.append(Failure(sequence_number, failed))
+                    unreadable.add(aggregate_id)
                 continue
             if event.aggregate_id in unreadable:
                 failures.append(Failure(sequence_number, _held_back(event.aggregate_id)))
@@ -160,8 +199,46 @@ class ProjectionRunner:
             if inbox is None:
                 inbox = inboxes[event.aggregate_id] = _Inbox(event.aggregate_id, self._projection.gate(event))
             inbox.deliveries[event.version] = delivery
-            inbox.arrivals.append((event.version, sequence_number))
+            inbox.arrivals.append((event.version, sequence_number, raw))
         return inboxes.values(), failures
+
+    def _sort_redriven(self, records: Sequence[Mapping[str, Any]]) -> tuple[Iterable[_Inbox], list[Failure]]:
+        """Parked records by aggregate. One that is still unreadable only names the aggregate to heal."""
+        inboxes: dict[str, _Inbox] = {}
+        failures: list[Failure] = []
+        for raw in records:
+            sequence_number, aggregate_id = kinesis.sequence_number(raw), kinesis.partition_key(raw)
+            delivery, unreadable = None, None
+            try:
+                delivery = cloud_events.decode(kinesis.body(raw))
+                if not self._projection.concerns(delivery.event):
+                    continue
+                aggregate_id = delivery.event.aggregate_id
+            except PERMANENT as error:
+                if not self._projection.follows(aggregate_id):
+                    failures.append(Failure(sequence_number, error))
+                    continue
+                unreadable = error
+            inbox = inboxes.setdefault(
+                aggregate_id, _Inbox(aggregate_id, self._projection.gate_of(aggregate_id), redriven=True)
+            )
+            inbox.unreadable = inbox.unreadable or unreadable
+            if delivery and not unreadable:
+                inbox.deliveries[delivery.event.version] = delivery
+            inbox.arrivals.append((delivery.event.version if delivery else 0, sequence_number, raw))
+        return inboxes.values(), failures
+
+    def _park(
+        self, aggregate_id: str, versions: Sequence[int], records: Sequence[Mapping[str, Any]], error: Exception
+    ) -> Exception | None:
+        """None once they are parked; else the error to report them with."""
+        if self._parking is None:
+            return error
+        try:
+            self._parking.park(aggregate_id, versions, records, error)
+        except Exception as failed:  # noqa: BLE001  # the queue's trouble is transient, and this aggregate's alone
+            return failed
+        return None
 
     def _settle(self, key: str, inboxes: Sequence[_Inbox], row: Row | None) -> list[Failure]:
         """One row, from what was read to what is written."""
@@ -173,9 +250,12 @@ class ProjectionRunner:
 
     def _advance(self, key: str, inboxes: Sequence[_Inbox], row: Row) -> list[Failure]:
         attempt = 1
+        redriven = any(inbox.redriven for inbox in inboxes)
+        parked: dict[str, int] = {}
         while True:
             folded = self._fold(inboxes, row)
-            if not folded.events and not folded.full:
+            self._park_poisoned(folded, parked)
+            if not folded.events and not folded.full and folded.parked_from == row.parked_from:
                 return folded.failures
             if self._before_write and folded.events:
                 self._before_write(RowChange(key=key, before=row.state, after=folded.state, events=folded.events))
@@ -190,15 +270,32 @@ class ProjectionRunner:
                 row = self._rows.get([row.pk]).get(row.pk) or self._new_row(key)
                 attempt += 1
             else:
-                if not folded.full:
+                # An event that was acknowledged while its mark stood is in the event store before the mark goes, so
+                # that a redrive which reads on after its write finds it.
+                if not folded.full and not redriven:
                     return folded.failures
                 row, attempt = moved, 1
+
+    def _park_poisoned(self, folded: _Folded, parked: dict[str, int]) -> None:
+        """Parks first; the mark follows in the row's write. ``parked`` remembers it from one try to the next."""
+        for inbox, error in folded.poisoned:
+            applied = folded.applied.get(inbox.gate, 0)
+            if parked.get(inbox.gate) != applied:
+                run = inbox.above(applied)
+                versions = [version for version, _, _ in run]
+                failed = self._park(inbox.aggregate_id, versions, [raw for _, _, raw in run], error)
+                if failed is not None:
+                    folded.failures += inbox.failures(applied, failed)
+                    continue
+                parked[inbox.gate] = applied
+            folded.parked_from[inbox.gate] = applied + 1
 
     def _next_row(self, key: str, row: Row, folded: _Folded) -> Row:
         return Row(
             pk=row.pk,
             state=folded.state,
             applied=folded.applied,
+            parked_from=folded.parked_from,
             revision=row.revision + 1,
             rank=None if self._projection.part else self._projection.ranked(key, folded.state),
         )
@@ -218,12 +315,24 @@ class ProjectionRunner:
 
     def _fold(self, inboxes: Sequence[_Inbox], row: Row) -> _Folded:
         """Folds each aggregate as far as it goes, and as far as one transaction does."""
-        folded = _Folded(row.state, dict(row.applied))
+        folded = _Folded(row.state, dict(row.applied), parked_from=dict(row.parked_from))
         for inbox in inboxes:
             if folded.full:
                 break
+            if inbox.gate in row.parked_from and not inbox.redriven:
+                # Acknowledged: the event store holds them for the redrive, and none may overtake what is parked.
+                continue
             try:
                 self._fold_aggregate(inbox, row.state, folded)
+                if not folded.full:
+                    folded.parked_from.pop(inbox.gate, None)
+            except PERMANENT as error:
+                if inbox.redriven:
+                    folded.parked_from[inbox.gate] = folded.applied.get(inbox.gate, 0) + 1
+                if inbox.redriven or self._parking is None:
+                    folded.failures += inbox.failures(folded.applied.get(inbox.gate, 0), error)
+                else:
+                    folded.poisoned.append((inbox, error))
             except Exception as error:  # noqa: BLE001  # the row's other aggregates flow on; nothing is dropped
                 folded.failures += inbox.failures(folded.applied.get(inbox.gate, 0), error)
         return folded
@@ -231,7 +340,12 @@ class ProjectionRunner:
     def _fold_aggregate(self, inbox: _Inbox, before: State | None, folded: _Folded) -> None:
         applied = folded.applied.get(inbox.gate, 0)
         deliveries = inbox.deliveries
-        head = max(deliveries)
+        if inbox.redriven:
+            stored = self._events.load(inbox.aggregate_id, after=applied)
+            deliveries = {**deliveries, **{event.version: Delivery(event=event) for event in stored}}
+            if not stored and not applied and inbox.unreadable:
+                raise inbox.unreadable
+        head = max(deliveries, default=0)
         while applied < head:
             if applied + 1 not in deliveries:
                 missing = self._events.load(inbox.aggregate_id, after=applied)

@@ -1,0 +1,158 @@
+"""Delivery rule 6: a permanent error parks its aggregate, whose later events wait in the event store."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from headwater.dead_letters.parked import NotParkedError
+from headwater.domain.events import RecordedEvent
+from headwater.projections.parking import Parking
+from headwater.projections.player_profiles import PLAYER_PROFILES
+from headwater.projections.runner import ProjectionRunner
+from tests.fakes.event_store import InMemoryEventStore
+from tests.fakes.events import AT
+from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_batch
+from tests.fakes.parking_lot import InMemoryParkingLot
+from tests.fakes.read_models import InMemoryReadModels
+from tests.unit.projections.test_runner import plays, registered, unknown
+
+
+class System:
+    def __init__(self) -> None:
+        self.rows = InMemoryReadModels()
+        self.events = InMemoryEventStore()
+        self.lot = InMemoryParkingLot()
+        self.runner = ProjectionRunner(
+            PLAYER_PROFILES,
+            self.rows,
+            self.events,
+            InMemoryClaimStore(),
+            sleep=lambda _: None,
+            parking=Parking("player_profiles", self.lot, lambda: datetime.fromisoformat(AT)),
+        )
+
+    def store(self, events: Sequence[RecordedEvent]) -> None:
+        self.events.histories["player#u1"] = list(events)
+
+    @property
+    def row(self) -> Any:
+        return self.rows.rows["player_profiles@1#u1"]
+
+
+@pytest.fixture
+def system() -> System:
+    return System()
+
+
+def poisoned() -> list[RecordedEvent]:
+    first, second, third = plays(3)
+    return [first, unknown(second), third]
+
+
+def test_a_poison_record_is_parked_and_its_neighbours_flow(system: System) -> None:
+    """FAULTS row 1."""
+    outcome = system.runner.process(kinesis_batch([*poisoned(), *plays(2, "u2"), registered()]))
+
+    assert outcome.failures == []
+    (parked,) = system.lot.parked
+    assert (parked.aggregate_id, parked.versions, parked.reason) == ("player#u1", [2, 3], "UnknownEventError")
+    assert system.row.applied == {"player": 1, "user": 1}
+    assert system.row.parked_from == {"player": 2}
+    assert system.rows.rows["player_profiles@1#u2"].applied == {"player": 2}
+
+
+def test_later_events_never_overtake_what_is_parked(system: System) -> None:
+    """FAULTS row 2: acknowledged, applied by nobody, parked once."""
+    system.runner.process(kinesis_batch(poisoned()))
+
+    # The store would heal the gap by now; the mark alone holds them back.
+    system.store(plays(4))
+    outcome = system.runner.process(kinesis_batch(plays(1, first=4)))
+
+    assert outcome.failures == []
+    assert system.row.applied == {"player": 1}
+    assert len(system.lot.parked) == 1
+
+
+def test_what_cannot_be_parked_is_neither_acknowledged_nor_marked(system: System) -> None:
+    system.lot.faults = [NotParkedError("refused")]
+    batch = kinesis_batch(poisoned())
+
+    assert len(system.runner.process(batch).failures) == 2
+    assert system.row.parked_from == {}
+    assert system.runner.process(batch).failures == []
+    assert system.row.parked_from == {"player": 2}
+
+
+def test_a_crash_between_parking_and_marking_parks_twice(system: System) -> None:
+    """FAULTS row 40: the other way round, a marked gate would have nothing parked."""
+    system.rows.faults = [OSError("crash")]
+    batch = kinesis_batch(poisoned())
+
+    assert len(system.runner.process(batch).failures) == 3
+    assert system.runner.process(batch).failures == []
+    assert [parked.versions for parked in system.lot.parked] == [[2, 3], [2, 3]]
+
+
+def test_after_the_repair_a_redrive_heals_up_to_the_head_and_clears_the_mark(system: System) -> None:
+    """FAULTS row 20: an event type that this code learns later."""
+    system.runner.process(kinesis_batch(poisoned()))
+    system.store(plays(5))
+
+    assert system.runner.redrive(system.lot.parked[0].raw).failures == []
+
+    assert (system.row.applied, system.row.parked_from, system.row.state["plays"]) == ({"player": 5}, {}, 5)
+    revision = system.row.revision
+    assert system.runner.redrive(system.lot.parked[0].raw).failures == []
+    assert system.row.revision == revision
+
+
+def test_an_event_acknowledged_while_the_redrive_ran_is_applied_by_it(system: System) -> None:
+    system.runner.process(kinesis_batch(poisoned()))
+    system.store(plays(3))
+    put = system.rows.put
+
+    def racing(row: Any, parts: Any = ()) -> None:
+        system.rows.put = put  # type: ignore[method-assign]
+        system.store(plays(4))
+        assert system.runner.process(kinesis_batch(plays(1, first=4))).failures == []
+        put(row, parts)
+
+    system.rows.put = racing  # type: ignore[method-assign]
+
+    assert system.runner.redrive(system.lot.parked[0].raw).failures == []
+    assert system.row.applied == {"player": 4}
+
+
+def test_a_redrive_that_meets_the_next_poison_record_keeps_the_mark_and_the_message(system: System) -> None:
+    system.runner.process(kinesis_batch(poisoned()))
+    *good, last = plays(5)
+    system.store([*good, unknown(last)])
+
+    assert len(system.runner.redrive(system.lot.parked[0].raw).failures) == 2
+
+    assert (system.row.applied, system.row.parked_from) == ({"player": 4}, {"player": 5})
+    assert len(system.lot.parked) == 1
+
+
+def test_an_unreadable_record_is_parked_and_the_next_event_heals_its_aggregate(system: System) -> None:
+    first, second, third = plays(3)
+    system.store([first, second, third])
+    batch = kinesis_batch([first, second, third])
+    batch[1] = {**batch[1], "kinesis": {**batch[1]["kinesis"], "data": "e30="}}
+
+    assert system.runner.process(batch).failures == []
+
+    assert (system.lot.parked[0].aggregate_id, system.lot.parked[0].versions) == ("player#u1", [])
+    assert (system.row.applied, system.row.parked_from) == ({"player": 3}, {})
+    assert system.runner.redrive(system.lot.parked[0].raw).failures == []
+
+
+def test_an_unreadable_record_of_an_aggregate_that_is_not_stored_stays(system: System) -> None:
+    batch = kinesis_batch(plays(1))
+    batch[0] = {**batch[0], "kinesis": {**batch[0]["kinesis"], "data": "e30="}}
+    system.runner.process(batch)
+
+    assert len(system.runner.redrive(system.lot.parked[0].raw).failures) == 1
