@@ -14,6 +14,7 @@ from backports import zstd
 
 from devstack.demo.traffic import User
 from devstack.mailbox import Mail
+from headwater.archive import bi_export
 from headwater.archive.envelope import change_record
 from headwater.attribute_values import unmarshal_item
 from headwater.badges.progress import BADGE_PROGRESS
@@ -199,6 +200,19 @@ class Mails:
     subject: str
     due: int
     sent: int
+
+
+def exported(s3: "S3Client", bucket: str) -> Station:
+    """Events in the export for dashboards."""
+    seen: dict[str, str] = {}
+    copies = 0
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=bi_export.PREFIX):
+        for found in page.get("Contents", ()):
+            for text in s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].iter_lines():
+                line = orjson.loads(text)
+                copies += line["event_id"] in seen
+                seen[line["event_id"]] = line["aggregate_type"]
+    return Station("exported", Counter(seen.values()), copies)
 
 
 def mails(people: Sequence[User], sent: Sequence[Mail]) -> tuple[list[Mails], list[str]]:

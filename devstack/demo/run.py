@@ -115,5 +115,6 @@ def _stations(stack: LocalStack, probe: TopicProbe) -> list[Station]:
         accounting.archived(stack.client("s3"), outputs["ArchiveBucketName"]),
         accounting.on_kinesis(stack.client("kinesis"), outputs["EventsStreamName"]),
         probe.station(),
+        accounting.exported(stack.client("s3"), outputs["ArchiveBucketName"]),
         *accounting.applied(dynamodb, outputs["ReadModelsTableName"]),
     ]
