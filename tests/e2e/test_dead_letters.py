@@ -301,4 +301,4 @@ def test_the_demo_parks_what_nobody_can_read_repairs_and_redrives_it(tmp_path: P
     parked, _, repaired = finished.stdout.partition("Repair:")
     assert "dead letters" in parked
     assert "Nothing waits." in repaired
-    assert "Every event is at every station, once." in repaired
+    assert "Every event is at every station, and every e-mail was sent, once." in repaired
