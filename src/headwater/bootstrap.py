@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from headwater.archive.archiver import Archiver
     from headwater.archive.bi_export import BiExport
     from headwater.dead_letters.parked import ParkingLot
+    from headwater.dead_letters.parking import Parking
+    from headwater.dead_letters.pointers import StreamKind
     from headwater.dead_letters.redrive import Redrive
     from headwater.dead_letters.resolver import Gates, Resolver
     from headwater.domain.events import RecordedEvent
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
     from headwater.notifications.mailer import SesMailer
     from headwater.projections.dynamodb import DynamoDbReadModels
     from headwater.projections.leaderboard import Leaderboards
-    from headwater.projections.parking import Parking
     from headwater.projections.projection import Projection
     from headwater.projections.read_models import ReadModelReader
     from headwater.projections.runner import ProjectionRunner
@@ -130,10 +131,10 @@ def read_model_reader() -> "ReadModelReader":
     return ReadModelReader(read_models(), executor(_RANKING_QUERIES, "rankings"))
 
 
-def _parking(consumer: str) -> "Parking":
-    from headwater.projections.parking import Parking
+def _parking(consumer: str, kind: "StreamKind") -> "Parking":
+    from headwater.dead_letters.parking import Parking
 
-    return Parking(consumer, parking_lot(), utc_now)
+    return Parking(consumer, kind, parking_lot(), utc_now)
 
 
 def projection(declared: "Projection") -> "ProjectionRunner":
@@ -146,7 +147,7 @@ def projection(declared: "Projection") -> "ProjectionRunner":
         event_store(),
         claim_store(),
         writers=executor(_ROW_WRITERS, declared.name),
-        parking=_parking(declared.name),
+        parking=_parking(declared.name, "kinesis"),
         sleep=sleep,
     )
 
@@ -171,7 +172,7 @@ def badges() -> "ProjectionRunner":
         claim_store(),
         before_write=Awarder(event_store(), uuid7, utc_now).award,
         writers=executor(_ROW_WRITERS, "badges"),
-        parking=_parking("badges"),
+        parking=_parking("badges", "kinesis"),
         sleep=sleep,
     )
 
@@ -191,7 +192,9 @@ def bi_export() -> "BiExport":
     from headwater.archive.growing_objects import S3GrowingObjects
 
     bucket = settings().archive_bucket
-    return BiExport(S3GrowingObjects(s3(), bucket), claim_store(), bucket, sleep=sleep)
+    return BiExport(
+        S3GrowingObjects(s3(), bucket), claim_store(), bucket, _parking("bi_export", "kinesis"), sleep=sleep
+    )
 
 
 @cache
@@ -276,7 +279,12 @@ def fan_out() -> "FanOut":
         KinesisPublisher(kinesis(), settings().events_stream, claim_store(), retry=retry),
         SnsPublisher(sns(), settings().events_topic, claim_store(), retry=retry, executor=executor(SENDERS, "sns")),
     ]
-    return FanOut(publishers, LoggedIncidents("fan_out"), executor=executor(len(publishers), "fan-out"))
+    return FanOut(
+        publishers,
+        LoggedIncidents("fan_out"),
+        _parking("fan_out", "dynamodb"),
+        executor=executor(len(publishers), "fan-out"),
+    )
 
 
 @cache
@@ -412,5 +420,5 @@ def redrive() -> "Redrive":
 
     projections = {name: projection(each).redrive for name, each in _projections().items()}
     return Redrive(
-        {"fan_out": fan_out().fan_out, "badges": badges().redrive, "bi_export": bi_export().export, **projections}
+        {"fan_out": fan_out().redrive, "badges": badges().redrive, "bi_export": bi_export().redrive, **projections}
     )

@@ -168,9 +168,8 @@ def test_what_expires_or_is_changed_by_hand_is_archived_and_not_fanned_out(bluep
     assert list(order_is_kept(evidence)) == []
 
 
-@pytest.mark.xfail(reason="such a record stops its shard until parking removes it: a permanent error in the fan-out")
 def test_an_item_that_is_no_event_stops_only_its_aggregate(blueprint: Blueprint) -> None:
-    """FAULTS row 1, what is to come: retried for four hours, it takes its shard's next records along."""
+    """FAULTS row 1: it is parked at once, and its shard's next records are not kept waiting."""
 
     def no_event(world: World) -> None:
         def write() -> None:

@@ -17,8 +17,8 @@ import orjson
 from headwater.change_stream import claim_checks, kinesis
 from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.claim_checks import ClaimStore
-from headwater.change_stream.records import MalformedRecordError
-from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
+from headwater.dead_letters.parking import PERMANENT, Parking
+from headwater.domain.events import MalformedEventError, RecordedEvent
 
 PREFIX: Final = "bi/events/"
 MANIFEST: Final = "bi/manifest.json"
@@ -62,17 +62,19 @@ class BiExport:
         objects: GrowingObjects,
         claims: ClaimStore,
         bucket: str,
+        parking: Parking,
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._objects = objects
         self._claims = claims
         self._bucket = bucket
+        self._parking = parking
         self._sleep = sleep
         self._has_manifest = False
 
     def export(self, records: Sequence[Mapping[str, Any]]) -> BatchOutcome:
-        """Exports one batch of Kinesis records; reports those that cannot be read, and exports the others.
+        """Exports one batch of Kinesis records; parks those that cannot be read.
 
         Raises
         ------
@@ -81,6 +83,19 @@ class BiExport:
         ObjectChangedError
             Others wrote the object again and again.
         """
+        return self._export(records, self._park)
+
+    def redrive(self, records: Sequence[Mapping[str, Any]]) -> BatchOutcome:
+        """Exports parked records. One that still cannot be read fails, and is not parked a second time."""
+
+        def refuse(_: Mapping[str, Any], error: Exception) -> None:
+            raise error
+
+        return self._export(records, refuse)
+
+    def _export(
+        self, records: Sequence[Mapping[str, Any]], give_up: Callable[[Mapping[str, Any], Exception], None]
+    ) -> BatchOutcome:
         self._publish_manifest()
         failures: list[Failure] = []
         by_day: dict[str, dict[str, bytes]] = {}
@@ -89,11 +104,17 @@ class BiExport:
             try:
                 event = claim_checks.resolve(kinesis.body(raw), self._claims).event
                 by_day.setdefault(_day(event), {})[event.event_id] = _line(event)
-            except (MalformedRecordError, MalformedEventError, UnknownEventError) as error:
-                failures.append(Failure(sequence_number, error))
+            except PERMANENT as error:
+                try:
+                    give_up(raw, error)
+                except Exception as failure:  # noqa: BLE001  # whatever parking meets, the other records are exported
+                    failures.append(Failure(sequence_number, failure))
         for day, lines in by_day.items():
             self._add(day, lines)
         return BatchOutcome(len(records), failures)
+
+    def _park(self, raw: Mapping[str, Any], error: Exception) -> None:
+        self._parking.park(kinesis.partition_key(raw), (), [raw], error)
 
     def _add(self, day: str, lines: Mapping[str, bytes]) -> None:
         for attempt in range(1, _WRITE_ATTEMPTS + 1):

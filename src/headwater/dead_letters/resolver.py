@@ -5,23 +5,20 @@ has not applied; that goes to the parked queue, one message an aggregate, and on
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Protocol
 
 import orjson
 
-from headwater.change_stream import cloud_events, dynamodb, kinesis, sqs
+from headwater.change_stream import dynamodb, kinesis, sqs
 from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.filters import FilterCriteria
-from headwater.change_stream.records import MalformedRecordError
 from headwater.clock import timestamp, utc_now
 from headwater.dead_letters import pointers
 from headwater.dead_letters.parked import ParkedRecords, ParkingLot
+from headwater.dead_letters.parking import parsed
 from headwater.dead_letters.pointers import Pointer, StreamKind, UnknownPointerError
 from headwater.dead_letters.shards import Raw, RecordsGoneError, Shards
-from headwater.domain.events import MalformedEventError
-from headwater.event_store import codec
 from headwater.incidents import Incidents
 
 #: What the mappings' FilterCriteria let through, by consumer. None filters today; a test compares with the template.
@@ -135,31 +132,18 @@ class Resolver:
 
 def _parked(pointer: Pointer, aggregate_id: str, run: Sequence[bytes], parked_at: str) -> ParkedRecords:
     raw = [orjson.loads(record) for record in run]
-    parsed = [_parsed(pointer.kind, record) for record in raw]
+    events = [parsed(pointer.kind, record) for record in raw]
     return ParkedRecords(
         consumer=pointer.consumer,
         mapping=pointer.resource_arn,
         source_arn=pointer.stream_arn,
         aggregate_id=aggregate_id,
-        versions=[event["version"] for event in parsed if event],
+        versions=[event["version"] for event in events if event],
         reason=pointer.reason,
         error=pointer.error,
         attempts=pointer.attempts,
         failed_at=pointer.failed_at,
         parked_at=parked_at,
-        parsed=parsed,
+        parsed=events,
         raw=raw,
     )
-
-
-def _parsed(kind: StreamKind, raw: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The event in a record, for a person to read; None if it holds none that can be read."""
-    try:
-        if kind == "kinesis":
-            event = cloud_events.decode(kinesis.body(raw)).event
-        else:
-            change = dynamodb.parse(raw)
-            event = codec.decode(change.new_image or change.old_image or {})
-    except (MalformedRecordError, MalformedEventError):
-        return None
-    return asdict(event)

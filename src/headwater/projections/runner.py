@@ -5,9 +5,9 @@ of its parts if it has any. In a row, a gate per source aggregate holds the last
 write as the effect. An event is a hint that its aggregate has reached a version, never the only copy: what is missing
 below it comes from the event store.
 
-A permanent error parks its aggregate (see parking.py): the records are parked first, then the row's gate is marked
-``parked_from`` and its later events are acknowledged, until `ProjectionRunner.redrive` heals it. A crash in between
-parks them twice, which a redrive does not mind; the other way round, a marked gate would have nothing parked.
+A permanent error parks its aggregate (see dead_letters/parking.py): the records are parked first, then the row's gate
+is marked ``parked_from`` and its later events are acknowledged, until `ProjectionRunner.redrive` heals it. A crash in
+between parks them twice, which a redrive does not mind; the other way round, a marked gate would have nothing parked.
 """
 
 import random
@@ -21,10 +21,10 @@ from headwater.change_stream import cloud_events, kinesis
 from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import Delivery
+from headwater.dead_letters.parking import PERMANENT, Parking
 from headwater.domain.events import MalformedEventError, RecordedEvent
 from headwater.event_store.store import EventStore
 from headwater.limits import DynamoDbLimits
-from headwater.projections.parking import PERMANENT, Parking
 from headwater.projections.projection import Projection, State
 from headwater.projections.read_models import ReadModelStore, ReadModelThrottledError, Row, RowConflictError
 

@@ -1,6 +1,7 @@
 """The export for dashboards, with its objects in memory."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ from headwater.archive.bi_export import COLUMNS, MANIFEST, BiExport, ObjectChang
 from headwater.change_stream import cloud_events
 from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.records import MalformedRecordError
+from headwater.dead_letters.parked import NotParkedError
+from headwater.dead_letters.parking import Parking
 from headwater.domain.events import MalformedEventError, PlayCompleted, RecordedEvent, UserRegistered
 from headwater.event_store import codec
 from tests.fakes.events import recorded
 from tests.fakes.growing_objects import InMemoryGrowingObjects
 from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_record
+from tests.fakes.parking_lot import InMemoryParkingLot
 
 DAY = "bi/events/dt=2026-03-01-1.json"
 SCHEMAS = Path(__file__).parents[3] / "schemas"
@@ -30,7 +34,9 @@ class Bench:
     def __init__(self) -> None:
         self.objects = InMemoryGrowingObjects()
         self.claims = InMemoryClaimStore()
-        self.export = BiExport(self.objects, self.claims, "archive", sleep=lambda _: None)
+        self.lot = InMemoryParkingLot()
+        parking = Parking("bi_export", "kinesis", self.lot, lambda: datetime(2026, 3, 1, tzinfo=UTC))
+        self.export = BiExport(self.objects, self.claims, "archive", parking, sleep=lambda _: None)
 
     def deliver(self, *records: dict[str, Any]) -> BatchOutcome:
         return self.export.export(records)
@@ -126,16 +132,37 @@ def test_a_claim_check_is_followed() -> None:
     assert [(line["version"], line["game"]) for line in bench.lines()] == [(1, "chess")]
 
 
-def test_row_1_a_record_that_cannot_be_read_fails_alone() -> None:
+def test_row_1_a_record_that_cannot_be_read_is_parked_alone() -> None:
     """FAULTS row 1, for the export."""
     bench = Bench()
+    records = [
+        kinesis_record(play(1), 1),
+        kinesis_record(play(2), 2, body=b"{"),
+        kinesis_record(play(3, "yesterday"), 3),
+        kinesis_record(play(4), 4),
+    ]
 
-    outcome = bench.deliver(
-        kinesis_record(play(1), 1), kinesis_record(play(2), 2, body=b"{"), kinesis_record(play(3), 3)
-    )
+    outcome = bench.deliver(*records)
 
-    assert [(failure.identifier, type(failure.error)) for failure in outcome.failures] == [("2", MalformedEventError)]
-    assert [line["version"] for line in bench.lines()] == [1, 3]
+    assert outcome == BatchOutcome(4, [])
+    assert [(parked.consumer, parked.aggregate_id, parked.raw) for parked in bench.lot.parked] == [
+        ("bi_export", "player#0199-a", [records[1]]),
+        ("bi_export", "player#0199-a", [records[2]]),
+    ]
+    assert [line["version"] for line in bench.lines()] == [1, 4]
+
+
+def test_what_cannot_be_parked_or_still_cannot_be_read_fails_alone() -> None:
+    bench = Bench()
+    bench.lot.faults = [NotParkedError("SQS is down")]
+    records = [kinesis_record(play(1), 1), kinesis_record(play(2), 2, body=b"{")]
+
+    delivered, redriven = bench.deliver(*records), bench.export.redrive(records)
+
+    assert [type(failure.error) for failure in delivered.failures] == [NotParkedError]
+    assert [(failure.identifier, type(failure.error)) for failure in redriven.failures] == [("2", MalformedEventError)]
+    assert bench.lot.parked == []
+    assert [line["version"] for line in bench.lines()] == [1]
 
 
 def test_a_record_without_a_sequence_number_fails_the_batch_before_anything_is_written() -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -10,6 +11,8 @@ import pytest
 from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.cloud_events import OutgoingEvent
 from headwater.change_stream.records import MalformedRecordError
+from headwater.dead_letters.parked import NotParkedError
+from headwater.dead_letters.parking import Parking
 from headwater.domain.events import ActivityRecorded
 from headwater.fan_out.fan_out import FanOut
 from headwater.fan_out.kinesis import KinesisPublisher
@@ -18,16 +21,22 @@ from headwater.fan_out.sns import SnsPublisher
 from tests.fakes.events import recorded
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.kinesis_records import InMemoryClaimStore
+from tests.fakes.parking_lot import InMemoryParkingLot
 from tests.fakes.publishers import AT_ONCE, FakeKinesis, FakeSns, InMemoryPublisher
 from tests.fakes.table_stream import play, plays, sequence_number, stream_record
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def failed(outcome: BatchOutcome) -> list[str]:
     return sorted(failure.identifier for failure in outcome.failures)
 
 
-def fan_out(*publishers: Publisher, incidents: RecordedIncidents | None = None) -> FanOut:
-    return FanOut(publishers, incidents or RecordedIncidents())
+def fan_out(
+    *publishers: Publisher, incidents: RecordedIncidents | None = None, lot: InMemoryParkingLot | None = None
+) -> FanOut:
+    parking = Parking("fan_out", "dynamodb", lot or InMemoryParkingLot(), lambda: NOW)
+    return FanOut(publishers, incidents or RecordedIncidents(), parking)
 
 
 def batch(count: int, players: int) -> list[dict[str, Any]]:
@@ -141,7 +150,7 @@ def test_row_19_expiries_and_illegal_changes_are_not_fanned_out_and_the_illegal_
     assert "secret-game" not in str(incidents.reports)
 
 
-@pytest.mark.parametrize(
+SPOILT = pytest.mark.parametrize(
     "spoil",
     [
         lambda record: without(record, "data"),
@@ -153,16 +162,51 @@ def test_row_19_expiries_and_illegal_changes_are_not_fanned_out_and_the_illegal_
         lambda record: record | {"eventName": "UPSERT"},
     ],
 )
-def test_a_record_that_is_no_event_fails_and_holds_back_its_aggregate_only(spoil: Any) -> None:
-    publisher = InMemoryPublisher()
+
+
+@SPOILT
+def test_row_1_a_record_that_is_no_event_is_parked_and_everything_else_flows(spoil: Any) -> None:
+    """FAULTS row 1: later events of its aggregate too; their consumers meet the gap at their gates."""
+    publisher, lot = InMemoryPublisher(), InMemoryParkingLot()
     records = batch(6, players=2)
     records[2] = spoil(records[2])
 
-    outcome = fan_out(publisher).fan_out(records)
+    outcome = fan_out(publisher, lot=lot).fan_out(records)
+
+    assert outcome == BatchOutcome(6)
+    assert [orjson.loads(event.body)["subject"][-1] for event in publisher.taken] == ["0", "1", "1", "0", "1"]
+    (parked,) = lot.parked
+    assert (parked.consumer, parked.aggregate_id, parked.versions) == ("fan_out", "player#0199-0", [2])
+    assert parked.raw == [records[2]]
+    assert parked.error
+
+
+@SPOILT
+def test_what_cannot_be_parked_fails_and_holds_back_its_aggregate_only(spoil: Any) -> None:
+    publisher, lot = InMemoryPublisher(), InMemoryParkingLot()
+    lot.faults = [NotParkedError("SQS is down")]
+    records = batch(6, players=2)
+    records[2] = spoil(records[2])
+
+    outcome = fan_out(publisher, lot=lot).fan_out(records)
 
     assert failed(outcome) == [sequence_number(2), sequence_number(4)]
     assert [orjson.loads(event.body)["subject"][-1] for event in publisher.taken] == ["0", "1", "1", "1"]
     assert outcome.stream_response() == {"batchItemFailures": [{"itemIdentifier": sequence_number(2)}]}
+
+
+@SPOILT
+def test_a_redrive_publishes_what_it_can_and_parks_nothing_a_second_time(spoil: Any) -> None:
+    publisher, lot = InMemoryPublisher(), InMemoryParkingLot()
+    whole, spoilt = batch(2, players=2)
+    spoilt = spoil(spoilt)
+
+    assert fan_out(publisher, lot=lot).redrive([whole]) == BatchOutcome(1)
+    outcome = fan_out(publisher, lot=lot).redrive([spoilt])
+
+    assert failed(outcome) == [sequence_number(1)]
+    assert len(publisher.taken) == 1
+    assert lot.parked == []
 
 
 def test_a_record_without_a_sequence_number_fails_the_batch_before_anything_is_published() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from headwater.dead_letters.parked import NotParkedError
+from headwater.dead_letters.parking import Parking
 from headwater.domain.events import RecordedEvent
-from headwater.projections.parking import Parking
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.runner import ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
@@ -30,7 +30,7 @@ class System:
             self.events,
             InMemoryClaimStore(),
             sleep=lambda _: None,
-            parking=Parking("player_profiles", self.lot, lambda: datetime.fromisoformat(AT)),
+            parking=Parking("player_profiles", "kinesis", self.lot, lambda: datetime.fromisoformat(AT)),
         )
 
     def store(self, events: Sequence[RecordedEvent]) -> None:

@@ -1,15 +1,16 @@
-"""Rule 6 of the delivery rules, a gated consumer's half: what is parked, and what of it."""
+"""Rule 6 of the delivery rules, the handlers' half: what is parked at once, and what of it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import orjson
-
-from headwater.change_stream import kinesis
+from headwater.change_stream import cloud_events, dynamodb, kinesis
 from headwater.change_stream.records import MalformedRecordError
 from headwater.dead_letters.parked import ParkedRecords, ParkingLot
+from headwater.dead_letters.pointers import StreamKind
 from headwater.domain.events import MalformedEventError, UnknownEventError
+from headwater.event_store import codec
 
 #: Errors that trying again cannot help: the record itself, or this code, has to change. All others are transient:
 #: reported to Lambda, which retries them and at last points FailedBatchesQueue to them.
@@ -17,10 +18,11 @@ PERMANENT: Final = (MalformedRecordError, MalformedEventError, UnknownEventError
 
 
 class Parking:
-    """Parks what ``consumer`` cannot apply. ``consumer`` is the function's name, as in its metrics."""
+    """Parks what ``consumer`` cannot apply of a stream's records: its function's name, as in its metrics."""
 
-    def __init__(self, consumer: str, lot: ParkingLot, now: Callable[[], datetime]) -> None:
+    def __init__(self, consumer: str, kind: StreamKind, lot: ParkingLot, now: Callable[[], datetime]) -> None:
         self._consumer = consumer
+        self._kind = kind
         self._lot = lot
         self._now = now
 
@@ -43,15 +45,21 @@ class Parking:
                     attempts=1,
                     failed_at=at,
                     parked_at=at,
-                    parsed=[_parsed(raw) for raw in records],
+                    parsed=[parsed(self._kind, raw) for raw in records],
                     raw=records,
                 )
             ]
         )
 
 
-def _parsed(raw: Mapping[str, Any]) -> Any:
+def parsed(kind: StreamKind, raw: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The event in a record, for a person to read; None if it holds none that can be read."""
     try:
-        return orjson.loads(kinesis.body(raw))
-    except (MalformedRecordError, orjson.JSONDecodeError):
+        if kind == "kinesis":
+            event = cloud_events.decode(kinesis.body(raw)).event
+        else:
+            change = dynamodb.parse(raw)
+            event = codec.decode(change.new_image or change.old_image or {})
+    except (MalformedRecordError, MalformedEventError):
         return None
+    return asdict(event)
