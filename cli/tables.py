@@ -7,34 +7,11 @@ from enum import Enum
 from typing import Final
 
 from cli import athena_sql
+from headwater.archive import curated
 
 #: The first day, and month, that the tables know; nothing was archived before.
 FIRST_DAY: Final = "2025-01-01"
 SOURCES: Final = ("events", "applications")
-
-#: Columns of an archived line (`headwater.archive.envelope`), and of a compacted row: Hive's types.
-_LINE: Final = {
-    "stream_event_id": "string",
-    "sequence_number": "string",
-    "captured_at": "string",
-    "operation": "string",
-    "aggregate_id": "string",
-    "version": "bigint",
-    "event_id": "string",
-    "type": "string",
-    "schema_version": "int",
-    "occurred_at": "string",
-    "aggregate_type": "string",
-    "payload": "string",
-    "metadata": "string",
-    "expires_at": "bigint",
-    "keys": "string",
-    "old_image": "string",
-    "new_image": "string",
-    "parse_error": "string",
-    "raw_record": "string",
-}
-_ROW: Final = {**_LINE, "dt": "string", "user_id": "string", "game": "string", "score": "bigint", "badge": "string"}
 
 
 class Format(Enum):
@@ -77,7 +54,7 @@ def _raw(source: str) -> Table:
         Format.RAW,
         f"raw/source={source}/",
         "raw/source=${source}/dt=${dt}/",
-        _LINE,
+        curated.LINE,
         {"source": "string", "dt": "string"},
     )
 
@@ -89,7 +66,7 @@ def _curated(source: str) -> Table:
         Format.CURATED,
         f"curated/source={source}/",
         "curated/source=${source}/month=${month}/",
-        _ROW,
+        curated.ROW,
         {"source": "string", "month": "string"},
     )
 

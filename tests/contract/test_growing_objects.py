@@ -6,8 +6,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from headwater.archive.bi_export import GrowingObjects, ObjectChangedError
-from headwater.archive.growing_objects import S3GrowingObjects
+from headwater.archive.growing_objects import GrowingObjects, ObjectChangedError, S3GrowingObjects
 from tests.fakes.cloud import FakeAws
 from tests.fakes.growing_objects import InMemoryGrowingObjects
 

@@ -1,10 +1,10 @@
 """Growing objects in memory. tests/contract holds them to the same behaviour as S3's."""
 
-from headwater.archive.bi_export import ObjectChangedError
+from headwater.archive.growing_objects import ObjectChangedError
 
 
 class InMemoryGrowingObjects:
-    """Implements `headwater.archive.bi_export.GrowingObjects`; ``writes`` counts them by key."""
+    """Implements `headwater.archive.growing_objects.GrowingObjects`; ``writes`` counts them by key."""
 
     def __init__(self) -> None:
         self.objects: dict[str, tuple[bytes, str]] = {}

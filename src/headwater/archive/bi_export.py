@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 
+from headwater.archive.growing_objects import GrowingObjects, ObjectChangedError
 from headwater.change_stream import claim_checks, kinesis
 from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.claim_checks import ClaimStore
@@ -30,28 +31,6 @@ OBJECT_BYTES: Final = 32 * 1024 * 1024
 #: The shards' functions write the same object, each once in a batching window.
 _WRITE_ATTEMPTS: Final = 8
 _WRITE_BASE_SECONDS: Final = 0.05
-
-
-class ObjectChangedError(Exception):
-    """Somebody else wrote the object since it was read."""
-
-
-class GrowingObjects(Protocol):
-    """Objects that are read, added to and written again."""
-
-    def read(self, key: str) -> tuple[bytes, str | None]:
-        """The object's bytes and a tag of this version of it; empty and None if there is none."""
-        ...
-
-    def write(self, key: str, body: bytes, tag: str | None) -> None:
-        """Stores the object in place of the version with the tag; with None, where none is.
-
-        Raises
-        ------
-        ObjectChangedError
-            Another version is there, or is being written.
-        """
-        ...
 
 
 class BiExport:

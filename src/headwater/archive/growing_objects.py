@@ -1,10 +1,8 @@
 """Objects of an S3 bucket that are read, added to and written again, each version only over the one that was read."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import ClientError
-
-from headwater.archive.bi_export import ObjectChangedError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -14,8 +12,30 @@ if TYPE_CHECKING:
 _CHANGED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"})
 
 
+class ObjectChangedError(Exception):
+    """Somebody else wrote the object since it was read."""
+
+
+class GrowingObjects(Protocol):
+    """Objects that are read, added to and written again."""
+
+    def read(self, key: str) -> tuple[bytes, str | None]:
+        """The object's bytes and a tag of this version of it; empty and None if there is none."""
+        ...
+
+    def write(self, key: str, body: bytes, tag: str | None) -> None:
+        """Stores the object in place of the version with the tag; with None, where none is.
+
+        Raises
+        ------
+        ObjectChangedError
+            Another version is there, or is being written.
+        """
+        ...
+
+
 class S3GrowingObjects:
-    """Implements `headwater.archive.bi_export.GrowingObjects`; the tag is the ETag."""
+    """Implements `GrowingObjects`; the tag is the ETag."""
 
     def __init__(self, client: "S3Client", bucket: str) -> None:
         self._client = client

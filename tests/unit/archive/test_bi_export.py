@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from headwater.archive import bi_export
-from headwater.archive.bi_export import COLUMNS, MANIFEST, BiExport, ObjectChangedError
+from headwater.archive.bi_export import COLUMNS, MANIFEST, BiExport
+from headwater.archive.growing_objects import ObjectChangedError
 from headwater.change_stream import cloud_events
 from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.records import MalformedRecordError

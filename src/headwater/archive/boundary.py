@@ -1,0 +1,67 @@
+"""The published list of compacted days: a day in it is read from curated, every other from raw.
+
+An object a source and month under ``curated-days/``, a JSON line a day, for Athena's table ``curated_days``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import orjson
+
+from headwater.archive.growing_objects import GrowingObjects, ObjectChangedError
+
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedDay:
+    """``raw_digest`` tells the raw objects that went in: others, and the day has changed since."""
+
+    source: str
+    dt: str
+    objects: Sequence[str]
+    records: int
+    raw_objects: int
+    raw_digest: str
+    published_at: str
+
+
+class Boundary:
+    """The list, over objects that are written only over the version that was read."""
+
+    def __init__(self, objects: GrowingObjects) -> None:
+        self._objects = objects
+
+    def days(self, source: str, month: str) -> Mapping[str, PublishedDay]:
+        """The month's published days by ``dt``; ``month`` is YYYY-MM."""
+        return self._read(_key(source, month))[0]
+
+    def publish(self, day: PublishedDay) -> None:
+        """Puts a day into the list, in place of what the list said of it.
+
+        Raises
+        ------
+        ObjectChangedError
+            Others wrote the list again and again.
+        """
+        key = _key(day.source, day.dt[:7])
+        for attempt in range(1, _ATTEMPTS + 1):
+            days, tag = self._read(key)
+            days[day.dt] = day
+            body = b"".join(orjson.dumps(asdict(days[dt]), option=orjson.OPT_APPEND_NEWLINE) for dt in sorted(days))
+            try:
+                self._objects.write(key, body, tag)
+            except ObjectChangedError:
+                if attempt == _ATTEMPTS:
+                    raise
+            else:
+                return
+
+    def _read(self, key: str) -> tuple[dict[str, PublishedDay], str | None]:
+        body, tag = self._objects.read(key)
+        days = [PublishedDay(**orjson.loads(line)) for line in body.splitlines()]
+        return {day.dt: day for day in days}, tag
+
+
+def _key(source: str, month: str) -> str:
+    return f"curated-days/{source}-{month}.jsonl"

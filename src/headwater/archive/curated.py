@@ -1,0 +1,76 @@
+"""Curated rows: the columns of the archive's compacted days, and how they are made from raw lines.
+
+One definition for the compaction, for Athena's tables and for the SQL of this machine.
+"""
+
+from types import MappingProxyType
+from typing import Final
+
+#: Columns of an archived line (`headwater.archive.envelope`): Hive's types.
+LINE: Final = MappingProxyType(
+    {
+        "stream_event_id": "string",
+        "sequence_number": "string",
+        "captured_at": "string",
+        "operation": "string",
+        "aggregate_id": "string",
+        "version": "bigint",
+        "event_id": "string",
+        "type": "string",
+        "schema_version": "int",
+        "occurred_at": "string",
+        "aggregate_type": "string",
+        "payload": "string",
+        "metadata": "string",
+        "expires_at": "bigint",
+        "keys": "string",
+        "old_image": "string",
+        "new_image": "string",
+        "parse_error": "string",
+        "raw_record": "string",
+    }
+)
+#: Hot fields, out of the payload: whoever reads them reads no payloads.
+HOT: Final = MappingProxyType({"user_id": "string", "game": "string", "score": "bigint", "badge": "string"})
+#: Columns of a compacted row; ``dt`` is the UTC day of ``captured_at``.
+ROW: Final = MappingProxyType({**LINE, "dt": "string", **HOT})
+
+#: What filters choose row groups by.
+_ORDER: Final = ("type", "aggregate_id", "version", "sequence_number")
+#: The longest line that is read: two images of a 400 KB item, marshalled and escaped. DuckDB takes twice that a thread.
+_LINE_BYTES: Final = 8 * 1024 * 1024
+_DUCKDB: Final = {"string": "VARCHAR", "bigint": "BIGINT", "int": "INTEGER"}
+
+
+def key(source: str, dt: str) -> str:
+    """Where a compacted day lies."""
+    return f"curated/source={source}/month={dt[:7]}/{dt}.parquet"
+
+
+def raw_prefix(source: str, dt: str = "") -> str:
+    """Where a day's raw objects lie; without a day, those of all days."""
+    return f"raw/source={source}/dt={dt}" + ("/" if dt else "")
+
+
+def lines_sql() -> str:
+    """DuckDB's SELECT of raw lines; its parameter is the list of files."""
+    columns = ", ".join(f"'{name}': '{_DUCKDB[kind]}'" for name, kind in LINE.items())
+    options = f"format = 'newline_delimited', compression = 'zstd', maximum_object_size = {_LINE_BYTES}"
+    return f"SELECT * FROM read_json(?, {options}, columns = {{{columns}}})"  # noqa: S608  # names of our own
+
+
+def rows_sql(lines: str, dt: str) -> str:
+    """DuckDB's SELECT of a day's curated rows from a table of its lines: each change once, in order."""
+    hot = ", ".join(f"{_hot(name, kind)} AS {name}" for name, kind in HOT.items())
+    once = "row_number() OVER (PARTITION BY stream_event_id ORDER BY captured_at) = 1"
+    order = ", ".join(_ORDER)
+    return f"SELECT {', '.join(LINE)}, '{dt}' AS dt, {hot} FROM {lines} QUALIFY {once} ORDER BY {order}"  # noqa: S608
+
+
+def _hot(name: str, kind: str) -> str:
+    """A field as Athena's json_extract_scalar and TRY_CAST have it: NULL where there is no such plain value."""
+    plain = f"json_valid(payload) AND json_type(payload, '$.{name}') NOT IN ('OBJECT', 'ARRAY')"
+    text = f"CASE WHEN {plain} THEN json_extract_string(payload, '$.{name}') END"
+    if kind == "string":
+        return text
+    return f"CASE WHEN regexp_full_match({text}, '[+-]?[0-9]+') THEN TRY_CAST({text} AS {_DUCKDB[kind]}) END"

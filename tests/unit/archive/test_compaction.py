@@ -1,0 +1,270 @@
+"""Compaction with its objects in memory, and stopped wherever it can be."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+import pytest
+from backports import zstd
+
+from headwater.archive import curated
+from headwater.archive.boundary import Boundary
+from headwater.archive.compaction import ArchivedObject, ChangedDayError, Compaction, UnreadableDayError
+from headwater.archive.growing_objects import ObjectChangedError
+from tests.fakes.growing_objects import InMemoryGrowingObjects
+
+DAY = "2026-03-01"
+KEY = "curated/source=events/month=2026-03/2026-03-01.parquet"
+LIST = "curated-days/events-2026-03.jsonl"
+
+
+def asked(sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect() as engine:
+        return engine.execute(sql).fetchall()
+
+
+class InMemoryArchive:
+    """Implements `ArchiveObjects`; counts calls, and stops before the one that is named."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.calls = 0
+        self.stop_before: int | None = None
+
+    def listed(self, prefix: str) -> Iterator[ArchivedObject]:
+        self.called()
+        for key, body in sorted(self.objects.items()):
+            if key.startswith(prefix):
+                yield ArchivedObject(key, str(hash(body)), len(body))
+
+    def download(self, key: str, path: Path) -> None:
+        self.called()
+        path.write_bytes(self.objects[key])
+
+    def upload(self, path: Path, key: str) -> None:
+        self.called()
+        self.objects[key] = path.read_bytes()
+
+    def called(self) -> None:
+        self.calls += 1
+        if self.stop_before is not None and self.calls >= self.stop_before:
+            raise KeyboardInterrupt
+
+
+class Bench:
+    def __init__(self, now: str = "2026-03-05T12:00:00+00:00") -> None:
+        self.archive = InMemoryArchive()
+        self.lists = InMemoryGrowingObjects()
+        self.now = datetime.fromisoformat(now)
+        self.boundary = Boundary(self.lists)
+        self.compaction = Compaction(self.archive, self.boundary, lambda: self.now)
+
+    def archived(self, name: str, *lines: dict[str, Any], day: str = DAY) -> None:
+        body = b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+        self.archive.objects[f"raw/source=events/dt={day}/{name}.jsonl.zst"] = zstd.compress(body)
+
+    def compact(self) -> list[str]:
+        return [self.compaction.compact(day).dt for day in self.compaction.due("events")]
+
+    def rows(self, tmp_path: Path, names: str = "*") -> list[tuple[Any, ...]]:
+        path = tmp_path / "day.parquet"
+        path.write_bytes(self.archive.objects[KEY])
+        return asked(f"SELECT {names} FROM read_parquet('{path}')")
+
+
+def line(number: int, **columns: Any) -> dict[str, Any]:
+    return {
+        "stream_event_id": f"id-{number:03d}",
+        "sequence_number": str(number),
+        "captured_at": f"{DAY}T12:00:00.000Z",
+        "operation": "INSERT",
+        "aggregate_id": f"player#{number % 3}",
+        "version": number,
+        "type": "PlayCompleted",
+        "payload": '{"game":"chess","score":42}',
+        **columns,
+    }
+
+
+def test_a_day_is_compacted_into_one_sorted_object_each_change_once(tmp_path: Path) -> None:
+    """FAULTS row 4: what was delivered again, with other bounds, is there once."""
+    bench = Bench()
+    bench.archived("a", *(line(number) for number in range(1, 6)))
+    bench.archived("b", *(line(number) for number in range(4, 9)), line(9, type="BadgeEarned"))
+
+    assert bench.compact() == [DAY]
+
+    rows = bench.rows(tmp_path, "type, aggregate_id, version, dt, game, score")
+    assert rows == sorted(rows)
+    assert [row[2] for row in rows if row[1] == "player#0" and row[0] == "PlayCompleted"] == [3, 6]
+    assert {row[3:] for row in rows} == {(DAY, "chess", 42)}
+    (published,) = bench.boundary.days("events", "2026-03").values()
+    assert (published.records, published.raw_objects, published.objects) == (9, 2, [KEY])
+    assert len(rows) == 9
+
+
+def test_the_columns_of_the_object_are_those_that_athena_reads(tmp_path: Path) -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    bench.compact()
+    path = tmp_path / "day.parquet"
+    path.write_bytes(bench.archive.objects[KEY])
+
+    described = asked(f"DESCRIBE SELECT * FROM read_parquet('{path}')")
+
+    kinds = {"VARCHAR": "string", "BIGINT": "bigint", "INTEGER": "int"}
+    assert {name: kinds[kind] for name, kind, *_ in described} == dict(curated.ROW)
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        ('{"game":"go","score":7,"user_id":"u","badge":"b"}', ("u", "go", 7, "b")),
+        ('{"game":5,"score":"8"}', (None, "5", 8, None)),
+        ('{"game":{"name":"go"},"score":[1]}', (None, None, None, None)),
+        ('{"score":2.5}', (None, None, None, None)),
+        ('{"score":1e3}', (None, None, None, None)),
+        ('{"score":9223372036854775808}', (None, None, None, None)),
+        ('{"game":', (None, None, None, None)),
+        ("[]", (None, None, None, None)),
+        (None, (None, None, None, None)),
+    ],
+)
+def test_hot_fields_are_plain_values_or_nothing(payload: str | None, expected: tuple[Any, ...], tmp_path: Path) -> None:
+    bench = Bench()
+    bench.archived("a", line(1, payload=payload))
+
+    bench.compact()
+
+    assert bench.rows(tmp_path, "user_id, game, score, badge") == [expected]
+
+
+def test_days_that_are_open_or_done_are_not_due_and_those_that_changed_are() -> None:
+    bench = Bench("2026-03-03T01:59:00+00:00")
+    for day in ("2026-03-01", "2026-03-02"):
+        bench.archived("a", line(1), day=day)
+
+    assert bench.compact() == ["2026-03-01"]
+    bench.now = datetime(2026, 3, 3, 2, tzinfo=UTC)
+    assert bench.compact() == ["2026-03-02"]
+    assert bench.compact() == []
+
+    bench.archived("late", line(2))
+    assert [day.dt for day in bench.compaction.due("events", since="2026-03-02")] == []
+    assert bench.compact() == ["2026-03-01"]
+    assert bench.boundary.days("events", "2026-03")[DAY].records == 2
+
+
+def test_stopped_at_every_step_and_run_again_it_gives_the_same_answer(tmp_path: Path) -> None:
+    """Nothing is published that is not there, and nothing that was published goes away."""
+
+    def fresh() -> Bench:
+        bench = Bench()
+        bench.archived("a", *(line(number) for number in range(1, 6)))
+        bench.archived("b", *(line(number) for number in range(4, 9)))
+        return bench
+
+    whole = fresh()
+    whole.compact()
+    expected, steps = whole.rows(tmp_path), whole.archive.calls
+    assert steps >= 5
+
+    for step in range(1, steps + 1):
+        bench = fresh()
+        bench.archive.stop_before = step
+        with pytest.raises(KeyboardInterrupt):
+            bench.compact()
+        assert bench.boundary.days("events", "2026-03") == {}
+        bench.archive.stop_before = None
+        assert bench.compact() == [DAY]
+        assert bench.rows(tmp_path) == expected
+
+
+def test_stopped_before_it_is_published_a_changed_day_is_what_it_was_or_what_it_will_be(tmp_path: Path) -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    bench.compact()
+    bench.archived("late", line(2))
+
+    def refuse(key: str, body: bytes, tag: str | None) -> None:
+        raise KeyboardInterrupt
+
+    write, bench.lists.write = bench.lists.write, refuse  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        bench.compact()
+    assert len(bench.rows(tmp_path)) == 2
+
+    bench.lists.write = write  # type: ignore[method-assign]
+    assert bench.compact() == [DAY]
+    assert bench.compact() == []
+
+
+@pytest.mark.parametrize("body", [b"not zstd", zstd.compress(b'{"stream_event_id": "x"}\n{broken\n')])
+def test_an_object_that_cannot_be_read_is_named_and_the_day_stays_unpublished(body: bytes) -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    bench.archive.objects[f"raw/source=events/dt={DAY}/foreign.jsonl.zst"] = body
+
+    with pytest.raises(UnreadableDayError, match=r"foreign\.jsonl\.zst") as caught:
+        bench.compact()
+
+    assert "/a.jsonl" not in str(caught.value)
+    assert bench.boundary.days("events", "2026-03") == {}
+
+
+def test_a_line_without_an_id_keeps_the_day_unpublished() -> None:
+    bench = Bench()
+    bench.archived("a", line(1), {"operation": "INSERT"})
+
+    with pytest.raises(UnreadableDayError, match="1 line"):
+        bench.compact()
+
+
+def test_a_day_that_changes_while_it_is_compacted_is_not_published() -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    (day,) = bench.compaction.due("events")
+    bench.archived("late", line(2))
+
+    with pytest.raises(ChangedDayError, match=DAY):
+        bench.compaction.compact(day)
+
+    assert KEY not in bench.archive.objects
+    assert bench.compact() == [DAY]
+
+
+def test_two_that_publish_at_once_lose_nothing() -> None:
+    bench = Bench()
+    for day in ("2026-03-01", "2026-03-02"):
+        bench.archived("a", line(1), day=day)
+    first, second = bench.compaction.due("events")
+    read = bench.lists.read
+    met: list[str] = []
+
+    def overtaken(key: str) -> tuple[bytes, str | None]:
+        found = read(key)
+        if not met:
+            met.append(key)
+            bench.compaction.compact(second)
+        return found
+
+    bench.lists.read = overtaken  # type: ignore[method-assign]
+    bench.compaction.compact(first)
+
+    assert set(bench.boundary.days("events", "2026-03")) == {"2026-03-01", "2026-03-02"}
+
+
+def test_a_list_that_never_rests_is_given_up() -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+
+    def refuse(key: str, body: bytes, tag: str | None) -> None:
+        raise ObjectChangedError(key)
+
+    bench.lists.write = refuse  # type: ignore[method-assign]
+    attempt: Callable[[], object] = bench.compact
+    with pytest.raises(ObjectChangedError):
+        attempt()
