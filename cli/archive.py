@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -25,8 +26,13 @@ from cli.athena_sql import TranslationError
 from cli.chart import ChartError
 from cli.local_sql import Answer, LocalSql, LocalSqlError
 from cli.saved_sql import SavedQuery, SavedSqlError
-from cli.tables import TABLES, Format, Table
+from cli.tables import SOURCES, TABLES, Format, Table
 from cli.target import Target
+from headwater.archive.boundary import Boundary
+from headwater.archive.compaction import ChangedDayError, Compaction, UnreadableDayError
+from headwater.archive.growing_objects import S3GrowingObjects
+from headwater.archive.s3_objects import S3ArchiveObjects
+from headwater.clock import utc_now
 
 #: An answer was given, but objects were left out of it.
 INCOMPLETE: Final = 3
@@ -142,6 +148,37 @@ def stats(target: Callable[[], Target], *, as_json: bool, since: datetime, folde
     else:
         _show_stats(told)
     _tell([Skipped(**each) for table in told for each in table["skipped"]])
+
+
+@archive.command()
+@click.option("--source", type=click.Choice(SOURCES), multiple=True, default=SOURCES, show_default=True)
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Leaves earlier days as they are.")
+@click.pass_obj
+def compact(target: Callable[[], Target], *, source: Sequence[str], since: datetime | None) -> None:
+    """Compacts closed days, and those that changed since: one sorted Parquet object a day, then published.
+
+    Runs here, with your rights, and may be stopped at any time. Exits with 3 where a day could not be read.
+    """
+    stack = target()
+    s3, bucket = stack.client("s3"), stack.output("ArchiveBucketName")
+    compaction = Compaction(S3ArchiveObjects(s3, bucket), Boundary(S3GrowingObjects(s3, bucket)), utc_now)
+    first = since.date().isoformat() if since else ""
+    due = [day for each in source for day in compaction.due(each, first)]
+    if not due:
+        click.echo("Nothing is due: every closed day is compacted. Today is open until two hours past midnight (UTC).")
+    failed = 0
+    for number, day in enumerate(due, start=1):
+        began = time.monotonic()
+        try:
+            done = compaction.compact(day)
+        except (UnreadableDayError, ChangedDayError) as error:
+            failed += 1
+            click.echo(f"{number} of {len(due)}: {day.source} {day.dt} stays as it is: {error}", err=True)
+            continue
+        told = f"{done.records:,} changes of {done.raw_objects:,} object(s), {_size(day.bytes)}"
+        click.echo(f"{number} of {len(due)}: {day.source} {day.dt}: {told}, {time.monotonic() - began:.1f} s")
+    if failed:
+        sys.exit(INCOMPLETE)
 
 
 def _chosen(sql: str | None, name: str | None) -> SavedQuery | None:

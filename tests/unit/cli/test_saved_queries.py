@@ -8,16 +8,15 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import duckdb
 import orjson
 import pytest
 
 from cli import saved_sql
-from cli.athena_sql import duckdb_type
 from cli.local_sql import LocalSql
-from cli.tables import TABLES
 from headwater.archive import reader
 from headwater.archive.archiver import Archiver
+from headwater.archive.boundary import Boundary
+from headwater.archive.compaction import ArchivedObject, Compaction
 from headwater.domain.events import (
     ActivityRecorded,
     BadgeEarned,
@@ -34,6 +33,7 @@ from headwater.event_store import codec
 from headwater.event_store.store import Append
 from tests.fakes.archived_objects import InMemoryObjects
 from tests.fakes.event_store import InMemoryEventStore
+from tests.fakes.growing_objects import InMemoryGrowingObjects
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.object_store import InMemoryObjectStore
 from tests.fakes.stream_records import BY_TTL, stream_record
@@ -183,9 +183,8 @@ def store(
     archiver.archive(history.changes[75:140])
     Archiver(store, RecordedIncidents(), source="applications").archive(list(application_changes()))
     if request.param != "raw":
-        with LocalSql(InMemoryObjects(store.objects)) as sql:
-            for source in ("events", "applications"):
-                compact(sql, store, source, tmp_path_factory.mktemp(source))
+        for source in ("events", "applications"):
+            compact(store, source)
     return store
 
 
@@ -195,32 +194,38 @@ def sql(store: InMemoryObjectStore) -> Iterator[LocalSql]:
         yield opened
 
 
-def compact(sql: LocalSql, store: InMemoryObjectStore, source: str, folder: Path) -> None:
-    """Every other day, as the compaction leaves it: an object each and its line in the list; raw stays.
+class ByFile:
+    """Implements `headwater.archive.compaction.ArchiveObjects` over objects in memory."""
+
+    def __init__(self, objects: dict[str, bytes]) -> None:
+        self._objects = objects
+
+    def listed(self, prefix: str) -> Iterator[ArchivedObject]:
+        for key, body in sorted(self._objects.items()):
+            if key.startswith(prefix):
+                yield ArchivedObject(key, str(hash(body)), len(body))
+
+    def download(self, key: str, path: Path) -> None:
+        path.write_bytes(self._objects[key])
+
+    def upload(self, path: Path, key: str) -> None:
+        self._objects[key] = path.read_bytes()
+
+
+def compact(store: InMemoryObjectStore, source: str) -> None:
+    """Compacts every other day; raw stays.
 
     Of the others some have their object and no line yet: the compaction was stopped before it published them.
     """
-    columns = TABLES[source].columns
-    names = ", ".join(columns)
-    answer = sql.query(f"SELECT {names}, month FROM {source}_all ORDER BY type, aggregate_id, version")
-    days: dict[str, list[Row]] = defaultdict(list)
-    for row in answer.rows:
-        days[row[list(columns).index("dt")]].append(row)
-    published = []
-    for place, (day, rows) in enumerate(sorted(days.items())):
-        if place % 4 == 1:
-            continue
-        with duckdb.connect() as engine:
-            types = ", ".join(f"{name} {duckdb_type(kind)}" for name, kind in columns.items())
-            engine.execute(f"CREATE TABLE day ({types})")
-            engine.executemany(f"INSERT INTO day VALUES ({', '.join('?' * len(columns))})", [row[:-1] for row in rows])
-            engine.execute(f"COPY day TO '{folder}/{day}.parquet' (FORMAT parquet, COMPRESSION zstd)")
-        key = f"curated/source={source}/month={day[:7]}/{day}.parquet"
-        store.objects[key] = (folder / f"{day}.parquet").read_bytes()
-        if place % 2 == 0:
-            told = {"source": source, "dt": day, "objects": [key], "records": len(rows), "published_at": iso(FIRST)}
-            published.append(told)
-    store.objects[f"curated-days/{source}.jsonl"] = b"".join(orjson.dumps(line) + b"\n" for line in published)
+    lists = InMemoryGrowingObjects()
+
+    def over(published: InMemoryGrowingObjects) -> Compaction:
+        return Compaction(ByFile(store.objects), Boundary(published), lambda: datetime.now(UTC) + timedelta(days=2))
+
+    for place, day in enumerate(over(lists).due(source)):
+        if place % 4 != 1:
+            over(lists if place % 2 == 0 else InMemoryGrowingObjects()).compact(day)
+    store.objects |= {key: body for key, (body, _) in lists.objects.items()}
 
 
 def ask(sql: LocalSql, name: str, **values: str) -> list[Row]:
