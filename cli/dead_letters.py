@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -88,8 +89,15 @@ def opened(target: Target) -> Iterator[Waiting]:
     for name, (url, _) in dead_letter_queues(target.outputs).items():
         readers.append((name, url, _event_reader(name)))
     with ExitStack() as holds:
-        for name, url, read in readers:
-            queue = found.queues[name] = holds.enter_context(held(sqs, url))
+        managers = [held(sqs, url) for _, url, _ in readers]
+        # Together: each waits a second for its queue to say that it is empty.
+        with ThreadPoolExecutor(len(managers)) as together:
+            opening = [together.submit(manager.__enter__) for manager in managers]
+        for manager, entered in zip(managers, opening, strict=True):
+            if entered.exception() is None:
+                holds.push(manager)
+        for (name, _, read), entered in zip(readers, opening, strict=True):
+            queue = found.queues[name] = entered.result()
             found.letters += map(read, queue.messages)
             if queue.hidden:
                 found.hidden[name] = queue.hidden
