@@ -166,4 +166,5 @@ def test_every_event_in_a_fixture_is_valid(path: Path) -> None:
 
     for type_, version, data in found:
         validator(type_, version).validate(data)
-    assert found or path.stem == "HttpApiFunction"
+    # A request is no event yet, and a failed batch's pointer is none any more.
+    assert found or path.stem in {"HttpApiFunction", "DeadLettersFunction"}

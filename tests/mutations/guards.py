@@ -128,8 +128,8 @@ MUTATIONS = (
         name="held-back-records-fail",
         rule="3: past an aggregate's first failure nothing is acknowledged",
         module="headwater.projections.runner",
-        guard="        above = [arrival for arrival in self.arrivals if arrival[0] > applied]\n",
-        without="        above = [arrival for arrival in self.arrivals if arrival[0] > applied][-1:]\n",
+        guard="        above = self.above(applied)\n",
+        without="        above = self.above(applied)[-1:]\n",
         tests=("tests/unit/projections", SIMULATION),
     ),
     Mutation(
