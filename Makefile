@@ -111,7 +111,8 @@ lock: .cache/lock/.installed ## Resolve requirements/*.in anew into hash-locked 
 	@lock() { .cache/lock/bin/uv pip compile --quiet --python-version 3.13 --universal --generate-hashes --no-header \
 	    --no-emit-index-url $(UPGRADE) "$$@"; }; \
 	lock requirements/runtime.in -o src/requirements.txt; \
-	lock -c src/requirements.txt requirements/dev.in -o requirements/dev.txt; \
+	lock requirements/duckdb.in -o layers/duckdb/requirements.txt; \
+	lock -c src/requirements.txt -c layers/duckdb/requirements.txt requirements/dev.in -o requirements/dev.txt; \
 	lock requirements/tools.in -o requirements/tools.txt; \
 	lock requirements/lock.in -o requirements/lock.txt
 

@@ -26,10 +26,11 @@ from cli.athena_sql import TranslationError
 from cli.chart import ChartError
 from cli.local_sql import Answer, LocalSql, LocalSqlError
 from cli.saved_sql import SavedQuery, SavedSqlError
-from cli.tables import SOURCES, TABLES, Format, Table
+from cli.tables import TABLES, Format, Table
 from cli.target import Target
+from headwater.archive import curated
 from headwater.archive.boundary import Boundary
-from headwater.archive.compaction import ChangedDayError, Compaction, UnreadableDayError
+from headwater.archive.compaction import ChangedDayError, Compaction, MiscountedDayError, UnreadableDayError
 from headwater.archive.growing_objects import S3GrowingObjects
 from headwater.archive.s3_objects import S3ArchiveObjects
 from headwater.clock import utc_now
@@ -151,10 +152,11 @@ def stats(target: Callable[[], Target], *, as_json: bool, since: datetime, folde
 
 
 @archive.command()
-@click.option("--source", type=click.Choice(SOURCES), multiple=True, default=SOURCES, show_default=True)
+@click.option("--source", type=click.Choice(curated.SOURCES), multiple=True, default=curated.SOURCES, show_default=True)
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Leaves earlier days as they are.")
+@click.option("--again", is_flag=True, help="All closed days, as after a new column; not only new and changed ones.")
 @click.pass_obj
-def compact(target: Callable[[], Target], *, source: Sequence[str], since: datetime | None) -> None:
+def compact(target: Callable[[], Target], *, source: Sequence[str], since: datetime | None, again: bool) -> None:
     """Compacts closed days, and those that changed since: one sorted Parquet object a day, then published.
 
     Runs here, with your rights, and may be stopped at any time. Exits with 3 where a day could not be read.
@@ -163,7 +165,7 @@ def compact(target: Callable[[], Target], *, source: Sequence[str], since: datet
     s3, bucket = stack.client("s3"), stack.output("ArchiveBucketName")
     compaction = Compaction(S3ArchiveObjects(s3, bucket), Boundary(S3GrowingObjects(s3, bucket)), utc_now)
     first = since.date().isoformat() if since else ""
-    due = [day for each in source for day in compaction.due(each, first)]
+    due = [day for each in source for day in compaction.due(each, first, again=again)]
     if not due:
         click.echo("Nothing is due: every closed day is compacted. Today is open until two hours past midnight (UTC).")
     failed = 0
@@ -171,7 +173,7 @@ def compact(target: Callable[[], Target], *, source: Sequence[str], since: datet
         began = time.monotonic()
         try:
             done = compaction.compact(day)
-        except (UnreadableDayError, ChangedDayError) as error:
+        except (UnreadableDayError, ChangedDayError, MiscountedDayError) as error:
             failed += 1
             click.echo(f"{number} of {len(due)}: {day.source} {day.dt} stays as it is: {error}", err=True)
             continue

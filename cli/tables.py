@@ -11,7 +11,6 @@ from headwater.archive import curated
 
 #: The first day, and month, that the tables know; nothing was archived before.
 FIRST_DAY: Final = "2025-01-01"
-SOURCES: Final = ("events", "applications")
 
 
 class Format(Enum):
@@ -83,5 +82,9 @@ _BOUNDARY: Final = Table(
 #: By name.
 TABLES: Final = {
     table.name: table
-    for table in (*(_raw(source) for source in SOURCES), *(_curated(source) for source in SOURCES), _BOUNDARY)
+    for table in (
+        *(_raw(source) for source in curated.SOURCES),
+        *(_curated(source) for source in curated.SOURCES),
+        _BOUNDARY,
+    )
 }

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from headwater.accounts.use_cases import Accounts
     from headwater.archive.archiver import Archiver
     from headwater.archive.bi_export import BiExport
+    from headwater.archive.compaction import Compaction
     from headwater.dead_letters.parked import ParkingLot
     from headwater.dead_letters.parking import Parking
     from headwater.dead_letters.pointers import StreamKind
@@ -184,6 +185,17 @@ def archiver() -> "Archiver":
     from headwater.incidents import LoggedIncidents
 
     return Archiver(S3ObjectStore(s3(), settings().archive_bucket), LoggedIncidents("archiver"), now=utc_now)
+
+
+@cache
+def compaction() -> "Compaction":
+    from headwater.archive.boundary import Boundary
+    from headwater.archive.compaction import Compaction
+    from headwater.archive.growing_objects import S3GrowingObjects
+    from headwater.archive.s3_objects import S3ArchiveObjects
+
+    bucket = settings().archive_bucket
+    return Compaction(S3ArchiveObjects(s3(), bucket), Boundary(S3GrowingObjects(s3(), bucket)), utc_now)
 
 
 @cache

@@ -3,7 +3,7 @@
 An object a source and month under ``curated-days/``, a JSON line a day, for Athena's table ``curated_days``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import orjson
@@ -26,13 +26,16 @@ class PublishedDay:
     published_at: str
 
 
+type Days = Mapping[str, PublishedDay]
+
+
 class Boundary:
     """The list, over objects that are written only over the version that was read."""
 
     def __init__(self, objects: GrowingObjects) -> None:
         self._objects = objects
 
-    def days(self, source: str, month: str) -> Mapping[str, PublishedDay]:
+    def days(self, source: str, month: str) -> Days:
         """The month's published days by ``dt``; ``month`` is YYYY-MM."""
         return self._read(_key(source, month))[0]
 
@@ -44,10 +47,24 @@ class Boundary:
         ObjectChangedError
             Others wrote the list again and again.
         """
-        key = _key(day.source, day.dt[:7])
+        self._change(_key(day.source, day.dt[:7]), lambda days: {**days, day.dt: day})
+
+    def withdraw(self, source: str, dt: str) -> None:
+        """Takes a day off the list, so that it is read from raw.
+
+        Raises
+        ------
+        ObjectChangedError
+            Others wrote the list again and again.
+        """
+        self._change(_key(source, dt[:7]), lambda days: {each: day for each, day in days.items() if each != dt})
+
+    def _change(self, key: str, changed: Callable[[Days], Days]) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
-            days, tag = self._read(key)
-            days[day.dt] = day
+            before, tag = self._read(key)
+            days = changed(before)
+            if days == before:
+                return
             body = b"".join(orjson.dumps(asdict(days[dt]), option=orjson.OPT_APPEND_NEWLINE) for dt in sorted(days))
             try:
                 self._objects.write(key, body, tag)
@@ -57,7 +74,7 @@ class Boundary:
             else:
                 return
 
-    def _read(self, key: str) -> tuple[dict[str, PublishedDay], str | None]:
+    def _read(self, key: str) -> tuple[Days, str | None]:
         body, tag = self._objects.read(key)
         days = [PublishedDay(**orjson.loads(line)) for line in body.splitlines()]
         return {day.dt: day for day in days}, tag

@@ -1,17 +1,18 @@
-"""Compaction: a closed day's raw objects become one sorted Parquet object, and then the day is published.
+"""Compaction: a closed day's raw objects become sorted Parquet, and then the day is published.
 
-Stopping anywhere does no harm. Before the day is in the list nobody reads its object; the object has the day's own
-name, so that another try replaces it, and S3 replaces it at once. A day that has changed is compacted again the same
-way: its readers have the old object or the new one, whole.
+DuckDB makes one object of a day, up to `LARGE_DAY`; of a larger one Athena makes several (UNLOAD). Either way stopping
+anywhere does no harm. Before the day is in the list nobody reads its objects; they have the day's own names, so that
+another try replaces them. A day of one object that has changed is replaced at once: its readers have the old one or
+the new, whole. Where objects of other names are in the way, the day leaves the list first and is read from raw.
 """
 
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -22,6 +23,9 @@ from headwater.clock import timestamp
 #: So long after midnight (UTC) a day is closed: the archiver has gathered and written by then, unless it is in trouble.
 #: What it writes later changes the day, which is then compacted again.
 CLOSED_AFTER: Final = timedelta(hours=2)
+#: Bytes of raw objects (compressed) up to which a function with `/tmp` of 10 GB and fifteen minutes compacts a day:
+#: some three million events, which take it about two minutes and a quarter of that disk (``make bench-compaction``).
+LARGE_DAY: Final = 256 * 1024 * 1024
 #: Rows a group: few enough that one aggregate's rows are in one or two of them, enough to compress.
 ROW_GROUP: Final = 20_000
 
@@ -37,6 +41,10 @@ class ChangedDayError(Exception):
     """The day's raw objects changed while it was compacted; try again."""
 
 
+class MiscountedDayError(Exception):
+    """The compacted objects do not hold what the raw ones do; nothing was published."""
+
+
 @dataclass(frozen=True, slots=True)
 class ArchivedObject:
     """``tag`` changes with the content; ``size`` is in bytes."""
@@ -49,7 +57,9 @@ class ArchivedObject:
 class ArchiveObjects(Protocol):
     """The archive's objects, by file where they may be large."""
 
-    def listed(self, prefix: str) -> Iterator[ArchivedObject]: ...
+    def listed(self, prefix: str, after: str = "") -> Iterator[ArchivedObject]:
+        """The objects under a prefix in the order of their keys, from the first key behind ``after`` on."""
+        ...
 
     def download(self, key: str, path: Path) -> None: ...
 
@@ -57,10 +67,16 @@ class ArchiveObjects(Protocol):
         """Stores the file as an object, in place of any that is there."""
         ...
 
+    def copy(self, key: str, to: str) -> None:
+        """Stores a copy of an object, in place of any that is there."""
+        ...
+
+    def delete(self, keys: Sequence[str]) -> None: ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DueDay:
-    """A closed day that was never published, or has other raw objects than when it was."""
+class Day:
+    """A day's raw objects as they were listed."""
 
     source: str
     dt: str
@@ -75,9 +91,22 @@ class DueDay:
         told = sorted(f"{each.key} {each.tag}" for each in self.objects)
         return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
+    @property
+    def is_large(self) -> bool:
+        return self.bytes > LARGE_DAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Of a day, as Athena counts: changes in raw, lines there without an id, rows in what was placed."""
+
+    raw: int
+    nameless: int
+    placed: int
+
 
 class Compaction:
-    """Finds the days that are due, and compacts one at a time.
+    """Finds the days that are due, and compacts one at a time: `compact`, or for Athena `clear`, `place`, `publish`.
 
     Parameters
     ----------
@@ -93,23 +122,50 @@ class Compaction:
         self._now = now
         self._memory_mb = memory_mb
 
-    def due(self, source: str, since: str = "") -> list[DueDay]:
-        """The days to compact from ``since`` (YYYY-MM-DD) on, oldest first."""
+    def due(self, source: str, since: str = "", *, again: bool = False) -> list[Day]:
+        """The closed days to compact from ``since`` (YYYY-MM-DD) on, oldest first.
+
+        They are those that were never published, or have other raw objects than when they were; with ``again`` all.
+        """
         days: dict[str, list[ArchivedObject]] = {}
-        for each in self._objects.listed(curated.raw_prefix(source)):
-            found = _DAY.search(each.key)
-            if found and found[1] >= since:
+        for each in self._objects.listed(
+            curated.raw_prefix(source), curated.raw_prefix(source, since) if since else ""
+        ):
+            if found := _DAY.search(each.key):
                 days.setdefault(found[1], []).append(each)
         open_from = f"{self._now() - CLOSED_AFTER:%Y-%m-%d}"
-        due = [DueDay(source=source, dt=dt, objects=found) for dt, found in sorted(days.items()) if dt < open_from]
+        closed = [Day(source=source, dt=dt, objects=found) for dt, found in sorted(days.items()) if dt < open_from]
+        if again:
+            return closed
         published = {
             dt: day.raw_digest
-            for month in sorted({day.dt[:7] for day in due})
+            for month in sorted({day.dt[:7] for day in closed})
             for dt, day in self._boundary.days(source, month).items()
         }
-        return [day for day in due if published.get(day.dt) != day.digest]
+        return [day for day in closed if published.get(day.dt) != day.digest]
 
-    def compact(self, day: DueDay) -> PublishedDay:
+    def days_ago(self, days: int) -> date:
+        """The UTC day so many days before today."""
+        return self._now().date() - timedelta(days=days)
+
+    def day(self, source: str, dt: str) -> Day:
+        """The day as it is now."""
+        return Day(source=source, dt=dt, objects=list(self._objects.listed(curated.raw_prefix(source, dt))))
+
+    def unchanged(self, source: str, dt: str, digest: str) -> Day:
+        """The day, if it is as it was.
+
+        Raises
+        ------
+        ChangedDayError
+            More was archived meanwhile; the day stays as it was.
+        """
+        day = self.day(source, dt)
+        if day.digest != digest:
+            raise ChangedDayError(f"{source} of {dt} has other raw objects than when it was begun; try again")
+        return day
+
+    def compact(self, day: Day) -> PublishedDay:
         """Compacts and publishes one day.
 
         Raises
@@ -127,13 +183,59 @@ class Compaction:
                 list(downloads.map(self._objects.download, [each.key for each in day.objects], files))
             parquet = root / "day.parquet"
             records = self._write(day, files, parquet)
-            if set(self._objects.listed(curated.raw_prefix(day.source, day.dt))) != set(day.objects):
-                raise ChangedDayError(f"{day.source} of {day.dt} has other raw objects than when it was begun")
+            self.unchanged(day.source, day.dt, day.digest)
+            self._make_way(day, {key})
             self._objects.upload(parquet, key)
+        return self._publish(day, [key], records)
+
+    def clear(self, run: str) -> None:
+        """Removes what an earlier try may have left under a run's prefix: UNLOAD wants it empty."""
+        self._objects.delete([each.key for each in self._objects.listed(run)])
+
+    def place(self, day: Day, run: str) -> list[str]:
+        """Gives the objects of a run, which Athena has written, their names as the day's; not published yet.
+
+        Whoever counts the day's rows then counts what readers will have. Returns the keys.
+        """
+        written = [each.key for each in self._objects.listed(run)]
+        keys = [curated.key(day.source, day.dt, number) for number in range(1, len(written) + 1)]
+        self._make_way(day, set())
+        for key, to in zip(written, keys, strict=True):
+            self._objects.copy(key, to)
+        self.clear(run)
+        return keys
+
+    def publish(self, day: Day, counts: Counts) -> PublishedDay:
+        """Publishes a day whose objects were placed, if they hold what raw holds.
+
+        Raises
+        ------
+        UnreadableDayError
+            Lines of the day have no id.
+        MiscountedDayError
+            They do not; the day stays with raw.
+        """
+        if counts.nameless:
+            raise UnreadableDayError(_nameless(day, counts.nameless))
+        if counts.placed != counts.raw:
+            raise MiscountedDayError(
+                f"{day.source} of {day.dt}: {counts.raw} changes are raw, {counts.placed} compacted"
+            )
+        keys = [each.key for each in self._objects.listed(curated.day_prefix(day.source, day.dt))]
+        return self._publish(day, keys, counts.placed)
+
+    def _make_way(self, day: Day, keep: Set[str]) -> None:
+        """Removes the day's objects of other names, which no reader may miss then: first it leaves the list."""
+        there = {each.key for each in self._objects.listed(curated.day_prefix(day.source, day.dt))}
+        if in_the_way := sorted(there - keep):
+            self._boundary.withdraw(day.source, day.dt)
+            self._objects.delete(in_the_way)
+
+    def _publish(self, day: Day, keys: Sequence[str], records: int) -> PublishedDay:
         published = PublishedDay(
             source=day.source,
             dt=day.dt,
-            objects=[key],
+            objects=keys,
             records=records,
             raw_objects=len(day.objects),
             raw_digest=day.digest,
@@ -142,7 +244,7 @@ class Compaction:
         self._boundary.publish(published)
         return published
 
-    def _write(self, day: DueDay, files: Sequence[Path], parquet: Path) -> int:
+    def _write(self, day: Day, files: Sequence[Path], parquet: Path) -> int:
         """Writes the day's rows and counts what is in the file: it must be what went in, each once."""
         # The one import of DuckDB in what ships: it comes as a layer of the function that needs it.
         import duckdb
@@ -163,13 +265,13 @@ class Compaction:
             expected = _one(engine.execute("SELECT count(DISTINCT stream_event_id) FROM lines"))
             nameless = _one(engine.execute("SELECT count(*) FROM lines WHERE stream_event_id IS NULL"))
             if nameless:
-                raise UnreadableDayError(f"{day.source} of {day.dt}: {nameless} line(s) have no stream_event_id")
+                raise UnreadableDayError(_nameless(day, nameless))
             written = _one(engine.execute("SELECT count(*) FROM read_parquet(?)", [str(parquet)]))
         if written != expected:
-            raise AssertionError(f"{day.source} of {day.dt}: {expected} changes went in and {written} came out")
+            raise MiscountedDayError(f"{day.source} of {day.dt}: {expected} changes are raw, {written} compacted")
         return written
 
-    def _blame(self, engine: Any, day: DueDay, files: Sequence[Path]) -> str:
+    def _blame(self, engine: Any, day: Day, files: Sequence[Path]) -> str:
         """The objects that DuckDB cannot read by themselves."""
         reasons = []
         for each, file in zip(day.objects, files, strict=True):
@@ -178,6 +280,10 @@ class Compaction:
             except Exception as error:  # noqa: BLE001  # DuckDB's own, which need not be imported here
                 reasons.append(f"{each.key}: {str(error).splitlines()[0]}")
         return "; ".join(reasons)
+
+
+def _nameless(day: Day, lines: int) -> str:
+    return f"{day.source} of {day.dt}: {lines} line(s) have no stream_event_id"
 
 
 def _one(answer: Any) -> int:

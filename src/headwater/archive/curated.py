@@ -6,6 +6,8 @@ One definition for the compaction, for Athena's tables and for the SQL of this m
 from types import MappingProxyType
 from typing import Final
 
+#: Whose changes are archived: the logical names of the tables.
+SOURCES: Final = ("events", "applications")
 #: Columns of an archived line (`headwater.archive.envelope`): Hive's types.
 LINE: Final = MappingProxyType(
     {
@@ -42,9 +44,19 @@ _LINE_BYTES: Final = 8 * 1024 * 1024
 _DUCKDB: Final = {"string": "VARCHAR", "bigint": "BIGINT", "int": "INTEGER"}
 
 
-def key(source: str, dt: str) -> str:
-    """Where a compacted day lies."""
-    return f"curated/source={source}/month={dt[:7]}/{dt}.parquet"
+def key(source: str, dt: str, number: int | None = None) -> str:
+    """Where a compacted day lies; those of a day of several objects are numbered from 1."""
+    return f"{day_prefix(source, dt)}{'' if number is None else f'-{number}'}.parquet"
+
+
+def day_prefix(source: str, dt: str) -> str:
+    """What the keys of a compacted day's objects begin with."""
+    return f"curated/source={source}/month={dt[:7]}/{dt}"
+
+
+def run_prefix(source: str, dt: str, run: str) -> str:
+    """Where Athena writes a day before it is checked; no table reads there."""
+    return f"compaction-runs/source={source}/dt={dt}/{run}/"
 
 
 def raw_prefix(source: str, dt: str = "") -> str:
@@ -65,6 +77,39 @@ def rows_sql(lines: str, dt: str) -> str:
     once = "row_number() OVER (PARTITION BY stream_event_id ORDER BY captured_at) = 1"
     order = ", ".join(_ORDER)
     return f"SELECT {', '.join(LINE)}, '{dt}' AS dt, {hot} FROM {lines} QUALIFY {once} ORDER BY {order}"  # noqa: S608
+
+
+def unload_sql(source: str, dt: str, location: str) -> str:
+    """Athena's UNLOAD of the rows that `rows_sql` has, from the raw table, into an empty ``location`` (s3://…/).
+
+    It sorts; where it writes several objects, each has its own part of the order.
+    """
+    return f"UNLOAD ({athena_rows_sql(source, dt)}) TO '{location}' WITH (format = 'PARQUET', compression = 'ZSTD')"
+
+
+def athena_rows_sql(source: str, dt: str) -> str:
+    """Athena's SELECT of a day's curated rows."""
+    hot = ", ".join(f"{_athena_hot(name, kind)} AS {name}" for name, kind in HOT.items())
+    once = "row_number() OVER (PARTITION BY stream_event_id ORDER BY captured_at) AS copy"
+    lines = f"SELECT *, {once} FROM {source}_raw WHERE source = '{source}' AND dt = '{dt}'"  # noqa: S608
+    columns, order = ", ".join(LINE), ", ".join(_ORDER)
+    return f"SELECT {columns}, dt, {hot} FROM ({lines}) AS lines WHERE copy = 1 ORDER BY {order}"  # noqa: S608
+
+
+def count_sql(source: str, dt: str) -> str:
+    """Athena's SELECT of `headwater.archive.compaction.Counts`: one row of raw, nameless, placed."""
+    raw = f"FROM {source}_raw WHERE source = '{source}' AND dt = '{dt}'"
+    placed = f"FROM {source} WHERE source = '{source}' AND month = '{dt[:7]}' AND dt = '{dt}'"
+    return (
+        f"SELECT (SELECT count(DISTINCT stream_event_id) {raw}) AS raw, "
+        f"(SELECT count(*) {raw} AND stream_event_id IS NULL) AS nameless, "
+        f"(SELECT count(*) {placed}) AS placed"
+    )
+
+
+def _athena_hot(name: str, kind: str) -> str:
+    text = f"json_extract_scalar(payload, '$.{name}')"
+    return text if kind == "string" else f"TRY_CAST({text} AS {kind})"
 
 
 def _hot(name: str, kind: str) -> str:

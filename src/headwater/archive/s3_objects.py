@@ -1,6 +1,7 @@
 """The archive's objects in S3, by file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import batched
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,9 @@ from headwater.archive.compaction import ArchivedObject
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+#: DeleteObjects takes so many keys.
+_DELETED_AT_ONCE = 1_000
 
 
 class S3ArchiveObjects:
@@ -17,8 +21,9 @@ class S3ArchiveObjects:
         self._client = client
         self._bucket = bucket
 
-    def listed(self, prefix: str) -> Iterator[ArchivedObject]:
-        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+    def listed(self, prefix: str, after: str = "") -> Iterator[ArchivedObject]:
+        pages = self._client.get_paginator("list_objects_v2").paginate
+        for page in pages(Bucket=self._bucket, Prefix=prefix, StartAfter=after):
             for found in page.get("Contents", ()):
                 yield ArchivedObject(found["Key"], found["ETag"], found["Size"])
 
@@ -33,3 +38,19 @@ class S3ArchiveObjects:
             self._client.put_object(
                 Bucket=self._bucket, Key=key, Body=file, ContentType="application/vnd.apache.parquet"
             )
+
+    def copy(self, key: str, to: str) -> None:
+        # The managed copy: in parts above 5 GB, where CopyObject ends.
+        self._client.copy({"Bucket": self._bucket, "Key": key}, self._bucket, to)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        for batch in batched(keys, _DELETED_AT_ONCE, strict=False):
+            answer = self._client.delete_objects(
+                Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True}
+            )
+            if refused := answer.get("Errors"):
+                first = refused[0]
+                raise OSError(
+                    f"{len(refused)} object(s) of s3://{self._bucket} could not be deleted, first "
+                    f"{first.get('Key')}: {first.get('Code')} {first.get('Message')}"
+                )

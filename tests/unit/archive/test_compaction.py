@@ -1,6 +1,6 @@
 """Compaction with its objects in memory, and stopped wherever it can be."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,16 @@ from backports import zstd
 
 from headwater.archive import curated
 from headwater.archive.boundary import Boundary
-from headwater.archive.compaction import ArchivedObject, ChangedDayError, Compaction, UnreadableDayError
+from headwater.archive.compaction import (
+    ChangedDayError,
+    Compaction,
+    Counts,
+    Day,
+    MiscountedDayError,
+    UnreadableDayError,
+)
 from headwater.archive.growing_objects import ObjectChangedError
+from tests.fakes.compaction_objects import InMemoryArchive
 from tests.fakes.growing_objects import InMemoryGrowingObjects
 
 DAY = "2026-03-01"
@@ -24,34 +32,6 @@ LIST = "curated-days/events-2026-03.jsonl"
 def asked(sql: str) -> list[tuple[Any, ...]]:
     with duckdb.connect() as engine:
         return engine.execute(sql).fetchall()
-
-
-class InMemoryArchive:
-    """Implements `ArchiveObjects`; counts calls, and stops before the one that is named."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-        self.calls = 0
-        self.stop_before: int | None = None
-
-    def listed(self, prefix: str) -> Iterator[ArchivedObject]:
-        self.called()
-        for key, body in sorted(self.objects.items()):
-            if key.startswith(prefix):
-                yield ArchivedObject(key, str(hash(body)), len(body))
-
-    def download(self, key: str, path: Path) -> None:
-        self.called()
-        path.write_bytes(self.objects[key])
-
-    def upload(self, path: Path, key: str) -> None:
-        self.called()
-        self.objects[key] = path.read_bytes()
-
-    def called(self) -> None:
-        self.calls += 1
-        if self.stop_before is not None and self.calls >= self.stop_before:
-            raise KeyboardInterrupt
 
 
 class Bench:
@@ -268,3 +248,142 @@ def test_a_list_that_never_rests_is_given_up() -> None:
     attempt: Callable[[], object] = bench.compact
     with pytest.raises(ObjectChangedError):
         attempt()
+
+
+RUN = curated.run_prefix("events", DAY, "run-1")
+
+
+def placed(bench: Bench, *, objects: int = 2) -> Day:
+    """A day that Athena unloaded, and whose objects were placed."""
+    day = bench.compaction.day("events", DAY)
+    bench.compaction.clear(RUN)
+    for number in range(objects):
+        bench.archive.objects[f"{RUN}{number}-of-athenas-own-naming"] = f"part {number}".encode()
+    bench.compaction.place(day, RUN)
+    return day
+
+
+def counted(changes: int) -> Counts:
+    return Counts(raw=changes, nameless=0, placed=changes)
+
+
+def curated_objects(bench: Bench) -> dict[str, bytes]:
+    return {key.rsplit("/", 1)[1]: body for key, body in bench.archive.objects.items() if key.startswith("curated/")}
+
+
+def test_a_large_day_is_left_to_athena(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    (day,) = bench.compaction.due("events")
+    assert not day.is_large
+
+    monkeypatch.setattr("headwater.archive.compaction.LARGE_DAY", day.bytes - 1)
+
+    assert day.is_large
+
+
+def test_what_athena_wrote_gets_the_days_names_is_counted_and_then_published() -> None:
+    bench = Bench()
+    bench.archived("a", line(1), line(2))
+    bench.archive.objects[f"{RUN}left-by-a-try-that-failed"] = b"half"
+
+    day = placed(bench)
+    assert bench.boundary.days("events", "2026-03") == {}
+    assert curated_objects(bench) == {f"{DAY}-1.parquet": b"part 0", f"{DAY}-2.parquet": b"part 1"}
+    assert not [key for key in bench.archive.objects if key.startswith("compaction-runs/")]
+
+    bench.compaction.publish(day, counted(2))
+
+    (published,) = bench.boundary.days("events", "2026-03").values()
+    assert published.records == 2
+    assert [key.rsplit("/", 1)[1] for key in published.objects] == [f"{DAY}-1.parquet", f"{DAY}-2.parquet"]
+    assert bench.compaction.due("events") == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "error"),
+    [
+        (Counts(raw=2, nameless=0, placed=1), MiscountedDayError),
+        (Counts(raw=1, nameless=0, placed=2), MiscountedDayError),
+        (Counts(raw=2, nameless=1, placed=2), UnreadableDayError),
+    ],
+)
+def test_a_large_day_that_does_not_hold_what_raw_holds_stays_unpublished(
+    counts: Counts, error: type[Exception]
+) -> None:
+    bench = Bench()
+    bench.archived("a", line(1), line(2))
+    day = placed(bench)
+
+    with pytest.raises(error, match=DAY):
+        bench.compaction.publish(day, counts)
+
+    assert bench.boundary.days("events", "2026-03") == {}
+    assert [day.dt for day in bench.compaction.due("events")] == [DAY]
+
+
+def test_a_day_that_changed_while_athena_read_it_is_noticed() -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    day = bench.compaction.day("events", DAY)
+    assert bench.compaction.unchanged("events", DAY, day.digest) == day
+    bench.archived("late", line(2))
+
+    with pytest.raises(ChangedDayError, match=DAY):
+        bench.compaction.unchanged("events", DAY, day.digest)
+
+
+@pytest.mark.parametrize("grew", [True, False], ids=["grew", "shrank"])
+def test_stopped_at_every_step_a_day_whose_objects_change_names_is_never_read_in_part(*, grew: bool) -> None:
+    """While it is in the list its objects are the old ones or the new ones, all of them; else it is read from raw."""
+
+    def fresh() -> tuple[Bench, Callable[[], object]]:
+        bench = Bench()
+        bench.archived("a", line(1))
+        if grew:
+            bench.compact()
+        else:
+            bench.compaction.publish(placed(bench, objects=3), counted(1))
+        bench.archived("late", line(2))
+        if grew:
+            return bench, lambda: bench.compaction.publish(placed(bench), counted(2))
+        return bench, bench.compact
+
+    def listed(bench: Bench) -> list[str] | None:
+        day = bench.boundary.days("events", "2026-03").get(DAY)
+        return None if day is None else sorted(key.rsplit("/", 1)[1] for key in day.objects)
+
+    whole, again = fresh()
+    old = curated_objects(whole)
+    before = whole.archive.calls
+    again()
+    new, steps = curated_objects(whole), whole.archive.calls - before
+    assert listed(whole) == sorted(new)
+    assert not old.keys() & new.keys()
+
+    withdrawn = 0
+    for step in range(1, steps + 1):
+        bench, again = fresh()
+        bench.archive.stop_before = bench.archive.calls + step
+        with pytest.raises(KeyboardInterrupt):
+            again()
+        if listed(bench) is None:
+            withdrawn += 1
+        else:
+            assert curated_objects(bench) == old
+        bench.archive.stop_before = None
+        again()
+        assert listed(bench) == sorted(new)
+        assert curated_objects(bench) == new
+    assert withdrawn > 0
+
+
+def test_all_closed_days_are_compacted_again_if_asked() -> None:
+    bench = Bench()
+    for day in ("2026-03-01", "2026-03-02"):
+        bench.archived("a", line(1), day=day)
+    bench.compact()
+
+    assert bench.compaction.due("events") == []
+    assert [day.dt for day in bench.compaction.due("events", again=True)] == ["2026-03-01", "2026-03-02"]
+    assert [day.dt for day in bench.compaction.due("events", "2026-03-02", again=True)] == ["2026-03-02"]

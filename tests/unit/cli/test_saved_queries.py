@@ -5,7 +5,6 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -16,7 +15,7 @@ from cli.local_sql import LocalSql
 from headwater.archive import reader
 from headwater.archive.archiver import Archiver
 from headwater.archive.boundary import Boundary
-from headwater.archive.compaction import ArchivedObject, Compaction
+from headwater.archive.compaction import Compaction
 from headwater.domain.events import (
     ActivityRecorded,
     BadgeEarned,
@@ -32,6 +31,7 @@ from headwater.domain.events import (
 from headwater.event_store import codec
 from headwater.event_store.store import Append
 from tests.fakes.archived_objects import InMemoryObjects
+from tests.fakes.compaction_objects import InMemoryArchive
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.growing_objects import InMemoryGrowingObjects
 from tests.fakes.incidents import RecordedIncidents
@@ -194,24 +194,6 @@ def sql(store: InMemoryObjectStore) -> Iterator[LocalSql]:
         yield opened
 
 
-class ByFile:
-    """Implements `headwater.archive.compaction.ArchiveObjects` over objects in memory."""
-
-    def __init__(self, objects: dict[str, bytes]) -> None:
-        self._objects = objects
-
-    def listed(self, prefix: str) -> Iterator[ArchivedObject]:
-        for key, body in sorted(self._objects.items()):
-            if key.startswith(prefix):
-                yield ArchivedObject(key, str(hash(body)), len(body))
-
-    def download(self, key: str, path: Path) -> None:
-        path.write_bytes(self._objects[key])
-
-    def upload(self, path: Path, key: str) -> None:
-        self._objects[key] = path.read_bytes()
-
-
 def compact(store: InMemoryObjectStore, source: str) -> None:
     """Compacts every other day; raw stays.
 
@@ -220,7 +202,9 @@ def compact(store: InMemoryObjectStore, source: str) -> None:
     lists = InMemoryGrowingObjects()
 
     def over(published: InMemoryGrowingObjects) -> Compaction:
-        return Compaction(ByFile(store.objects), Boundary(published), lambda: datetime.now(UTC) + timedelta(days=2))
+        return Compaction(
+            InMemoryArchive(store.objects), Boundary(published), lambda: datetime.now(UTC) + timedelta(days=2)
+        )
 
     for place, day in enumerate(over(lists).due(source)):
         if place % 4 != 1:

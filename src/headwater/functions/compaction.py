@@ -1,0 +1,90 @@
+"""Compacts closed days: the steps of the state machine in statemachines/compaction.asl.json, named in ``step``."""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any
+
+from headwater import bootstrap
+from headwater.archive import curated
+from headwater.archive.compaction import Counts, Day
+from headwater.functions.entry import report
+
+#: Days of one execution: Step Functions keeps 25,000 events of it, and a day makes some twenty.
+MOST_DAYS = 500
+
+compaction = bootstrap.compaction()
+
+
+def find(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The days to compact; ``input`` is the execution's.
+
+    Its ``since`` (YYYY-MM-DD) or ``look_back_days`` leaves earlier days as they are; ``again`` takes those, too, that
+    are compacted and unchanged.
+    """
+    given = dict(event["input"])
+    since, again = given.pop("since", None), given.pop("again", False)
+    look_back = given.pop("look_back_days", None)
+    if given or not isinstance(again, bool) or (since is not None and look_back is not None):
+        raise ValueError(
+            'the input is {"since": "YYYY-MM-DD"} or {"look_back_days": N}, with "again": true for all of those days; '
+            f"this one is {event['input']}"
+        )
+    first = compaction.days_ago(int(look_back)) if look_back is not None else date.fromisoformat(since or "2025-01-01")
+    due = [day for source in curated.SOURCES for day in compaction.due(source, first.isoformat(), again=again)]
+    return {
+        "days": [{"source": day.source, "dt": day.dt, "large": day.is_large} for day in due[:MOST_DAYS]],
+        "left_for_next_time": len(due[MOST_DAYS:]),
+    }
+
+
+def compact(event: Mapping[str, Any]) -> dict[str, Any]:
+    """A day, in this function."""
+    started = time.perf_counter()
+    published = compaction.compact(compaction.day(event["source"], event["dt"]))
+    report("compaction", "s3", started, RecordsSucceeded=published.records, RecordsFailed=0)
+    return {"records": published.records}
+
+
+def unload(event: Mapping[str, Any]) -> dict[str, Any]:
+    """What Athena is to do for a large day, and where; ``run`` is the execution's name."""
+    day = compaction.day(event["source"], event["dt"])
+    run = curated.run_prefix(day.source, day.dt, event["run"])
+    compaction.clear(run)
+    location = f"s3://{bootstrap.settings().archive_bucket}/{run}"
+    return {
+        "digest": day.digest,
+        "prefix": run,
+        "sql": curated.unload_sql(day.source, day.dt, location),
+        "count_sql": curated.count_sql(day.source, day.dt),
+    }
+
+
+def place(event: Mapping[str, Any]) -> dict[str, Any]:
+    """What Athena wrote becomes the day's objects, which nobody reads yet."""
+    return {"objects": compaction.place(_unchanged(event), event["prefix"])}
+
+
+def publish(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Publishes what was placed, if Athena counted in it what raw holds; ``counts`` is the row of `count_sql`."""
+    started = time.perf_counter()
+    raw, nameless, placed = (int(value["VarCharValue"]) for value in event["counts"])
+    published = compaction.publish(_unchanged(event), Counts(raw=raw, nameless=nameless, placed=placed))
+    report("compaction", "s3", started, RecordsSucceeded=published.records, RecordsFailed=0)
+    return {"records": published.records}
+
+
+def _unchanged(event: Mapping[str, Any]) -> Day:
+    return compaction.unchanged(event["source"], event["dt"], event["digest"])
+
+
+STEPS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    step.__name__: step for step in (find, compact, unload, place, publish)
+}
+
+
+def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
+    """Runs one step; an error's name is what the state machine goes by."""
+    if event.get("step") not in STEPS:
+        raise ValueError(f"step is one of {', '.join(STEPS)}, not {event.get('step')!r}")
+    return STEPS[event["step"]](event)
