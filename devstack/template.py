@@ -56,6 +56,7 @@ LEFT_OUT_BECAUSE: Final = {
     "AWS::Serverless::Function": "hosted by devstack itself",
     "AWS::Serverless::HttpApi": "served by devstack's own gateway, without authorization",
     "AWS::Serverless::LayerVersion": "functions import from the virtual environment",
+    "AWS::Serverless::StateMachine": "run `headwater archive compact`, which does what the compaction's does",
     "AWS::IAM::": "no permissions are checked locally",
     "AWS::CloudWatch::": "nobody is on call for a laptop",
     "AWS::Logs::": "logs go to files in the run folder",

@@ -31,6 +31,13 @@ def expanded() -> Node:
     template = raw()
     # The transform takes uploaded code only.
     template["Globals"]["Function"]["CodeUri"] = "s3://artefacts/code.zip"
+    for resource in template["Resources"].values():
+        properties = resource.get("Properties", {})
+        if resource["Type"] == "AWS::Serverless::LayerVersion":
+            properties["ContentUri"] = "s3://artefacts/layer.zip"
+        elif resource["Type"] == "AWS::Serverless::StateMachine":
+            # Written out, so that the definition is linted with what is substituted in it.
+            properties["Definition"] = json.loads((PROJECT / properties.pop("DefinitionUri")).read_text("utf-8"))
     session = boto3.Session(region_name="eu-central-1")
     # No managed policies: no function may need one, and a template that does fails here.
     translator = Translator({}, Parser(), boto_session=session)
