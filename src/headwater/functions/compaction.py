@@ -1,5 +1,6 @@
 """Compacts closed days: the steps of the state machine in statemachines/compaction.asl.json, named in ``step``."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -12,6 +13,11 @@ from headwater.functions.entry import report
 
 #: Days of one execution: Step Functions keeps 25,000 events of it, and a day makes some twenty.
 MOST_DAYS = 500
+
+
+class DaysLeftError(Exception):
+    """Days were not compacted; they stay as they were, and are due again next time."""
+
 
 compaction = bootstrap.compaction()
 
@@ -74,12 +80,35 @@ def publish(event: Mapping[str, Any]) -> dict[str, Any]:
     return {"records": published.records}
 
 
+def conclude(event: Mapping[str, Any]) -> dict[str, Any]:
+    """How many days were compacted.
+
+    Raises
+    ------
+    DaysLeftError
+        Names those that were not, and why.
+    """
+    days = event["days"]
+    left = [f"{day['source']} of {day['dt']}: {_reason(day['cause'])}" for day in days if "error" in day]
+    if left:
+        raise DaysLeftError(f"{len(left)} of {len(days)} day(s) were not compacted. {'; '.join(left)}")
+    return {"days": len(days), "left_for_next_time": event["left_for_next_time"]}
+
+
+def _reason(cause: str) -> str:
+    """What went wrong, out of the JSON that Lambda gives of an error; Athena gives plain text."""
+    try:
+        return str(json.loads(cause)["errorMessage"])
+    except (ValueError, TypeError, KeyError):
+        return cause
+
+
 def _unchanged(event: Mapping[str, Any]) -> Day:
     return compaction.unchanged(event["source"], event["dt"], event["digest"])
 
 
 STEPS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
-    step.__name__: step for step in (find, compact, unload, place, publish)
+    step.__name__: step for step in (find, compact, unload, place, publish, conclude)
 }
 
 

@@ -1,0 +1,314 @@
+"""The nightly compaction: its state machine as written, with the function's own code on moto's S3.
+
+An interpreter of the states language (the emulator's) runs the definition. What it calls are the function's handler and
+an Athena that answers from the same archive with DuckDB, UNLOAD included.
+"""
+
+import importlib
+import json
+import re
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+import pytest
+from backports import zstd
+from ministack.services import stepfunctions
+
+from cli.archive_objects import BucketObjects
+from cli.local_sql import LocalSql
+from headwater import bootstrap
+from headwater.archive import curated
+from tests.infrastructure.expansion import PROJECT
+from tests.integration.stream_functions import fixture, stack
+
+__all__ = ["stack"]
+
+DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
+UNLOAD = re.compile(r"UNLOAD \((?P<sql>.*)\) TO 's3://archive/(?P<run>.*)' WITH \(.*\)", re.DOTALL)
+
+
+class Tasks:
+    """What the state machine calls: the function, and Athena on DuckDB. ``failing`` takes a call by its step or SQL."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        sys.modules.pop("headwater.functions.compaction", None)
+        self.handler: Callable[..., dict[str, Any]] = importlib.import_module("headwater.functions.compaction").handler
+        self.answers: dict[str, list[tuple[Any, ...]]] = {}
+        self.steps: list[str] = []
+        self.failing: Callable[[str], Exception | None] = lambda _step: None
+
+    def __call__(self, resource: str, given: Mapping[str, Any], _timeout: float = 0) -> dict[str, Any]:
+        service, _, action = resource.removeprefix("arn:aws:states:::").partition(":")
+        step = given["Payload"]["step"] if service == "lambda" else action
+        self.steps.append(step)
+        if (error := self.failing(step)) is not None:
+            raise stepfunctions._ExecutionError(type(error).__name__, str(error))
+        if service == "lambda":
+            assert given["FunctionName"] == "the function's ARN"
+            try:
+                return {"Payload": self.handler(orjson.loads(orjson.dumps(given["Payload"])), None)}
+            except Exception as error:
+                # As Lambda tells Step Functions of it.
+                cause = {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": ["..."]}
+                raise stepfunctions._ExecutionError(type(error).__name__, json.dumps(cause)) from error
+        if action == "startQueryExecution.sync":
+            assert (given["WorkGroup"], given["QueryExecutionContext"]) == (
+                "the workgroup",
+                {"Database": "the database"},
+            )
+            return {"QueryExecution": {"QueryExecutionId": self._query(given["QueryString"])}}
+        assert action == "getQueryResults"
+        rows = self.answers[given["QueryExecutionId"]]
+        return {
+            "ResultSet": {"Rows": [{"Data": [{"VarCharValue": str(value)} for value in row]} for row in rows]},
+        }
+
+    def _query(self, sql: str) -> str:
+        name = str(uuid.uuid4())
+        unload = UNLOAD.fullmatch(sql)
+        with LocalSql(BucketObjects(bootstrap.s3(), "archive")) as local:
+            answer = local.query(unload["sql"] if unload else sql)
+            assert local.skipped == []
+        if unload:
+            assert _keys(unload["run"]) == [], "UNLOAD wants an empty prefix"
+            self._write(unload["run"], answer.rows)
+            self.answers[name] = []
+        else:
+            self.answers[name] = [tuple(answer.columns), *answer.rows]
+        return name
+
+    def _write(self, run: str, rows: Any) -> None:
+        """Two objects, as Athena writes several."""
+        kinds = {"string": "VARCHAR", "bigint": "BIGINT", "int": "INTEGER"}
+        columns = ", ".join(f"{name} {kinds[kind]}" for name, kind in curated.ROW.items())
+        middle = len(rows) // 2
+        for number, part in enumerate((rows[:middle], rows[middle:])):
+            # Days are unloaded side by side.
+            path = self._folder / f"{run.replace('/', '-')}{number}"
+            with duckdb.connect() as engine:
+                engine.execute(f"CREATE TABLE part ({columns})")
+                for row in part:
+                    engine.execute(f"INSERT INTO part VALUES ({', '.join('?' * len(curated.ROW))})", row)
+                engine.execute(f"COPY part TO '{path}' (FORMAT parquet)")
+            bootstrap.s3().put_object(Bucket="archive", Key=f"{run}{number}_of_athena", Body=path.read_bytes())
+
+
+@pytest.fixture
+def tasks(stack: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Tasks]:
+    found = Tasks(tmp_path)
+    monkeypatch.setattr(stepfunctions, "_invoke_resource_with_timeout", found)
+    monkeypatch.setattr(stepfunctions, "_scaled_sleep", lambda _seconds: None)
+    yield found
+    sys.modules.pop("headwater.functions.compaction", None)
+
+
+def run(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Runs the definition to its end; answers what DescribeExecution does."""
+    definition = (PROJECT / "statemachines" / "compaction.asl.json").read_text("utf-8")
+    substituted = {
+        "CompactionFunctionArn": "the function's ARN",
+        "Database": "the database",
+        "WorkGroup": "the workgroup",
+    }
+    for name, value in substituted.items():
+        definition = definition.replace(f"${{{name}}}", value)
+    assert "${" not in definition
+    name = f"compaction-{time.monotonic_ns()}"
+    machine = {"name": name, "definition": definition, "roleArn": "arn:aws:iam::123456789012:role/x"}
+    created = orjson.loads(stepfunctions._create_state_machine(machine)[2])
+    started = orjson.loads(
+        stepfunctions._start_execution(
+            {"stateMachineArn": created["stateMachineArn"], "input": json.dumps(given), "name": "night"}
+        )[2]
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        told: dict[str, Any] = orjson.loads(stepfunctions._describe_execution(started)[2])
+        if told["status"] != "RUNNING":
+            return told
+        time.sleep(0.02)
+    raise AssertionError(f"still running: {told}")
+
+
+def archived(day: str, name: str, *lines: Mapping[str, Any]) -> None:
+    body = b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+    key = f"raw/source=events/dt={day}/{name}.jsonl.zst"
+    bootstrap.s3().put_object(Bucket="archive", Key=key, Body=zstd.compress(body))
+
+
+def line(number: int, day: str, **columns: Any) -> dict[str, Any]:
+    return {
+        "stream_event_id": f"{day}-{number:03d}",
+        "sequence_number": str(number),
+        "captured_at": f"{day}T12:00:00.000Z",
+        "operation": "INSERT",
+        "aggregate_id": f"player#{number % 3}",
+        "version": number,
+        "type": "PlayCompleted" if number % 4 else "BadgeEarned",
+        "schema_version": 1,
+        "payload": json.dumps({"game": "chess", "score": 40 + number, "badge": None, "user_id": ["no", "text"]}),
+        **columns,
+    }
+
+
+def fill() -> None:
+    """Three days, of which each has lines that were delivered twice."""
+    for day in DAYS:
+        archived(day, "0001-a", *(line(number, day) for number in range(1, 9)))
+        archived(day, "0005-b", *(line(number, day) for number in range(5, 13)))
+
+
+def _keys(prefix: str) -> list[str]:
+    found = bootstrap.s3().list_objects_v2(Bucket="archive", Prefix=prefix).get("Contents", [])
+    return [each["Key"] for each in found]
+
+
+def rows(sql: str = "SELECT * FROM events_all") -> list[tuple[Any, ...]]:
+    with LocalSql(BucketObjects(bootstrap.s3(), "archive")) as local:
+        return sorted(local.query(sql).rows, key=repr)
+
+
+def published() -> dict[str, int]:
+    return dict(rows("SELECT dt, records FROM curated_days"))
+
+
+def all_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headwater.archive.compaction.LARGE_DAY", 0)
+
+
+def test_each_closed_day_is_compacted_and_reads_as_before(tasks: Tasks) -> None:
+    fill()
+    before = rows()
+
+    assert run({})["status"] == "SUCCEEDED"
+
+    assert published() == dict.fromkeys(DAYS, 12)
+    assert _keys("curated/") == [curated.key("events", day) for day in DAYS]
+    assert rows() == before
+    assert len(before) == 36
+    tasks.steps.clear()
+    assert run({})["status"] == "SUCCEEDED"
+    assert tasks.steps == ["find", "conclude"], "nothing is due any more"
+
+
+def test_a_large_day_is_unloaded_and_holds_the_rows_that_the_function_would_write(
+    tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill()
+    before = rows()
+    run({})
+    by_function = rows("SELECT * FROM events")
+    all_large(monkeypatch)
+
+    assert run({"again": True})["status"] == "SUCCEEDED"
+
+    assert published() == dict.fromkeys(DAYS, 12)
+    assert _keys("curated/") == [curated.key("events", day, number) for day in DAYS for number in (1, 2)]
+    assert rows("SELECT * FROM events") == by_function
+    assert rows() == before
+    assert _keys("compaction-runs/") == []
+
+
+def test_a_day_that_cannot_be_read_is_named_and_the_others_are_compacted(tasks: Tasks) -> None:
+    fill()
+    bootstrap.s3().put_object(Bucket="archive", Key=f"raw/source=events/dt={DAYS[1]}/foreign.txt", Body=b"not ours")
+
+    told = run({})
+
+    assert (told["status"], told["error"]) == ("FAILED", "DaysLeftError")
+    assert json.loads(told["cause"])["errorMessage"].startswith(
+        f"1 of 3 day(s) were not compacted. events of {DAYS[1]}: "
+    )
+    assert f"raw/source=events/dt={DAYS[1]}/foreign.txt: " in told["cause"]
+    assert set(published()) == {DAYS[0], DAYS[2]}
+
+
+@pytest.mark.parametrize("step", ["unload", "startQueryExecution.sync", "place", "getQueryResults", "publish"])
+def test_an_unload_that_fails_anywhere_leaves_the_day_readable_and_is_done_the_next_night(
+    step: str, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill()
+    before = rows()
+    all_large(monkeypatch)
+    tasks.failing = lambda each: RuntimeError("injected") if each == step else None
+
+    assert run({})["status"] == "FAILED"
+    assert published() == {}
+    assert rows() == before
+
+    tasks.failing = lambda _step: None
+    assert run({})["status"] == "SUCCEEDED"
+    assert published() == dict.fromkeys(DAYS, 12)
+    assert rows() == before
+
+
+def test_a_day_that_changes_while_athena_reads_it_is_left_for_the_next_night(
+    tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archived(DAYS[0], "0001-a", line(1, DAYS[0]))
+    all_large(monkeypatch)
+
+    def late(step: str) -> None:
+        if step == "place":
+            archived(DAYS[0], "0002-late", line(2, DAYS[0]))
+
+    tasks.failing = late
+    told = run({})
+
+    assert "has other raw objects than when it was begun" in told["cause"]
+    assert published() == {}
+    tasks.failing = lambda _step: None
+    assert run({})["status"] == "SUCCEEDED"
+    assert published() == {DAYS[0]: 2}
+
+
+def test_what_is_transient_is_tried_again(tasks: Tasks) -> None:
+    fill()
+    refused = Counter(find=2, compact=2)
+
+    def transient(step: str) -> Exception | None:
+        refused[step] -= 1
+        return type("Lambda.TooManyRequestsException", (Exception,), {})("slow down") if refused[step] >= 0 else None
+
+    tasks.failing = transient
+
+    assert run({})["status"] == "SUCCEEDED"
+    assert published() == dict.fromkeys(DAYS, 12)
+
+
+def test_an_execution_may_start_at_a_day(tasks: Tasks) -> None:
+    fill()
+
+    assert run({"since": DAYS[2]})["status"] == "SUCCEEDED"
+    assert set(published()) == {DAYS[2]}
+    assert run({"look_back_days": 1})["status"] == "SUCCEEDED"
+    assert set(published()) == {DAYS[2]}
+
+
+@pytest.mark.parametrize(
+    "given", [{"since": "yesterday"}, {"sinc": "2026-03-01"}, {"since": DAYS[0], "look_back_days": 3}, {"again": "no"}]
+)
+def test_an_input_that_says_something_else_is_refused(given: dict[str, Any], tasks: Tasks) -> None:
+    fill()
+
+    told = run(given)
+
+    assert (told["status"], told["error"]) == ("FAILED", "ValueError")
+    assert published() == {}
+
+
+def test_the_fixture_asks_for_days(tasks: Tasks) -> None:
+    assert tasks.handler(fixture("CompactionFunction"), None) == {"days": [], "left_for_next_time": 0}
+
+
+def test_a_step_that_is_none_is_refused_by_name(tasks: Tasks) -> None:
+    with pytest.raises(ValueError, match="find, compact, unload, place, publish, conclude, not 'unlod'"):
+        tasks.handler({"step": "unlod"}, None)
