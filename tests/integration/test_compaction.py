@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import orjson
 import pytest
 from backports import zstd
@@ -25,6 +24,7 @@ from cli.archive_objects import BucketObjects
 from cli.local_sql import LocalSql
 from headwater import bootstrap
 from headwater.archive import curated
+from tests.fakes import duckdb_engine
 from tests.infrastructure.expansion import PROJECT
 from tests.integration.stream_functions import fixture, stack
 
@@ -93,7 +93,7 @@ class Tasks:
         for number, part in enumerate((rows[:middle], rows[middle:])):
             # Days are unloaded side by side.
             path = self._folder / f"{run.replace('/', '-')}{number}"
-            with duckdb.connect() as engine:
+            with duckdb_engine.engine() as engine:
                 engine.execute(f"CREATE TABLE part ({columns})")
                 for row in part:
                     engine.execute(f"INSERT INTO part VALUES ({', '.join('?' * len(curated.ROW))})", row)

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import orjson
 import pytest
 from backports import zstd
@@ -21,6 +20,7 @@ from headwater.archive.compaction import (
     UnreadableDayError,
 )
 from headwater.archive.growing_objects import ObjectChangedError
+from tests.fakes import duckdb_engine
 from tests.fakes.compaction_objects import InMemoryArchive
 from tests.fakes.growing_objects import InMemoryGrowingObjects
 
@@ -30,7 +30,7 @@ LIST = "curated-days/events-2026-03.jsonl"
 
 
 def asked(sql: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect() as engine:
+    with duckdb_engine.engine() as engine:
         return engine.execute(sql).fetchall()
 
 

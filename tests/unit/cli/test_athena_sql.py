@@ -3,12 +3,15 @@
 import datetime
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pytest
 
 from cli.athena_sql import MACROS, TranslationError, athena_type, duckdb_type, select, tables, to_duckdb
+from tests.fakes import duckdb_engine
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 RELATIONS = {
     "t": {
@@ -23,8 +26,8 @@ RELATIONS = {
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as engine:
+def engine() -> Iterator["DuckDBPyConnection"]:
+    with duckdb_engine.engine() as engine:
         engine.execute("SET TimeZone = 'UTC'")
         engine.execute(MACROS)
         engine.execute(
@@ -37,7 +40,7 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
         yield engine
 
 
-def answer(engine: duckdb.DuckDBPyConnection, expression: str, where: str = "number = 7") -> Any:
+def answer(engine: "DuckDBPyConnection", expression: str, where: str = "number = 7") -> Any:
     ((value,),) = engine.execute(to_duckdb(f"SELECT {expression} FROM t WHERE {where}", RELATIONS)).fetchall()
     return value
 
@@ -106,15 +109,15 @@ def answer(engine: duckdb.DuckDBPyConnection, expression: str, where: str = "num
         ("CAST(NULL AS varchar)", None),
     ],
 )
-def test_an_expression_answers_as_on_athena(engine: duckdb.DuckDBPyConnection, expression: str, value: object) -> None:
+def test_an_expression_answers_as_on_athena(engine: "DuckDBPyConnection", expression: str, value: object) -> None:
     assert answer(engine, expression) == value
 
 
-def test_the_value_at_the_highest_may_be_null(engine: duckdb.DuckDBPyConnection) -> None:
+def test_the_value_at_the_highest_may_be_null(engine: "DuckDBPyConnection") -> None:
     assert answer(engine, "max_by(text, coalesce(number, 9))", "true") is None
 
 
-def test_a_series_of_days_is_of_dates(engine: duckdb.DuckDBPyConnection) -> None:
+def test_a_series_of_days_is_of_dates(engine: "DuckDBPyConnection") -> None:
     sql = "SELECT d FROM UNNEST(sequence(DATE '2026-02-28', DATE '2026-03-01')) AS s (d)"
 
     assert engine.execute(to_duckdb(sql, RELATIONS)).fetchall() == [
@@ -123,7 +126,7 @@ def test_a_series_of_days_is_of_dates(engine: duckdb.DuckDBPyConnection) -> None
     ]
 
 
-def test_columns_without_a_name_have_athenas(engine: duckdb.DuckDBPyConnection) -> None:
+def test_columns_without_a_name_have_athenas(engine: "DuckDBPyConnection") -> None:
     relation = engine.sql(to_duckdb("SELECT count(*), number AS n, max(text) FROM t GROUP BY number", RELATIONS))
 
     assert relation.columns == ["_col0", "n", "_col2"]
@@ -144,9 +147,9 @@ def test_columns_without_a_name_have_athenas(engine: duckdb.DuckDBPyConnection) 
     ],
 )
 def test_a_value_that_would_answer_differently_is_an_error(
-    engine: duckdb.DuckDBPyConnection, expression: str, message: str
+    engine: "DuckDBPyConnection", expression: str, message: str
 ) -> None:
-    with pytest.raises(duckdb.Error, match=message):
+    with pytest.raises(duckdb_engine.refusal(), match=message):
         answer(engine, f"{expression} IS NULL")
 
 
