@@ -62,6 +62,14 @@ mutate: setup ## Take each guard away in turn and demand that the tests turn red
 bench-badges: setup ## Measure what a badge decision costs, beside a version that reads all plays (ARGS="--rounds 9")
 	@$(BIN)/python -m benchmarks.badges $(ARGS)
 
+.PHONY: bench-archive
+bench-archive: setup ## Measure what archiving a record costs, beside the least that it can (ARGS="--rounds 31")
+	@$(BIN)/python -m benchmarks.archive $(ARGS)
+
+.PHONY: bench-compaction
+bench-compaction: setup ## Measure compaction, and what a user's month reads from raw and compacted (EVENTS=1000000)
+	@$(BIN)/python -m benchmarks.compaction $(if $(filter command line,$(origin EVENTS)),--events $(EVENTS)) $(ARGS)
+
 .PHONY: check
 check: setup .venv-tools/.installed ## Format, lint, types, imports, and the template raw and expanded
 	$(BIN)/ruff format --check .

@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from pathlib import Path
 from typing import Any, cast
 
 import boto3
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import processor
 from benchmarks.wire import Wire
 from devstack.simulator.cloud import Cloud
 from headwater.badges.awarder import Awarder
@@ -332,15 +332,8 @@ def report(costs: Mapping[tuple[str, int], Cost], histories: Sequence[int], roun
         "by item size. Sums are adding plays up and asking the rules. boto3 is whole; its HTTP is answered in the "
         "process and the answering not counted, so that a network adds a round trip for each read and write. "
         f"boto3 {boto3.__version__}, "
-        f"Python {platform.python_version()}, {_processor()}, {os.cpu_count()} CPUs."
+        f"Python {platform.python_version()}, {processor()}, {os.cpu_count()} CPUs."
     )
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

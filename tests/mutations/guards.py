@@ -196,8 +196,8 @@ MUTATIONS = (
         name="archive-name-by-first-record",
         rule="archive: the name depends only on the first record",
         module="headwater.archive.archiver",
-        guard="            event_id, sequence_number = _identity(lines[0])\n",
-        without="            event_id, sequence_number = _identity(lines[-1])\n",
+        guard="                _part(parts, days[0], lines[0]).add(some, lines)\n",
+        without="                _part(parts, days[0], lines[-1]).add(some, lines)\n",
         tests=("tests/unit/archive",),
     ),
     Mutation(
@@ -212,8 +212,8 @@ MUTATIONS = (
         name="archive-keeps-what-an-object-lacks",
         rule="archive: records that the stored object lacks go under the longer name",
         module="headwater.archive.archiver",
-        guard="                missing = [line for line in missing if _identity(line)[0] not in stored]\n",
-        without="                missing = []\n",
+        guard=" if _identity(line := envelope.line(record))[0] not in stored]\n",
+        without=" if _identity(line := envelope.line(record))[0] == ()]\n",
         tests=("tests/unit/archive", SIMULATION),
     ),
     Mutation(

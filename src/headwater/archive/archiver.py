@@ -5,11 +5,12 @@ with this time.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import batched
 from typing import Any
 
-import orjson
 from backports import zstd
 
 from headwater.archive import envelope, reader
@@ -23,6 +24,35 @@ from headwater.incidents import Incidents
 _SEQUENCE_DIGITS = 40
 _SUFFIX = ".jsonl.zst"
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+
+
+#: Few enough that their columns lie in the processor's cache until they are text: 5,000 at once take a third longer.
+_LINES_AT_ONCE = 32
+
+type Record = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class _Part:
+    """A batch's records of one day, with their text; ``first``: the first one's event id and sequence number."""
+
+    first: tuple[str, str]
+    records: list[Record] = field(default_factory=list)
+    texts: list[bytes] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def add(self, records: Sequence[Record], lines: Sequence[Line]) -> None:
+        self.records += records
+        self.texts.append(envelope.text(lines))
+        self.errors += [error for _, _, error in lines if error is not None]
+
+    def without(self, stored: Set[object]) -> tuple["_Part", str]:
+        """What is not stored, and its last sequence number."""
+        lines = [(record, line) for record in self.records if _identity(line := envelope.line(record))[0] not in stored]
+        missing = _Part(self.first)
+        if lines:
+            missing.add([record for record, _ in lines], [line for _, line in lines])
+        return missing, _identity(lines[-1][1])[1] if lines else ""
 
 
 class Archiver:
@@ -48,7 +78,7 @@ class Archiver:
         self._level = level
         self._now = now
 
-    def archive(self, records: Sequence[Mapping[str, Any]]) -> BatchOutcome:
+    def archive(self, records: Sequence[Record]) -> BatchOutcome:
         """Archives a batch.
 
         Raises
@@ -57,39 +87,44 @@ class Archiver:
             Whatever the object store raises. The whole batch is to be delivered again: what was written already is
             recognised, and part of a batch would carry another name.
         """
-        for day, lines in self._by_day([envelope.line(record) for record in records]).items():
-            event_id, sequence_number = _identity(lines[0])
+        for day, part in self._by_day(records).items():
+            event_id, sequence_number = part.first
             name = f"{sequence_number.zfill(_SEQUENCE_DIGITS)}-{_UNSAFE.sub('_', event_id)}"
-            self._write(f"raw/source={self._source}/dt={day}/{name}", lines)
+            self._write(f"raw/source={self._source}/dt={day}/{name}", part)
         return BatchOutcome(len(records))
 
-    def _by_day(self, lines: Sequence[Line]) -> dict[str, list[Line]]:
-        # A record that states no time was captured at about the time of its neighbours.
-        known = (day for _, day, _ in lines if day is not None)
-        current = next(known, None) or timestamp(self._now()).partition("T")[0]
-        days: dict[str, list[Line]] = {}
-        for line in lines:
-            current = line[1] or current
-            days.setdefault(current, []).append(line)
-        return days
+    def _by_day(self, records: Sequence[Record]) -> dict[str, _Part]:
+        parts: dict[str, _Part] = {}
+        current = ""
+        for some in batched(records, _LINES_AT_ONCE, strict=False):
+            lines = [envelope.line(record) for record in some]
+            # A record that states no time was captured at about the time of its neighbours.
+            days = [current := day or current or self._first_day(records) for _, day, _ in lines]
+            if days.count(days[0]) == len(days):
+                _part(parts, days[0], lines[0]).add(some, lines)
+            else:
+                for record, day, line in zip(some, days, lines, strict=True):
+                    _part(parts, day, line).add((record,), (line,))
+        return parts
 
-    def _write(self, name: str, lines: Sequence[Line]) -> None:
-        missing = lines
-        while missing:
+    def _first_day(self, records: Sequence[Record]) -> str:
+        known = (day for _, day, _ in map(envelope.line, records) if day is not None)
+        return next(known, None) or timestamp(self._now()).partition("T")[0]
+
+    def _write(self, name: str, part: _Part) -> None:
+        while part.records:
             key = name + _SUFFIX
             try:
-                self._objects.put_new(key, zstd.compress(b"".join([text for text, _, _ in missing]), self._level))
+                self._objects.put_new(key, zstd.compress(b"".join(part.texts), self._level))
             except ObjectExistsError:
                 stored = _stored_ids(self._objects.get(key))
-                missing = [line for line in missing if _identity(line)[0] not in stored]
-                if missing:
-                    name = f"{name}-{_identity(missing[-1])[1]}"
+                part, last = part.without(stored)
+                name = f"{name}-{last}"
             else:
-                self._report_unreadable(key, missing)
+                self._report_unreadable(key, part.errors)
                 return
 
-    def _report_unreadable(self, key: str, lines: Iterable[Line]) -> None:
-        errors = [error for _, _, error in lines if error is not None]
+    def _report_unreadable(self, key: str, errors: Sequence[str]) -> None:
         if errors:
             self._incidents.report(
                 "UnreadableRecords",
@@ -100,9 +135,16 @@ class Archiver:
             )
 
 
+def _part(parts: dict[str, _Part], day: str, line: Line) -> _Part:
+    """The day's part; a new one begins with the line."""
+    if day not in parts:
+        parts[day] = _Part(_identity(line))
+    return parts[day]
+
+
 def _identity(line: Line) -> tuple[str, str]:
-    """Stream event id and sequence number. Read from the text: only names and conflicts ask for them."""
-    columns = orjson.loads(line[0])
+    """Stream event id and sequence number."""
+    columns = line[0]
     return columns["stream_event_id"], columns.get("sequence_number", "0")
 
 

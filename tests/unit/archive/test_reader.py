@@ -3,7 +3,7 @@
 import pytest
 from backports import zstd
 
-from headwater.archive.envelope import UnreadableRecordError, line
+from headwater.archive.envelope import UnreadableRecordError, line, text
 from headwater.archive.reader import UnreadableObjectError, change_records, lines
 from headwater.change_stream.dynamodb import parse
 from tests.fakes.stream_records import play_image, play_records, stream_record
@@ -11,7 +11,7 @@ from tests.fakes.stream_records import play_image, play_records, stream_record
 
 def test_an_object_gives_its_records_in_order() -> None:
     raws = play_records(1, 3)
-    body = zstd.compress(b"".join(line(raw)[0] for raw in raws))
+    body = zstd.compress(text(map(line, raws)))
 
     assert list(change_records(body)) == [parse(raw) for raw in raws]
 
@@ -19,13 +19,13 @@ def test_an_object_gives_its_records_in_order() -> None:
 def test_only_a_newline_ends_a_line() -> None:
     raw = stream_record(1, play_image() | {"data": {"S": "a\u2028b\u0085c\r\nd"}})
 
-    (record,) = change_records(zstd.compress(line(raw)[0]))
+    (record,) = change_records(zstd.compress(text([line(raw)])))
 
     assert record == parse(raw)
 
 
 def test_an_unreadable_record_is_told_with_its_raw_form() -> None:
-    body = zstd.compress(line({"eventID": "e-1"})[0])
+    body = zstd.compress(text([line({"eventID": "e-1"})]))
 
     with pytest.raises(UnreadableRecordError, match="e-1") as caught:
         list(change_records(body))
