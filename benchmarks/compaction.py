@@ -227,8 +227,8 @@ def report(months: dict[str, Any], day: dict[str, Any]) -> None:
     console.print(reads)
     console.print(
         f"Plays of one of 1,000 players over {DAYS} days, {months['records']:,} events as the demo has them, in raw "
-        f"objects of {_BATCH:,}. From compacted: footers, and chunks of the row groups whose statistics admit the player. "
-        f"Python {platform.python_version()}, {processor()}, {os.cpu_count()} CPUs."
+        f"objects of {_BATCH:,}. From compacted: footers, and chunks of the row groups whose statistics admit the "
+        f"player. Python {platform.python_version()}, {processor()}, {os.cpu_count()} CPUs."
     )
 
 

@@ -1,9 +1,11 @@
-"""The benchmark compares like with like: both versions decide the same, and pay what is said."""
+"""The benchmarks compare like with like, and count what they say they count."""
 
 from typing import cast
 
 import pytest
+from rich.progress import Progress
 
+from benchmarks import archive, compaction
 from benchmarks.badges import added_up, history, measure, newly_earned
 from headwater.domain.badges import count, no_progress, no_tally, record_play
 from headwater.domain.events import PlayCompleted
@@ -39,3 +41,21 @@ def test_ours_reads_the_same_at_any_history_and_the_other_reads_all_of_it() -> N
     assert ours == [1, 1]
     assert other[0] < 3
     assert other[1] > 50
+
+
+def test_the_archiver_and_the_least_that_it_could_do_are_fed_the_same() -> None:
+    cost = archive.measure(50, 1, records=200)
+
+    assert cost.puts == 1
+    assert 50 < cost.bytes < 200
+    assert cost.ours_us > 0 < cost.least_us
+    assert cost.ratio < cost.ratio_without_parsing
+
+
+def test_a_users_month_is_read_in_part_from_what_was_compacted_and_whole_from_raw() -> None:
+    told = compaction.run(3_000, 2, Progress(disable=True))
+
+    assert told["records"] == 3_000
+    assert told["shown"] < told["all columns"] <= told["curated"] + told["shown"]
+    assert told["shown"] < told["raw"]
+    assert told["memory"] > 10_000_000

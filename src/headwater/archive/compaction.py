@@ -23,11 +23,11 @@ from headwater.clock import timestamp
 #: So long after midnight (UTC) a day is closed: the archiver has gathered and written by then, unless it is in trouble.
 #: What it writes later changes the day, which is then compacted again.
 CLOSED_AFTER: Final = timedelta(hours=2)
-#: Bytes of raw objects (compressed) up to which a function with `/tmp` of 10 GB and fifteen minutes compacts a day:
-#: some three million events, which take it about two minutes and a quarter of that disk (``make bench-compaction``).
+#: Bytes of raw objects (compressed) up to which a function with ten GB of `/tmp` and fifteen minutes compacts a day: some
+#: three million events, which take it two minutes or so and two fifths of that disk (``make bench-compaction``).
 LARGE_DAY: Final = 256 * 1024 * 1024
-#: Rows a group: few enough that one aggregate's rows are in one or two of them, enough to compress.
-ROW_GROUP: Final = 20_000
+#: Rows a group: a user's day is in one or two of them, so that few are read for it; and enough to compress well.
+ROW_GROUP: Final = 4_096
 
 _DAY: Final = re.compile(r"/dt=(\d{4}-\d{2}-\d{2})/")
 _DOWNLOADS: Final = 8
