@@ -22,6 +22,7 @@ from cli.target import Target
 from cli.waiting import DeadLetter
 from headwater.change_stream.claim_checks import S3ClaimStore
 from headwater.clock import timestamp
+from headwater.dead_letters.redrive import HeldUpError, in_order
 from headwater.dead_letters.unresolved import REASON
 
 _QUEUE_URL: Final = re.compile(r"(\w+?)(Subscription)?DeadLetterQueueUrl")
@@ -290,22 +291,18 @@ def _redrive(letters: Sequence[DeadLetter], redriving: _Redriving | None) -> int
     table = Table(title="Redrive" if redriving else "Redrive, dry run: nothing is done", title_justify="left")
     for column in ("id", "consumer", "aggregate", "records", "result"):
         table.add_column(column, overflow="fold")
-    stopped: set[tuple[str, str]] = set()
+    redrive = redriving.redrive if redriving else (lambda letter: f"would be taken off {letter.place}")
     failed = 0
-    for letter in letters:
-        lane = (letter.consumer, letter.aggregate)
-        if redriving is None:
-            result = f"would be taken off {letter.place}"
-        elif letter.aggregate and lane in stopped:
-            failed += 1
-            result = "[yellow]waits for the one before it[/]"
-        else:
-            try:
-                result = f"[green]{redriving.redrive(letter)}[/]"
-            except Exception as error:  # noqa: BLE001  # one line each: others are to be tried, and nobody reads a traceback
-                failed += 1
-                stopped.add(lane)
-                result = f"[red]{escape(f'{type(error).__name__}: {error}')}[/]"
+    for letter, done in in_order(letters, lambda letter: (letter.consumer, letter.aggregate), redrive):
+        match done:
+            case HeldUpError():
+                result = f"[yellow]{done}[/]"
+            case Exception():
+                # One line each: nobody reads a traceback.
+                result = f"[red]{escape(f'{type(done).__name__}: {done}')}[/]"
+            case _:
+                result = f"[green]{done}[/]" if redriving else done
+        failed += isinstance(done, Exception)
         table.add_row(letter.id, escape(letter.consumer), escape(letter.aggregate), str(letter.records), result)
     Console().print(table)
     return failed

@@ -1,15 +1,21 @@
 """Runs parked records through their consumer again."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from headwater.change_stream.batch import BatchOutcome
 
 type Process = Callable[[Sequence[Mapping[str, Any]]], BatchOutcome]
+#: What is redriven in order: a consumer and an aggregate, which is empty where nobody knows it.
+type Lane = tuple[str, str]
 
 
 class StillFailingError(Exception):
     """The records cannot be processed; the message says why."""
+
+
+class HeldUpError(Exception):
+    """A dead letter whose aggregate's earlier one failed again."""
 
 
 class Redrive:
@@ -32,3 +38,22 @@ class Redrive:
         if outcome.failures:
             failure = outcome.failures[0]
             raise StillFailingError(f"{type(failure.error).__name__}: {failure.error}")
+
+
+def in_order[L, R](
+    letters: Iterable[L], lane: Callable[[L], Lane], redrive: Callable[[L], R]
+) -> Iterator[tuple[L, R | Exception]]:
+    """Redrives each; gives it with what came of it. Past a lane's first failure its others are held up, untried."""
+    stopped: set[Lane] = set()
+    for letter in letters:
+        where = lane(letter)
+        if where[1] and where in stopped:
+            yield letter, HeldUpError("waits for the one before it")
+            continue
+        try:
+            done = redrive(letter)
+        except Exception as error:  # noqa: BLE001  # whatever one meets, other lanes are to be tried
+            stopped.add(where)
+            yield letter, error
+        else:
+            yield letter, done
