@@ -1,11 +1,14 @@
 """Runs parked records through their consumer again."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from headwater.change_stream.batch import BatchOutcome
 
 type Process = Callable[[Sequence[Mapping[str, Any]]], BatchOutcome]
+#: Gives up the events at which the records' aggregates stand: their ids and versions, and what fails then.
+type Discard = Callable[[Sequence[Mapping[str, Any]]], tuple[Sequence[tuple[str, int]], BatchOutcome]]
 #: What is redriven in order: a consumer and an aggregate, which is empty where nobody knows it.
 type Lane = tuple[str, str]
 
@@ -18,11 +21,20 @@ class HeldUpError(Exception):
     """A dead letter whose aggregate's earlier one failed again."""
 
 
-class Redrive:
-    """The consumers by name, each as its function calls it."""
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """The events given up, by aggregate id and version; and why the aggregate stops again, if it does."""
 
-    def __init__(self, consumers: Mapping[str, Process]) -> None:
+    given_up: Sequence[tuple[str, int]] = ()
+    stopped: str | None = None
+
+
+class Redrive:
+    """The consumers by name, each as its function calls it; of those that mark aggregates, how they discard."""
+
+    def __init__(self, consumers: Mapping[str, Process], discards: Mapping[str, Discard]) -> None:
         self._consumers = consumers
+        self._discards = discards
 
     def run(self, consumer: str, records: Sequence[Mapping[str, Any]]) -> None:
         """Processes one run of records, in order.
@@ -38,6 +50,17 @@ class Redrive:
         if outcome.failures:
             failure = outcome.failures[0]
             raise StillFailingError(f"{type(failure.error).__name__}: {failure.error}")
+
+    def discard(self, consumer: str, records: Sequence[Mapping[str, Any]]) -> Discarded:
+        """Lets the consumer go on without the event at which the aggregate of its last parked records stands.
+
+        A consumer that marks no aggregate, and an aggregate without a mark, have gone on already.
+        """
+        if consumer not in self._discards:
+            return Discarded()
+        given_up, outcome = self._discards[consumer](records)
+        stopped = next((f"{type(each.error).__name__}: {each.error}" for each in outcome.failures), None)
+        return Discarded(given_up, stopped)
 
 
 def in_order[L, R](

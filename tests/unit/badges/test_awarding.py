@@ -17,6 +17,7 @@ from headwater.projections.runner import ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, failed, kinesis_batch
+from tests.fakes.parking_lot import parking
 from tests.fakes.read_models import InMemoryReadModels
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
@@ -52,6 +53,7 @@ class System:
             self.rows,
             self.events,
             InMemoryClaimStore(),
+            parking=parking(),
             before_write=Awarder(self.events, uuid7, lambda: NOW).award,
             sleep=lambda _: None,
         )
