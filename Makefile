@@ -47,8 +47,9 @@ run: setup ## Start the local stack and leave it up until Ctrl-C (PORT=8080; KEE
 	@$(BIN)/python -m devstack run --port $(PORT) $(if $(KEEP),--state .devstack/state) $(ARGS)
 
 .PHONY: simulate
-simulate: setup ## Prove the delivery rules under faults, over virtual time (EVENTS=1000 SEEDS=100 FAULTS=0.05)
-	@$(BIN)/python -m devstack simulate --events $(EVENTS) --seeds $(SEEDS) --faults $(FAULTS) $(ARGS)
+simulate: setup ## Prove the delivery rules under faults, over virtual time (EVENTS=1000 SEEDS=100 FAULTS=0.05; POISON=0.02 repairs and redrives)
+	@$(BIN)/python -m devstack simulate --events $(EVENTS) --seeds $(SEEDS) --faults $(FAULTS) \
+	  $(if $(POISON),--poison $(POISON)) $(ARGS)
 
 .PHONY: test
 test: setup ## Run the tests (ARGS="tests/unit -k streak")

@@ -29,7 +29,6 @@ from devstack.simulator.cloud import Cloud
 from headwater.badges.awarder import Awarder
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream import cloud_events, kinesis
-from headwater.change_stream.claim_checks import ClaimStore
 from headwater.clock import timestamp, utc_now
 from headwater.domain.badges import (
     BADGES,
@@ -256,7 +255,8 @@ def _seed(cloud: Cloud, rows: DynamoDbReadModels, plays: Sequence[RecordedEvent]
 
 def _ours(rows: DynamoDbReadModels, events: DynamoDbEventStore) -> Decide:
     awarder = Awarder(events, uuid7, utc_now)
-    runner = ProjectionRunner(BADGE_PROGRESS, rows, events, cast(ClaimStore, None), before_write=awarder.award)
+    nobody = cast(Any, None)
+    runner = ProjectionRunner(BADGE_PROGRESS, rows, events, nobody, parking=nobody, before_write=awarder.award)
 
     def decide(record: Record) -> None:
         if failures := runner.process([record]).failures:

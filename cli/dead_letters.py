@@ -22,6 +22,7 @@ from cli.target import Target
 from cli.waiting import DeadLetter
 from headwater.change_stream.claim_checks import S3ClaimStore
 from headwater.clock import timestamp
+from headwater.dead_letters.redrive import Discarded, HeldUpError, in_order
 from headwater.dead_letters.unresolved import REASON
 
 _QUEUE_URL: Final = re.compile(r"(\w+?)(Subscription)?DeadLetterQueueUrl")
@@ -210,7 +211,11 @@ def redrive(
 @click.option("--reason", required=True, help="Why nobody will miss it. It is recorded, with your name.")
 @click.pass_obj
 def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
-    """Takes one dead letter off for good. A record of it, with the reason, is kept for a year."""
+    """Takes one dead letter off for good. A record of it, with the reason, is kept for a year.
+
+    A read model or the badges stand still at an aggregate's event that they cannot apply. With the last of its dead
+    letters that event is given up, and they go on from the next one.
+    """
     if not reason.strip():
         raise click.BadParameter("say why", param_hint="--reason")
     stack = target()
@@ -227,10 +232,48 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
             "events": letter.events,
             "raw": letter.raw,
         }
+
+        def keep(**more: Any) -> None:
+            body = orjson.dumps({**record, **more})
+            stack.client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
+
+        last = _is_last(found, letter)
         # First the record: a command that dies in between has discarded nothing.
-        stack.client("s3").put_object(Bucket=bucket, Key=key, Body=orjson.dumps(record), ContentType="application/json")
+        keep()
+        if last:
+            discarded = _go_on(stack, letter)
+            for aggregate, version in discarded.given_up:
+                click.echo(f"{letter.consumer} goes on without version {version} of {aggregate}.")
+            if discarded.given_up:
+                keep(given_up=discarded.given_up)
+            if discarded.stopped:
+                raise click.ClickException(f"it stays, as its aggregate cannot go on: {discarded.stopped}")
         _take_off(stack, found, letter)
     click.echo(f"Discarded. s3://{bucket}/{key} keeps it for a year.")
+
+
+def _is_last(found: Waiting, letter: DeadLetter) -> bool:
+    """Whether no other parked message is left from which the aggregate could be redriven."""
+    if letter.place != waiting.PARKED or not letter.aggregate or letter.reason == waiting.UNKNOWN:
+        return False
+    lane = letter.consumer, letter.aggregate
+    parked = [each for each in found.letters if (each.place, each.consumer, each.aggregate) == (letter.place, *lane)]
+    if len(parked) > 1:
+        return False
+    if hidden := found.hidden.get(letter.place):
+        raise click.ClickException(
+            f"{hidden} more in {letter.place} are being looked at by somebody else, perhaps of the same aggregate: "
+            f"try again within {HOLD_SECONDS // 60} minutes"
+        )
+    return True
+
+
+def _go_on(target: Target, letter: DeadLetter) -> Discarded:
+    with target.as_function():
+        # Late: it reads the environment.
+        from headwater import bootstrap
+
+        return bootstrap.redrive().discard(letter.consumer, letter.raw)
 
 
 class _Redriving:
@@ -290,22 +333,18 @@ def _redrive(letters: Sequence[DeadLetter], redriving: _Redriving | None) -> int
     table = Table(title="Redrive" if redriving else "Redrive, dry run: nothing is done", title_justify="left")
     for column in ("id", "consumer", "aggregate", "records", "result"):
         table.add_column(column, overflow="fold")
-    stopped: set[tuple[str, str]] = set()
+    redrive = redriving.redrive if redriving else (lambda letter: f"would be taken off {letter.place}")
     failed = 0
-    for letter in letters:
-        lane = (letter.consumer, letter.aggregate)
-        if redriving is None:
-            result = f"would be taken off {letter.place}"
-        elif letter.aggregate and lane in stopped:
-            failed += 1
-            result = "[yellow]waits for the one before it[/]"
-        else:
-            try:
-                result = f"[green]{redriving.redrive(letter)}[/]"
-            except Exception as error:  # noqa: BLE001  # one line each: others are to be tried, and nobody reads a traceback
-                failed += 1
-                stopped.add(lane)
-                result = f"[red]{escape(f'{type(error).__name__}: {error}')}[/]"
+    for letter, done in in_order(letters, lambda letter: (letter.consumer, letter.aggregate), redrive):
+        match done:
+            case HeldUpError():
+                result = f"[yellow]{done}[/]"
+            case Exception():
+                # One line each: nobody reads a traceback.
+                result = f"[red]{escape(f'{type(done).__name__}: {done}')}[/]"
+            case _:
+                result = f"[green]{done}[/]" if redriving else done
+        failed += isinstance(done, Exception)
         table.add_row(letter.id, escape(letter.consumer), escape(letter.aggregate), str(letter.records), result)
     Console().print(table)
     return failed

@@ -97,6 +97,13 @@ def demo(users: int, plays: int, poisons: int) -> None:
 @click.option("--seeds", type=click.IntRange(1), default=100, show_default=True, help="How many.")
 @click.option("--first-seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--faults", type=click.FloatRange(0, 0.5), default=0.05, show_default=True, help="Probability each call.")
+@click.option(
+    "--poison",
+    type=click.FloatRange(0, 0.5),
+    default=0.0,
+    show_default=True,
+    help="Share of events that no consumer can read, until they are repaired and what is parked is redriven.",
+)
 @click.option("--jobs", type=click.IntRange(1), help="Processes; one a processor by default.")
 @click.option(
     "--picture",
@@ -107,7 +114,15 @@ def demo(users: int, plays: int, poisons: int) -> None:
 )
 @click.option("--within", metavar="MODULE:NAME", help="A context manager that each run is put into.")
 def simulate(
-    *, events: int, seeds: int, first_seed: int, faults: float, jobs: int | None, picture: Path, within: str | None
+    *,
+    events: int,
+    seeds: int,
+    first_seed: int,
+    faults: float,
+    poison: float,
+    jobs: int | None,
+    picture: Path,
+    within: str | None,
 ) -> None:
     """Run the whole system over virtual time, under faults, and prove that nothing is lost."""
     from devstack.simulator.command import run as run_simulation
@@ -119,6 +134,7 @@ def simulate(
                 events=events,
                 seeds=range(first_seed, first_seed + seeds),
                 faults=faults,
+                poison=poison,
                 jobs=jobs,
                 picture=picture,
                 within=within,

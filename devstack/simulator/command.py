@@ -21,11 +21,18 @@ _TOLD_ONE_BY_ONE: Final = 20
 
 
 def run(
-    *, events: int, seeds: range, faults: float, jobs: int | None, picture: Path | None, within: str | None = None
+    *,
+    events: int,
+    seeds: range,
+    faults: float,
+    poison: float,
+    jobs: int | None,
+    picture: Path | None,
+    within: str | None = None,
 ) -> int:
     """Runs the seeds and shows what they came to; gives the exit code, 0 if everything holds."""
     console = Console()
-    configs = [Config.of(seed, events, faults) for seed in seeds]
+    configs = [Config.of(seed, events, faults, poison=poison) for seed in seeds]
     began = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:

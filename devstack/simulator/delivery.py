@@ -77,6 +77,10 @@ class Surroundings(Protocol):
         """A driver has read on, and has not delivered yet."""
         ...
 
+    def was_settled(self, driver: StreamDriver, records: Sequence[StreamRecord]) -> None:
+        """A driver's checkpoint has passed these records."""
+        ...
+
 
 class _Driver:
     def __init__(self, world: Surroundings, mapping: EventSourceMapping) -> None:
@@ -135,6 +139,7 @@ class StreamDriver(_Driver):
         self.finished = False
         self._settings = stream_settings(mapping, RETENTION_SECONDS[log.kind])
         self._base = 0
+        self._told = 0
         self._start()
 
     @property
@@ -192,6 +197,11 @@ class StreamDriver(_Driver):
     def _deliver(self, action: Invoke) -> None:
         def complete(result: InvokeResult) -> None:
             self._carry_out(self.machine.complete(action.batch_id, result, self.world.engine.now))
+            if self.settled > self._told:
+                # What was given up by its age may be forgotten already.
+                start = max(self._told, self.shard.first_index)
+                passed, self._told = self.shard.read(start, self.settled - start), self.settled
+                self.world.was_settled(self, passed)
             self.world.stir()
 
         engine = self.world.engine

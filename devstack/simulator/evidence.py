@@ -136,6 +136,10 @@ class Evidence:
             }
         return self._parked.get(consumer_of(f"arn:aws:lambda:::function:{function}"), set())
 
+    def redriven(self, function: str) -> set[Place]:
+        """Events that a function had parked and that were redriven."""
+        return self.world.operator.records.get(consumer_of(f"arn:aws:lambda:::function:{function}"), set())
+
     @cached_property
     def _parked(self) -> dict[str, set[Place]]:
         """By consumer, the events of the messages on ParkedRecordsQueue."""

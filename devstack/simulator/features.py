@@ -98,7 +98,11 @@ FEATURES: Final[Sequence[Feature]] = (
     Feature(
         name="dead letters",
         functions=frozenset({"DeadLettersFunction"}),
-        invariants=(invariants.pointers_are_resolved,),
+        invariants=(
+            invariants.pointers_are_resolved,
+            invariants.poison_holds_up_nobody,
+            invariants.nothing_waits_after_the_repair,
+        ),
     ),
 )
 

@@ -20,6 +20,7 @@ from devstack.functions import shared_environment
 from devstack.simulator.cloud import Cloud
 from devstack.simulator.engine import Engine
 from devstack.simulator.faults import FaultPlan, SimulatedCrash
+from devstack.simulator.newer import Newer
 from devstack.template import Application
 from headwater import bootstrap, incidents
 from headwater.accounts.passwords import Argon2Passwords
@@ -82,8 +83,11 @@ class Ended:
 class Functions:
     """The functions behind the mappings, invoked by logical id."""
 
-    def __init__(self, application: Application, engine: Engine, faults: FaultPlan, log: FailureLog) -> None:
+    def __init__(
+        self, application: Application, engine: Engine, faults: FaultPlan, log: FailureLog, newer: Newer | None = None
+    ) -> None:
         self._application = application
+        self._newer = newer or Newer()
         self._engine = engine
         self._faults = faults
         self._handlers: dict[str, Handler] = {}
@@ -113,7 +117,8 @@ class Functions:
         context = SimpleNamespace(aws_request_id=request_id, function_name=logical_id)
         outer, self._faults.in_function = self._faults.in_function, True
         try:
-            response = self._handlers[logical_id]({"Records": list(records)}, context)
+            with self._newer.as_consumer():
+                response = self._handlers[logical_id]({"Records": list(records)}, context)
             result = InvokeResult(response, None, request_id)
         except SimulatedCrash as crash:
             engine.detail(f"{logical_id} crashes {crash}")

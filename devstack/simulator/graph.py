@@ -77,7 +77,7 @@ class Blueprint:
                 case "AWS::SES::ConfigurationSet":
                     cloud.create_configuration_set(name)
         # Queues that others name as their dead-letter queue come first.
-        for name in sorted(self._queues(), key=lambda name: "RedrivePolicy" in self._properties(name)):
+        for name in sorted(self.queues(), key=lambda name: "RedrivePolicy" in self._properties(name)):
             properties = self._properties(name)
             redrive = None
             if policy := properties.get("RedrivePolicy"):
@@ -104,7 +104,7 @@ class Blueprint:
                     dead_letter_queue=dead_letters,
                 )
 
-    def _queues(self) -> list[str]:
+    def queues(self) -> list[str]:
         return [name for name, resource in self.resources.items() if resource["Type"] == "AWS::SQS::Queue"]
 
     def _properties(self, name: str) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from devstack.simulator.findings import Finding, Harm
 from headwater.archive import bi_export
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream.records import Operation
+from headwater.dead_letters.parking import PERMANENT
+from headwater.dead_letters.pointers import consumer_of
 from headwater.domain.badges import Award, no_progress, record_play
 from headwater.domain.events import PlayCompleted, RecordedEvent
 from headwater.projections.achievements import ACHIEVEMENTS
@@ -82,18 +84,44 @@ def archive_is_the_log(evidence: Evidence) -> Iterator[Finding]:
 
 
 def order_is_kept(evidence: Evidence) -> Iterator[Finding]:
-    """No aggregate goes back: neither on its way to Kinesis, nor in a row (see `OrderWatch`)."""
-    return evidence.world.order.findings(evidence.parked(_FAN_OUT))
+    """No aggregate goes back: neither on its way to Kinesis, nor in a row (see `OrderWatch`).
+
+    What the fan-out parks comes to Kinesis late, by the redrive: whoever needs its order has met the gap at its gate.
+    """
+    return evidence.world.order.findings(evidence.parked(_FAN_OUT) | evidence.redriven(_FAN_OUT))
 
 
 def parked_is_poisoned(evidence: Evidence) -> Iterator[Finding]:
-    """A poison record stops its own aggregate alone: no mapping gave up an event of another one."""
+    """A poison record stops its own aggregate alone: no event of another one was given up, or parked."""
     for given_up in evidence.given_up:
         for aggregate_id, version in given_up.events:
             if aggregate_id not in evidence.poisoned:
                 yield Finding(
                     Harm.WRONG, aggregate_id, f"{given_up.function} gave up version {version}, and it is no poison"
                 )
+    for function in {mapping.function for mapping in evidence.world.mappings}:
+        for aggregate_id, version in evidence.parked(function) | evidence.redriven(function):
+            if aggregate_id not in evidence.poisoned:
+                yield Finding(Harm.WRONG, aggregate_id, f"{function} parked version {version}, and it is no poison")
+
+
+def poison_holds_up_nobody(evidence: Evidence) -> Iterator[Finding]:
+    """No stream's batch is tried again for a poison record, with its neighbours in it: it is parked at once."""
+    failed = evidence.world.functions.log.reasons
+    for function in sorted({mapping.function for mapping in evidence.world.mappings if mapping.kind != "sqs"}):
+        consumer = consumer_of(f"arn:aws:lambda:::function:{function}")
+        for error in PERMANENT:
+            if count := failed[f"{consumer}: {error.__name__}"]:
+                found = f"{consumer} gave {count} records back with {error.__name__}, which no other try can help"
+                yield Finding(Harm.WRONG, "", found)
+
+
+def nothing_waits_after_the_repair(evidence: Evidence) -> Iterator[Finding]:
+    """Once the cause is repaired and all is redriven, no dead letter is left."""
+    if evidence.world.newer.repaired:
+        for queue, _ in evidence.world.operator.queues():
+            for message in evidence.messages(queue.name):
+                yield Finding(Harm.WRONG, "", f"{queue.name} still holds {str(message)[:200]}")
 
 
 def pointers_are_resolved(evidence: Evidence) -> Iterator[Finding]:

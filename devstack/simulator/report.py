@@ -38,6 +38,9 @@ def show(console: Console, verdict: Verdict, wall: float) -> None:
     for kind, count in sorted(verdict.faults.items()):
         table.add_row(f"fault: {kind.replace('_', ' ')}", f"{count:,}")
     table.add_row("poison records", f"{sum(result.poisons for result in results):,}")
+    if any(result.config.poison for result in results):
+        table.add_row("dead letters redriven", f"{sum(result.redriven for result in results):,}")
+    table.add_row("waited, longest, without poison", _duration(max((result.waited for result in results), default=0)))
     table.add_section()
     for name, harm in _HARMS.items():
         total = verdict.total(harm)

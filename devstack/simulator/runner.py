@@ -86,7 +86,8 @@ def run_set(
 ) -> Verdict:
     """Runs all configurations, and the first one's beginning twice more, and judges them as a set."""
     resolve(within)
-    repeated = Config.of(configs[0].seed, min(configs[0].events, _REPEATED_EVENTS), configs[0].faults)
+    first = configs[0]
+    repeated = Config.of(first.seed, min(first.events, _REPEATED_EVENTS), first.faults, poison=first.poison)
     verdict = Verdict()
     hashes = []
     for config, result in _run([*configs, repeated, repeated], jobs or os.cpu_count() or 1, within, report):

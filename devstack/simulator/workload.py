@@ -221,7 +221,9 @@ class Workload:
         outcome = "ok"
         try:
             context = CommandContext(correlation_id=command.id, actor="simulator", request=command.request)
-            self._acknowledge(command, command.send(context))
+            with self._world.newer.as_consumer(False):
+                receipt = command.send(context)
+            self._acknowledge(command, receipt)
         except _REFUSED as error:
             outcome = type(error).__name__
             self._refuse(command)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
+from devstack.event_source_mapping import StreamRecord
 from devstack.simulator.cloud import Cloud
 from devstack.simulator.delivery import (
     POLL_SECONDS,
@@ -28,10 +29,15 @@ from devstack.simulator.features import FEATURES, Feature, judged
 from devstack.simulator.findings import Finding, Harm
 from devstack.simulator.functions import Functions, hosted
 from devstack.simulator.graph import Blueprint
+from devstack.simulator.newer import Newer
+from devstack.simulator.operator import HOLD_SECONDS, Operator
 from devstack.simulator.order import OrderWatch
-from devstack.simulator.workload import Workload
+from devstack.simulator.workload import GAMES, Workload
 from devstack.template import EventSourceMapping
 from headwater import bootstrap
+from headwater.change_stream import dynamodb, kinesis
+from headwater.clock import timestamp
+from headwater.domain.events import DomainEvent, PlayCompleted, UserProfileChanged
 
 #: The SDK's tries of a call, as in bootstrap; SES has one.
 _SDK_ATTEMPTS: Final = 4
@@ -44,6 +50,9 @@ _SAMPLES: Final = 400
 _SHARDS_AT_MOST: Final = 12
 #: What a poison record is: of a type, and with data, that no consumer knows. The fan-out passes both on.
 _POISONS: Final = (("SomethingUnheardOf", "{}"), ("PlayCompleted", '{"game":"chess"}'))
+#: Rounds of redriving during the faults, this many seconds apart; and how many there are before it is given up.
+_REDRIVE_SECONDS: Final = 10.0
+_REDRIVE_ROUNDS: Final = 20
 #: Produced events between two decisions about a split.
 _SPLIT_EVERY: Final = 200
 
@@ -54,7 +63,9 @@ class Config:
 
     ``events`` are acknowledged by the API, at ``rate`` a virtual second; ``newcomers`` is the share of registrations
     until there are as many ``users``; ``faults`` is the probability at each call and decision. ``poisons`` are the
-    numbers of events after each of which a poison record follows. ``overrides`` change settings of mappings by title
+    numbers of events after each of which a poison record follows that nothing cures. ``poison`` is the share of events
+    that come from newer code than the consumers', until that is deployed too and all that is parked is redriven (see
+    `World.run`). ``overrides`` change settings of mappings by title
     (``*``: of all). A run with fewer ``events`` is the beginning of one with more, all else being equal.
     """
 
@@ -65,6 +76,7 @@ class Config:
     newcomers: float
     rate: float
     poisons: tuple[int, ...] = ()
+    poison: float = 0.0
     shards: int = 2
     off: frozenset[FaultKind] = frozenset()
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -72,10 +84,13 @@ class Config:
 
     @classmethod
     def of(cls, seed: int, events: int, faults: float, *, poisons: int | None = None, **changes: Any) -> Config:
-        """The usual run of so many events. Every fifth seed meets a poison record, unless ``poisons`` says how many."""
+        """The usual run of so many events. Every fifth seed meets a poison record, unless ``poisons`` says how many.
+
+        With a share ``poison`` of curable ones it meets no other, so that nothing need be left.
+        """
         users = max(5, events // 40)
         if poisons is None:
-            poisons = int(faults > 0 and seed % 5 == 0)
+            poisons = int(faults > 0 and seed % 5 == 0 and not changes.get("poison"))
         defaults: dict[str, Any] = {
             "users": users,
             "newcomers": min(0.9, 2 * users / events),
@@ -99,13 +114,19 @@ class Violation:
 
 @dataclass(slots=True)
 class Result:
-    """What a run came to. Times in seconds; ``backlog`` holds (virtual time, records) samples."""
+    """What a run came to. Times in seconds; ``backlog`` holds (virtual time, records) samples.
+
+    ``redriven`` counts the messages of dead letters that were redriven. ``waited`` is the longest that a record of an
+    aggregate without poison was on its stream before a mapping's checkpoint passed it.
+    """
 
     config: Config
     events: int = 0
     faults: Counter[FaultKind] = field(default_factory=Counter)
     harms: Counter[Harm] = field(default_factory=Counter)
     poisons: int = 0
+    redriven: int = 0
+    waited: float = 0.0
     emails: int = 0
     drained: float | None = None
     virtual: float = 0.0
@@ -122,14 +143,25 @@ class Result:
 class World:
     """Everything that happens in one run. Use it within `hosted` (see `opened`)."""
 
-    def __init__(self, blueprint: Blueprint, config: Config, engine: Engine, faults: FaultPlan, cloud: Cloud) -> None:
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        config: Config,
+        engine: Engine,
+        faults: FaultPlan,
+        cloud: Cloud,
+        *,
+        newer: Newer | None = None,
+    ) -> None:
         self.blueprint = blueprint
+        self.newer = newer or Newer()
         self.config = config
         self.engine = engine
         self.faults = faults
         self.cloud = cloud
         self.given_up: list[GivenUp] = []
         self.poisoned: set[str] = set()
+        self.poisons = 0
         self.finished: list[StreamDriver] = []
         self.streams: list[StreamDriver] = []
         self.queues: list[QueueDriver] = []
@@ -137,6 +169,8 @@ class World:
         self.accounts = bootstrap.accounts()
         self.claims = bootstrap.claim_store()
         self.workload = Workload(self)
+        self.operator = Operator(self)
+        self.waited = 0.0
         self.mappings = [self._overridden(mapping) for mapping in blueprint.application.mappings]
         table_mappings = [mapping for mapping in self.mappings if mapping.kind == "dynamodb"]
         self.table_stream = table_mappings[0].source_arn.split("/")[1]
@@ -149,6 +183,7 @@ class World:
         self._polls = 0
         self._next_split = _SPLIT_EVERY
         self._poison_at = list(config.poisons)
+        self._poison_decided = 0
         faults.watch("dynamodb", "PutItem", self.order.row_written)
 
     def deliver(self, functions: Functions) -> None:
@@ -180,6 +215,10 @@ class World:
         due = self._poison_at and produced >= self._poison_at[0]
         if due and self.poison(*self.engine.chance.choice(_POISONS)):
             self._poison_at.pop(0)
+        while self.config.poison and self._poison_decided < produced:
+            self._poison_decided += 1
+            if not self.newer.repaired and self.engine.chance.random() < self.config.poison:
+                self.write_newer()
         self.stir()
 
     def was_read(self, driver: StreamDriver) -> None:
@@ -188,9 +227,19 @@ class World:
         else:
             self.order.kinesis_written(driver.log)
 
+    def was_settled(self, driver: StreamDriver, records: Sequence[StreamRecord]) -> None:
+        aggregate_id = dynamodb.aggregate_id if driver.log.kind == "dynamodb" else kinesis.partition_key
+        for record in records:
+            waited = self.engine.now - record.arrived_at
+            if waited > self.waited and aggregate_id(record.body) not in self.poisoned:
+                self.waited = waited
+
     def production_ended(self) -> None:
         self.last_event_at = self.engine.now
         self.engine.after(_GRACE_SECONDS, self.faults.stop)
+        if self.config.poison and self.config.seed % 2:
+            # While the last events, and the faults, are still on their way; the other seeds wait until all has failed.
+            self._repair()
 
     # What happens to the world
 
@@ -219,39 +268,73 @@ class World:
 
     def poison(self, type_: str = "PlayCompleted", data: str = "{}") -> bool:
         """Puts an item that no code understands into an aggregate, past the event store. False if nobody is there."""
-        chance, engine = self.engine.chance, self.engine
+        chance = self.engine.chance
         users = [user for user in self.workload.users if user.active]
         if not users:
             return False
         user = chance.choice(users)
         user.poisoned = True
         aggregate_id = f"{chance.choice(('user', 'player'))}#{user.user_id}"
+        self._put_poison(aggregate_id, {"type": {"S": type_}, "schema_version": {"N": "1"}, "data": {"S": data}})
+        return True
+
+    def write_newer(self) -> bool:
+        """Appends an event that the consumers cannot read yet; its user goes on. False if nobody is there."""
+        chance = self.engine.chance
+        users = [user for user in self.workload.users if user.active]
+        if not users:
+            return False
+        user = chance.choice(users)
+        payload: DomainEvent
+        if chance.random() < 0.8:
+            now = timestamp(self.engine.utc_now())
+            payload = PlayCompleted(game=chance.choice(GAMES), score=chance.randrange(10_000), played_at=now)
+        else:
+            payload = UserProfileChanged(name=f"User {user.number} the newer")
+        self._put_poison(
+            f"{payload.aggregate_type}#{user.user_id}", Newer.attributes(payload, encoded=chance.random() < 0.3)
+        )
+        return True
+
+    def _put_poison(self, aggregate_id: str, attributes: Mapping[str, Any]) -> None:
+        """Puts an item past the event store, as the aggregate's next version."""
+        engine = self.engine
         calm, self.faults.active = self.faults.active, False
         store = bootstrap.event_store()
-        latest = store.latest(aggregate_id)
+        with self.newer.as_consumer(False):
+            latest = store.latest(aggregate_id)
         version = latest.version + 1 if latest else 1
         item = {
             "aggregate_id": {"S": aggregate_id},
             "version": {"N": str(version)},
             "event_id": {"S": engine.uuid7()},
-            "type": {"S": type_},
-            "schema_version": {"N": "1"},
-            "occurred_at": {"S": engine.utc_now().isoformat(timespec="milliseconds").replace("+00:00", "Z")},
+            "occurred_at": {"S": timestamp(engine.utc_now())},
             "aggregate_type": {"S": aggregate_id.partition("#")[0]},
-            "data": {"S": data},
             "metadata": {"S": "{}"},
+            **attributes,
         }
         self.cloud.dynamodb.put_item(TableName=self.table_stream, Item=item)
         self.faults.active = calm
         self.poisoned.add(aggregate_id)
-        engine.note(f"poison {aggregate_id}@{version} {type_}")
+        self.poisons += 1
+        engine.note(f"poison {aggregate_id}@{version} {attributes['type']['S']}")
         self.stir()
-        return True
+
+    def _repair(self) -> None:
+        """The consumers learn to read what is newer, as by a deployment; what is parked is redriven at once."""
+        self.newer.repaired = True
+        self.engine.note("repaired")
+        for number in range(2):
+            self.engine.after(number * _REDRIVE_SECONDS, self.operator.redrive)
 
     # Time
 
     def run(self, progress: Callable[[int], None] = lambda _: None) -> float | None:
-        """Runs to the end; gives the virtual seconds from the last event to an empty backlog, None if it never was."""
+        """Runs to the end; gives the virtual seconds from the last event to an empty backlog, None if it never was.
+
+        With curable poison there are two more things to come: the repair, at the end of the last events or once all of
+        them have come as far as they can, and the redrive of what waits, under faults at first.
+        """
         engine = self.engine
         self.faults.start()
         self.workload.start()
@@ -264,14 +347,35 @@ class World:
                 progress(self.workload.produced - reported)
                 reported = self.workload.produced
         progress(self.workload.produced - reported)
-        limit = engine.now + (_POISONED_DRAIN_SECONDS if self.poisoned else _DRAIN_SECONDS)
-        while engine.now < limit:
-            if self.drained:
-                self._take_sample()
-                return max(0.0, engine.now - self.last_event_at)
-            if not engine.step():
-                break
+        self._drain()
+        if self.config.poison and self.drained:
+            self._redrive_the_rest()
         return max(0.0, engine.now - self.last_event_at) if self.drained else None
+
+    def _drain(self) -> None:
+        """Runs until nothing is left to deliver, or for as long as that may take."""
+        engine = self.engine
+        limit = engine.now + (_POISONED_DRAIN_SECONDS if self.poisoned else _DRAIN_SECONDS)
+        while engine.now < limit and not self.drained and engine.step():
+            pass
+        self._take_sample()
+
+    def _redrive_the_rest(self) -> None:
+        engine, faults = self.engine, self.faults
+        if not self.newer.repaired:
+            faults.start()
+            self._repair()
+            engine.after(3 * _REDRIVE_SECONDS, faults.stop)
+            while faults.active:
+                engine.step()
+            self._drain()
+        while self.drained and self.operator.waits and self.operator.rounds < _REDRIVE_ROUNDS:
+            # What a command held that was stopped is to be seen again.
+            shown = engine.now + HOLD_SECONDS
+            while engine.now < shown:
+                engine.step()
+            self.operator.redrive()
+            self._drain()
 
     @property
     def drained(self) -> bool:
@@ -352,9 +456,10 @@ def opened(config: Config, blueprint: Blueprint) -> Iterator[World]:
     faults = FaultPlan(engine, config.faults, config.off)
     cloud = Cloud(engine.clock, faults, engine.chance, attempts=_SDK_ATTEMPTS)
     blueprint.build(cloud, config.shards)
-    with hosted(blueprint.application, cloud, engine) as log:
-        world = World(blueprint, config, engine, faults, cloud)
-        world.deliver(Functions(blueprint.application, engine, faults, log))
+    newer = Newer()
+    with hosted(blueprint.application, cloud, engine) as log, newer.installed() if config.poison else nullcontext():
+        world = World(blueprint, config, engine, faults, cloud, newer=newer)
+        world.deliver(Functions(blueprint.application, engine, faults, log, newer))
         yield world
 
 
@@ -389,7 +494,9 @@ def verdict(world: World, drained: float | None, features: Sequence[Feature] = F
         world.config,
         faults=world.faults.counts,
         drained=drained,
-        poisons=len(world.poisoned),
+        poisons=world.poisons,
+        redriven=world.operator.redriven.total(),
+        waited=world.waited,
         emails=len(world.cloud.outbox),
         virtual=world.engine.elapsed,
         steps=world.engine.steps,

@@ -430,7 +430,12 @@ def dead_letters() -> "Resolver":
 def redrive() -> "Redrive":
     from headwater.dead_letters.redrive import Redrive
 
-    projections = {name: projection(each).redrive for name, each in _projections().items()}
+    marking = {"badges": badges(), **{name: projection(each) for name, each in _projections().items()}}
     return Redrive(
-        {"fan_out": fan_out().redrive, "badges": badges().redrive, "bi_export": bi_export().redrive, **projections}
+        {
+            "fan_out": fan_out().redrive,
+            "bi_export": bi_export().redrive,
+            **{name: runner.redrive for name, runner in marking.items()},
+        },
+        {name: runner.discard for name, runner in marking.items()},
     )

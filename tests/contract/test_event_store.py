@@ -7,6 +7,7 @@ import pytest
 from moto import mock_aws
 
 from headwater.domain.events import PlayCompleted, UserRegistered
+from headwater.event_store import codec
 from headwater.event_store.dynamodb import DynamoDbEventStore
 from headwater.event_store.store import (
     Append,
@@ -16,6 +17,7 @@ from headwater.event_store.store import (
     PutNew,
     Remove,
     Replace,
+    UnreadableHistoryError,
     WriteRefusedError,
 )
 from tests.fakes.cloud import FakeAws
@@ -60,6 +62,22 @@ def test_events_come_back_as_they_went_in_and_in_order(store: EventStore) -> Non
     assert store.load(PLAYER, after=2) == written[2:]
     assert store.latest(PLAYER) == written[-1]
     assert store.load(PLAYER)[0].payload == PLAY
+
+
+def test_an_item_that_is_no_event_ends_what_can_be_loaded(store: EventStore) -> None:
+    """FAULTS row 1: what comes before it can be applied all the same."""
+    first, second, third = store.append(Append(PLAYER, 0, [new_event(PLAY), new_event(PLAY), new_event(PLAY)]))
+    if isinstance(store, DynamoDbEventStore):
+        spoilt = {**codec.encode(second), "data": {"S": "no json"}}
+        store._client.put_item(TableName="events", Item=spoilt)
+    elif isinstance(store, InMemoryEventStore):
+        store.unreadable.add(second.event_id)
+
+    with pytest.raises(UnreadableHistoryError, match=PLAYER) as caught:
+        store.load(PLAYER)
+
+    assert caught.value.before == [first]
+    assert store.load(PLAYER, after=2) == [third]
 
 
 def test_an_unknown_aggregate_is_empty(store: EventStore) -> None:

@@ -17,6 +17,7 @@ from botocore.client import BaseClient
 from click.testing import CliRunner, Result
 
 from cli.main import main as headwater
+from devstack.demo import poison, traffic
 from devstack.demo.traffic import Api, Request
 from devstack.stack import LocalStack
 from tests.infrastructure.iam import allows, calls_of
@@ -58,7 +59,7 @@ def command(*arguments: str) -> Result:
 
     def noted(self: Any, operation: str, params: dict[str, Any]) -> Any:
         thread = threading.current_thread()
-        writes_rows = arguments[0] == "redrive" and thread.name.startswith("leaderboard_")
+        writes_rows = arguments[0] in {"redrive", "discard"} and thread.name.startswith("leaderboard_")
         if writes_rows or thread is threading.main_thread():
             CALLS[arguments[0]].append((self.meta.service_model.service_name, operation, params))
         return call(self, operation, params)
@@ -166,6 +167,37 @@ def test_row_25_an_unknown_message_is_kept_shown_and_discarded_with_a_reason(sta
     kept = json.loads(stack.client("s3").get_object(Bucket=bucket, Key=record["Key"])["Body"].read())
     assert (kept["reason_to_discard"], kept["raw"]) == ("a test's own", "what is [this]?")
     assert "arn:aws:" in kept["discarded_by"]
+
+
+def test_the_last_discard_of_an_aggregate_lets_it_go_on_without_the_event(stack: LocalStack, api: Api) -> None:
+    """FAULTS row 20: for events that nobody will ever be able to read."""
+    user_id = register(api, "cyd")
+    player = traffic.User(0, "cyd", "cyd@example.org", user_id=user_id)
+    poison.strew(stack, [player], 1)
+    stack.wait_until_quiet(QUIET_SECONDS)
+    letters = until(lambda: listed("--aggregate", f"player#{user_id}"), 30)
+    assert {letter["consumer"] for letter in letters} == {
+        "achievements",
+        "badges",
+        "leaderboard",
+        "player_profiles",
+    }
+
+    *others, last = (letter for letter in letters if letter["consumer"] == "leaderboard")
+    for letter in others:
+        assert "goes on" not in command("discard", letter["id"], "--reason", "there is another").output
+    discarded = command("discard", last["id"], "--reason", "a test's own")
+
+    assert discarded.exit_code == 0, discarded.output
+    assert f"leaderboard goes on without version 1 of player#{user_id}" in " ".join(discarded.output.split())
+    assert listed("--aggregate", f"player#{user_id}", "--consumer", "leaderboard") == []
+    play(api, user_id, 77)
+    stack.wait_until_quiet(QUIET_SECONDS)
+    entries = api.send(Request("GET", f"/games/{traffic.GAMES[0]}/leaderboard"))["entries"]
+    assert [entry["score"] for entry in entries if entry["user_id"] == user_id] == [77]
+    for letter in listed("--aggregate", f"player#{user_id}"):
+        assert command("discard", letter["id"], "--reason", "a test's own").exit_code == 0
+    assert listed() == []
 
 
 def test_a_dead_e_mail_is_in_the_same_table_and_goes_back_to_its_queue(stack: LocalStack, api: Api) -> None:

@@ -10,6 +10,7 @@ from headwater.event_store.store import (
     ConditionalWrite,
     PutNew,
     Remove,
+    UnreadableHistoryError,
     WriteRefusedError,
 )
 from headwater.limits import DynamoDbLimits
@@ -19,12 +20,15 @@ from tests.fakes.schemas import demand_valid
 class InMemoryEventStore:
     """Implements `headwater.event_store.store.EventStore`; ``tables`` holds what conditional writes touch, by pk.
 
+    ``unreadable`` are ids of stored events whose items are to be none.
+
     An event that its JSON Schema does not take fails the test that appends it.
     """
 
     def __init__(self, limits: DynamoDbLimits | None = None) -> None:
         self.histories: dict[str, list[RecordedEvent]] = {}
         self.tables: dict[str, dict[str, dict[str, object]]] = {}
+        self.unreadable: set[str] = set()
         self._limits = limits or DynamoDbLimits()
 
     def append(self, *appends: Append, also: Sequence[ConditionalWrite] = ()) -> list[RecordedEvent]:
@@ -48,7 +52,13 @@ class InMemoryEventStore:
         return recorded
 
     def load(self, aggregate_id: str, after: int = 0) -> list[RecordedEvent]:
-        return [event for event in self.histories.get(aggregate_id, []) if event.version > after]
+        events: list[RecordedEvent] = []
+        for event in self.histories.get(aggregate_id, []):
+            if event.version > after:
+                if event.event_id in self.unreadable:
+                    raise UnreadableHistoryError(aggregate_id, events, "no event")
+                events.append(event)
+        return events
 
     def latest(self, aggregate_id: str) -> RecordedEvent | None:
         return next(reversed(self.histories.get(aggregate_id, [])), None)

@@ -1,18 +1,32 @@
 """A queue of parked records in memory."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
-from headwater.dead_letters.parked import ParkedRecords
+from headwater.dead_letters.parked import NotParkedError, ParkedRecords
+from headwater.dead_letters.parking import Parking
+from tests.fakes.events import AT
 
 
 class InMemoryParkingLot:
-    """Implements `ParkingLot`; ``faults`` are raised one a call, before (None: not) anything is parked."""
+    """Implements `ParkingLot`; ``faults`` are raised one a call, before (None: not) anything is parked.
 
-    def __init__(self) -> None:
+    A ``closed`` one takes nothing at all.
+    """
+
+    def __init__(self, *, closed: bool = False) -> None:
+        self.closed = closed
         self.parked: list[ParkedRecords] = []
         self.faults: list[Exception | None] = []
 
     def park(self, parked: Iterable[ParkedRecords]) -> None:
         if self.faults and (error := self.faults.pop(0)):
             raise error
+        if self.closed:
+            raise NotParkedError("nothing is taken")
         self.parked += parked
+
+
+def parking(lot: InMemoryParkingLot | None = None, consumer: str = "tests") -> Parking:
+    """Parks the records of a Kinesis stream; without a lot nothing, so that what fails for good fails its test."""
+    return Parking(consumer, "kinesis", lot or InMemoryParkingLot(closed=True), lambda: datetime.fromisoformat(AT))

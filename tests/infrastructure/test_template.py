@@ -472,6 +472,17 @@ def test_claim_checks_are_gone_after_a_month(expanded: Node) -> None:
     assert expiring == {"claims/": 30, "compaction-runs/": 2}
 
 
+def test_a_claim_check_outlives_every_message_that_may_carry_it(expanded: Node) -> None:
+    """Made when an event is published, which a consumer parks at the latest when the stream forgets it."""
+    rules = expanded["Resources"]["ArchiveBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    (kept,) = (rule["ExpirationInDays"] * 24 * 3600 for rule in rules if rule.get("Prefix") == "claims/")
+    on_stream = expanded["Resources"]["EventsStream"]["Properties"]["RetentionPeriodHours"] * 3600
+    queues = of_type(expanded, "AWS::SQS::Queue")
+
+    for name, queue in queues.items():
+        assert kept >= on_stream + queue["MessageRetentionPeriod"], name
+
+
 # Alarms
 
 

@@ -78,6 +78,7 @@ class BiExport:
         self._publish_manifest()
         failures: list[Failure] = []
         by_day: dict[str, dict[str, bytes]] = {}
+        parked = 0
         for raw in records:
             sequence_number = kinesis.sequence_number(raw)
             try:
@@ -86,11 +87,12 @@ class BiExport:
             except PERMANENT as error:
                 try:
                     give_up(raw, error)
+                    parked += 1
                 except Exception as failure:  # noqa: BLE001  # whatever parking meets, the other records are exported
                     failures.append(Failure(sequence_number, failure))
         for day, lines in by_day.items():
             self._add(day, lines)
-        return BatchOutcome(len(records), failures)
+        return BatchOutcome(len(records), failures, parked)
 
     def _park(self, raw: Mapping[str, Any], error: Exception) -> None:
         self._parking.park(kinesis.partition_key(raw), (), [raw], error)

@@ -19,10 +19,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class BatchOutcome:
-    """How many records came, and which of them failed."""
+    """How many records came, which of them failed, and how many are done with and not applied: they wait parked."""
 
     received: int
     failures: Sequence[Failure] = ()
+    parked: int = 0
+
+    @property
+    def succeeded(self) -> int:
+        return self.received - len(self.failures) - self.parked
 
     def stream_response(self) -> dict[str, Any]:
         """The answer for a DynamoDB or Kinesis mapping: its checkpoint is the lowest failed sequence number."""

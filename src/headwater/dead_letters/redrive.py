@@ -1,22 +1,40 @@
 """Runs parked records through their consumer again."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from headwater.change_stream.batch import BatchOutcome
 
 type Process = Callable[[Sequence[Mapping[str, Any]]], BatchOutcome]
+#: Gives up the events at which the records' aggregates stand: their ids and versions, and what fails then.
+type Discard = Callable[[Sequence[Mapping[str, Any]]], tuple[Sequence[tuple[str, int]], BatchOutcome]]
+#: What is redriven in order: a consumer and an aggregate, which is empty where nobody knows it.
+type Lane = tuple[str, str]
 
 
 class StillFailingError(Exception):
     """The records cannot be processed; the message says why."""
 
 
-class Redrive:
-    """The consumers by name, each as its function calls it."""
+class HeldUpError(Exception):
+    """A dead letter whose aggregate's earlier one failed again."""
 
-    def __init__(self, consumers: Mapping[str, Process]) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """The events given up, by aggregate id and version; and why the aggregate stops again, if it does."""
+
+    given_up: Sequence[tuple[str, int]] = ()
+    stopped: str | None = None
+
+
+class Redrive:
+    """The consumers by name, each as its function calls it; of those that mark aggregates, how they discard."""
+
+    def __init__(self, consumers: Mapping[str, Process], discards: Mapping[str, Discard]) -> None:
         self._consumers = consumers
+        self._discards = discards
 
     def run(self, consumer: str, records: Sequence[Mapping[str, Any]]) -> None:
         """Processes one run of records, in order.
@@ -32,3 +50,33 @@ class Redrive:
         if outcome.failures:
             failure = outcome.failures[0]
             raise StillFailingError(f"{type(failure.error).__name__}: {failure.error}")
+
+    def discard(self, consumer: str, records: Sequence[Mapping[str, Any]]) -> Discarded:
+        """Lets the consumer go on without the event at which the aggregate of its last parked records stands.
+
+        A consumer that marks no aggregate, and an aggregate without a mark, have gone on already.
+        """
+        if consumer not in self._discards:
+            return Discarded()
+        given_up, outcome = self._discards[consumer](records)
+        stopped = next((f"{type(each.error).__name__}: {each.error}" for each in outcome.failures), None)
+        return Discarded(given_up, stopped)
+
+
+def in_order[L, R](
+    letters: Iterable[L], lane: Callable[[L], Lane], redrive: Callable[[L], R]
+) -> Iterator[tuple[L, R | Exception]]:
+    """Redrives each; gives it with what came of it. Past a lane's first failure its others are held up, untried."""
+    stopped: set[Lane] = set()
+    for letter in letters:
+        where = lane(letter)
+        if where[1] and where in stopped:
+            yield letter, HeldUpError("waits for the one before it")
+            continue
+        try:
+            done = redrive(letter)
+        except Exception as error:  # noqa: BLE001  # whatever one meets, other lanes are to be tried
+            stopped.add(where)
+            yield letter, error
+        else:
+            yield letter, done

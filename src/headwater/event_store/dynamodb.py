@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headwater.attribute_values import marshal, marshal_item
-from headwater.domain.events import RecordedEvent
+from headwater.domain.events import MalformedEventError, RecordedEvent
 from headwater.event_store import codec
 from headwater.event_store.store import (
     Append,
@@ -16,6 +16,7 @@ from headwater.event_store.store import (
     PutNew,
     Remove,
     Replace,
+    UnreadableHistoryError,
     WriteRefusedError,
 )
 from headwater.limits import DynamoDbLimits
@@ -59,7 +60,13 @@ class DynamoDbEventStore:
         return recorded
 
     def load(self, aggregate_id: str, after: int = 0) -> list[RecordedEvent]:
-        return [codec.decode(item) for item in self._items(aggregate_id, after)]
+        events: list[RecordedEvent] = []
+        for item in self._items(aggregate_id, after):
+            try:
+                events.append(codec.decode(item))
+            except MalformedEventError as error:
+                raise UnreadableHistoryError(aggregate_id, events, error) from error
+        return events
 
     def latest(self, aggregate_id: str) -> RecordedEvent | None:
         items = self._client.query(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from headwater.domain.events import NewEvent, RecordedEvent
+from headwater.domain.events import MalformedEventError, NewEvent, RecordedEvent
 
 
 class EventStoreError(Exception):
@@ -85,6 +85,14 @@ class Append:
         ]
 
 
+class UnreadableHistoryError(MalformedEventError):
+    """An item among the events is none; ``before`` are the events up to it."""
+
+    def __init__(self, aggregate_id: str, before: Sequence[RecordedEvent], reason: object) -> None:
+        super().__init__(f"{aggregate_id}: {reason}")
+        self.before = before
+
+
 class EventStore(Protocol):
     """Append-only, one history per aggregate, versions 1, 2, 3 … without gaps."""
 
@@ -105,7 +113,13 @@ class EventStore(Protocol):
         ...
 
     def load(self, aggregate_id: str, after: int = 0) -> list[RecordedEvent]:
-        """All events above version ``after``, in order, by a consistent read. Empty if there are none."""
+        """All events above version ``after``, in order, by a consistent read. Empty if there are none.
+
+        Raises
+        ------
+        UnreadableHistoryError
+            One of them cannot be read.
+        """
         ...
 
     def latest(self, aggregate_id: str) -> RecordedEvent | None:

@@ -62,6 +62,7 @@ class FanOut:
         events: list[OutgoingEvent] = []
         errors: dict[str, Exception] = {}
         stopped: dict[str, Exception] = {}
+        parked = 0
         for raw in records:
             sequence_number = dynamodb.sequence_number(raw)
             try:
@@ -69,6 +70,7 @@ class FanOut:
             except PERMANENT as error:
                 try:
                     give_up(raw, error)
+                    parked += 1
                 except Exception as failure:  # noqa: BLE001  # whatever parking meets, other aggregates flow
                     errors[sequence_number] = failure
                     stopped.setdefault(dynamodb.aggregate_id(raw), failure)
@@ -84,7 +86,7 @@ class FanOut:
         for publishing in running:
             for position, refusal in publishing.result().items():
                 errors.setdefault(sequence_numbers[position], refusal)
-        return BatchOutcome(len(records), tuple(Failure(number, error) for number, error in errors.items()))
+        return BatchOutcome(len(records), tuple(Failure(number, error) for number, error in errors.items()), parked)
 
     def _park(self, raw: Mapping[str, Any], error: Exception) -> None:
         self._parking.park(dynamodb.aggregate_id(raw), _versions(raw), [raw], error)

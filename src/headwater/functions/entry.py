@@ -1,7 +1,8 @@
 """What every asynchronous function's entry shares: logs, metrics and the batch answer.
 
-Metrics are EMF log lines in the namespace Headwater, by function and source: RecordsSucceeded, RecordsFailed
-(counts) and ProcessingTime (milliseconds a batch). The HTTP API's entry reports through the same `report`.
+Metrics are EMF log lines in the namespace Headwater, by function and source: RecordsSucceeded, RecordsFailed, and
+RecordsParked where there are any (acknowledged and not applied, until a redrive) as counts; ProcessingTime
+(milliseconds a batch). The HTTP API's entry reports through the same `report`.
 """
 
 import time
@@ -45,8 +46,9 @@ def batch_handler(function: str, source: Source, process: Callable[[Any], BatchO
                 reason=str(failure.error),
                 request_id=context.aws_request_id,
             )
+        parked: dict[str, Any] = {"RecordsParked": outcome.parked} if outcome.parked else {}
         failed = len(outcome.failures)
-        report(function, source, started, RecordsSucceeded=outcome.received - failed, RecordsFailed=failed)
+        report(function, source, started, RecordsSucceeded=outcome.succeeded, RecordsFailed=failed, **parked)
         return outcome.queue_response() if source == "sqs" else outcome.stream_response()
 
     return handler

@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headwater.change_stream import cloud_events, kinesis
@@ -23,7 +23,7 @@ from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import Delivery
 from headwater.dead_letters.parking import PERMANENT, Parking
 from headwater.domain.events import MalformedEventError, RecordedEvent
-from headwater.event_store.store import EventStore
+from headwater.event_store.store import EventStore, UnreadableHistoryError
 from headwater.limits import DynamoDbLimits
 from headwater.projections.projection import Projection, State
 from headwater.projections.read_models import ReadModelStore, ReadModelThrottledError, Row, RowConflictError
@@ -60,7 +60,8 @@ type BeforeWrite = Callable[[RowChange], None]
 class _Inbox:
     """What a batch brings of one aggregate: deliveries by version, and each record with its version and number.
 
-    ``redriven``: it comes from the queue of parked records. The version of one that cannot be read is 0.
+    ``redriven``: it comes from the queue of parked records. The version of one that cannot be read is 0. ``given_up``
+    is the version to pass over, if the aggregate still stands there.
     """
 
     aggregate_id: str
@@ -69,6 +70,7 @@ class _Inbox:
     arrivals: list[tuple[int, str, Mapping[str, Any]]] = field(default_factory=list)
     redriven: bool = False
     unreadable: Exception | None = None
+    given_up: int = 0
 
     def failures(self, applied: int, error: Exception) -> list[Failure]:
         """All records above the version that was applied: acknowledging one would lose it."""
@@ -107,12 +109,12 @@ class ProjectionRunner:
 
     Parameters
     ----------
+    parking
+        Takes what fails for good.
     before_write
         Called once a row and try, after the fold and before the row's write.
     writers
         Settles rows side by side; each row stays with one thread. None uses the caller's thread alone.
-    parking
-        Takes what fails for good. None reports it to the mapping, as what fails for now.
     """
 
     def __init__(
@@ -122,9 +124,9 @@ class ProjectionRunner:
         events: EventStore,
         claims: ClaimStore,
         *,
+        parking: Parking,
         before_write: BeforeWrite | None = None,
         writers: Executor | None = None,
-        parking: Parking | None = None,
         sleep: Callable[[float], None] = time.sleep,
         limits: DynamoDbLimits | None = None,
     ) -> None:
@@ -137,7 +139,7 @@ class ProjectionRunner:
         self._sleep = sleep
         # The checkpoint is one of the transaction's items.
         self._most_parts = (limits or DynamoDbLimits()).transaction_items - 1
-        self._map: Callable[..., Iterable[list[Failure]]] = map if writers is None else writers.map
+        self._map: Callable[..., Iterable[tuple[list[Failure], int]]] = map if writers is None else writers.map
 
     def process(self, records: Sequence[Mapping[str, Any]]) -> BatchOutcome:
         """Applies one batch; reports every record whose event is not in its row afterwards.
@@ -147,8 +149,9 @@ class ProjectionRunner:
         MalformedRecordError
             A record has no sequence number or partition key, so that no answer could name it.
         """
-        inboxes, failures = self._sort(records)
-        return self._process(records, inboxes, failures)
+        inboxes, failures, parked = self._sort(records)
+        outcome = self._process(records, inboxes, failures)
+        return replace(outcome, parked=outcome.parked + parked)
 
     def redrive(self, records: Sequence[Mapping[str, Any]]) -> BatchOutcome:
         """Applies parked records' aggregates from the event store up to their heads, and takes their marks away.
@@ -158,6 +161,29 @@ class ProjectionRunner:
         inboxes, failures = self._sort_redriven(records)
         return self._process(records, inboxes, failures)
 
+    def discard(self, records: Sequence[Mapping[str, Any]]) -> tuple[list[tuple[str, int]], BatchOutcome]:
+        """Lets each aggregate of parked records that is marked go on without the event at which it stands.
+
+        It is redriven first, so that only an event which still fails is given up: their aggregate ids and versions are
+        given. An aggregate that stops at another event then keeps a mark, there, and all its records are reported.
+        """
+        inboxes, _ = self._sort_redriven(records)
+        marked = [inbox for inbox in inboxes if self._mark(inbox)]
+        outcome = self._process(records, marked, [])
+        if any(not isinstance(failure.error, PERMANENT) for failure in outcome.failures):
+            return [], outcome
+        for inbox in marked:
+            inbox.given_up = self._mark(inbox)
+        standing = [inbox for inbox in marked if inbox.given_up]
+        given_up = [(inbox.aggregate_id, inbox.given_up) for inbox in standing]
+        return given_up, self._process(records, standing, [])
+
+    def _mark(self, inbox: _Inbox) -> int:
+        """The version at which its aggregate stands; 0 if it does not."""
+        pk = self._projection.pk(self._projection.key(inbox.aggregate_id))
+        row = self._rows.get([pk]).get(pk)
+        return row.parked_from.get(inbox.gate, 0) if row else 0
+
     def _process(
         self, records: Sequence[Mapping[str, Any]], inboxes: Iterable[_Inbox], failures: list[Failure]
     ) -> BatchOutcome:
@@ -166,18 +192,22 @@ class ProjectionRunner:
             by_key.setdefault(self._projection.key(inbox.aggregate_id), []).append(inbox)
         stored = self._rows.get([self._projection.pk(key) for key in by_key])
         rows = [stored.get(self._projection.pk(key)) for key in by_key]
-        for failed in self._map(self._settle, by_key.keys(), by_key.values(), rows):
+        parked = 0
+        for failed, waiting in self._map(self._settle, by_key.keys(), by_key.values(), rows):
             failures += failed
-        return BatchOutcome(len(records), failures)
+            parked += waiting
+        return BatchOutcome(len(records), failures, parked)
 
-    def _sort(self, records: Sequence[Mapping[str, Any]]) -> tuple[Iterable[_Inbox], list[Failure]]:
-        """Deliveries by aggregate. Past a record that is unreadable and not parked, its aggregate takes nothing more.
+    def _sort(self, records: Sequence[Mapping[str, Any]]) -> tuple[Iterable[_Inbox], list[Failure], int]:
+        """Deliveries by aggregate, failures, and how many were parked.
 
-        Parking one needs no mark: the next event of its aggregate meets a gap, and heals it from the event store.
+        Past a record that is unreadable and not parked, its aggregate takes nothing more. Parking one
+        needs no mark: the next event of its aggregate meets a gap, and heals it from the event store.
         """
         inboxes: dict[str, _Inbox] = {}
         failures: list[Failure] = []
         unreadable: set[str] = set()
+        parked = 0
         for raw in records:
             sequence_number = kinesis.sequence_number(raw)
             try:
@@ -191,6 +221,8 @@ class ProjectionRunner:
                 if (failed := self._park(aggregate_id, [], [raw], error)) is not None:
                     failures.append(Failure(sequence_number, failed))
                     unreadable.add(aggregate_id)
+                else:
+                    parked += 1
                 continue
             if event.aggregate_id in unreadable:
                 failures.append(Failure(sequence_number, _held_back(event.aggregate_id)))
@@ -200,7 +232,7 @@ class ProjectionRunner:
                 inbox = inboxes[event.aggregate_id] = _Inbox(event.aggregate_id, self._projection.gate(event))
             inbox.deliveries[event.version] = delivery
             inbox.arrivals.append((event.version, sequence_number, raw))
-        return inboxes.values(), failures
+        return inboxes.values(), failures, parked
 
     def _sort_redriven(self, records: Sequence[Mapping[str, Any]]) -> tuple[Iterable[_Inbox], list[Failure]]:
         """Parked records by aggregate. One that is still unreadable only names the aggregate to heal."""
@@ -232,23 +264,25 @@ class ProjectionRunner:
         self, aggregate_id: str, versions: Sequence[int], records: Sequence[Mapping[str, Any]], error: Exception
     ) -> Exception | None:
         """None once they are parked; else the error to report them with."""
-        if self._parking is None:
-            return error
         try:
             self._parking.park(aggregate_id, versions, records, error)
         except Exception as failed:  # noqa: BLE001  # the queue's trouble is transient, and this aggregate's alone
             return failed
         return None
 
-    def _settle(self, key: str, inboxes: Sequence[_Inbox], row: Row | None) -> list[Failure]:
-        """One row, from what was read to what is written."""
+    def _settle(self, key: str, inboxes: Sequence[_Inbox], row: Row | None) -> tuple[list[Failure], int]:
+        """One row, from what was read to what is written: failures, and how many records wait parked."""
         row = row or self._new_row(key)
         try:
-            return self._advance(key, inboxes, row)
+            folded = self._advance(key, inboxes, row)
         except Exception as error:  # noqa: BLE001  # whatever fails here fails this row's records alone; others go on
-            return [failure for inbox in inboxes for failure in inbox.failures(row.applied.get(inbox.gate, 0), error)]
+            failures = [each for inbox in inboxes for each in inbox.failures(row.applied.get(inbox.gate, 0), error)]
+            return failures, 0
+        # Neither applied nor reported: parked, or behind a mark.
+        above = sum(len(inbox.above(folded.applied.get(inbox.gate, 0))) for inbox in inboxes if not inbox.redriven)
+        return folded.failures, max(0, above - len(folded.failures))
 
-    def _advance(self, key: str, inboxes: Sequence[_Inbox], row: Row) -> list[Failure]:
+    def _advance(self, key: str, inboxes: Sequence[_Inbox], row: Row) -> _Folded:
         attempt = 1
         redriven = any(inbox.redriven for inbox in inboxes)
         parked: dict[str, int] = {}
@@ -256,7 +290,7 @@ class ProjectionRunner:
             folded = self._fold(inboxes, row)
             self._park_poisoned(folded, parked)
             if not folded.events and not folded.full and folded.parked_from == row.parked_from:
-                return folded.failures
+                return folded
             if self._before_write and folded.events:
                 self._before_write(RowChange(key=key, before=row.state, after=folded.state, events=folded.events))
             moved = self._next_row(key, row, folded)
@@ -273,7 +307,7 @@ class ProjectionRunner:
                 # An event that was acknowledged while its mark stood is in the event store before the mark goes, so
                 # that a redrive which reads on after its write finds it.
                 if not folded.full and not redriven:
-                    return folded.failures
+                    return folded
                 row, attempt = moved, 1
 
     def _park_poisoned(self, folded: _Folded, parked: dict[str, int]) -> None:
@@ -322,6 +356,8 @@ class ProjectionRunner:
             if inbox.gate in row.parked_from and not inbox.redriven:
                 # Acknowledged: the event store holds them for the redrive, and none may overtake what is parked.
                 continue
+            if inbox.given_up and row.parked_from.get(inbox.gate) == inbox.given_up:
+                folded.applied[inbox.gate] = inbox.given_up
             try:
                 self._fold_aggregate(inbox, row.state, folded)
                 if not folded.full:
@@ -329,7 +365,6 @@ class ProjectionRunner:
             except PERMANENT as error:
                 if inbox.redriven:
                     folded.parked_from[inbox.gate] = folded.applied.get(inbox.gate, 0) + 1
-                if inbox.redriven or self._parking is None:
                     folded.failures += inbox.failures(folded.applied.get(inbox.gate, 0), error)
                 else:
                     folded.poisoned.append((inbox, error))
@@ -340,18 +375,19 @@ class ProjectionRunner:
     def _fold_aggregate(self, inbox: _Inbox, before: State | None, folded: _Folded) -> None:
         applied = folded.applied.get(inbox.gate, 0)
         deliveries = inbox.deliveries
+        broken: Exception | None = None
         if inbox.redriven:
-            stored = self._events.load(inbox.aggregate_id, after=applied)
+            stored, broken = self._load(inbox.aggregate_id, applied)
             deliveries = {**deliveries, **{event.version: Delivery(event=event) for event in stored}}
             if not stored and not applied and inbox.unreadable:
                 raise inbox.unreadable
         head = max(deliveries, default=0)
         while applied < head:
             if applied + 1 not in deliveries:
-                missing = self._events.load(inbox.aggregate_id, after=applied)
+                missing, broken = self._load(inbox.aggregate_id, applied)
                 deliveries = {**deliveries, **{event.version: Delivery(event=event) for event in missing}}
                 if applied + 1 not in deliveries:
-                    raise GapError(
+                    raise broken or GapError(
                         f"{inbox.aggregate_id} has reached version {head}, but the event store shows no {applied + 1}"
                     )
                 head = max(deliveries)
@@ -368,6 +404,15 @@ class ProjectionRunner:
             folded.state = state
             applied = folded.applied[inbox.gate] = event.version
             folded.events.append(event)
+        if broken and inbox.redriven:
+            raise broken
+
+    def _load(self, aggregate_id: str, after: int) -> tuple[Sequence[RecordedEvent], Exception | None]:
+        """The events above a version, and why they end before the last, if they do: so far they can be applied."""
+        try:
+            return self._events.load(aggregate_id, after=after), None
+        except UnreadableHistoryError as error:
+            return error.before, error
 
     def _overflows(self, before: State | None, after: State | None) -> bool:
         return self._projection.count_parts(after or before) > self._most_parts and (

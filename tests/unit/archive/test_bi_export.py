@@ -145,7 +145,7 @@ def test_row_1_a_record_that_cannot_be_read_is_parked_alone() -> None:
 
     outcome = bench.deliver(*records)
 
-    assert outcome == BatchOutcome(4, [])
+    assert outcome == BatchOutcome(4, [], parked=2)
     assert [(parked.consumer, parked.aggregate_id, parked.raw) for parked in bench.lot.parked] == [
         ("bi_export", "player#0199-a", [records[1]]),
         ("bi_export", "player#0199-a", [records[2]]),

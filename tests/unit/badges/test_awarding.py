@@ -1,6 +1,7 @@
 """Awarding badges: the event first, then the progress; once, whoever races and however often it is delivered."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from headwater.projections.runner import ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, failed, kinesis_batch
+from tests.fakes.parking_lot import parking
 from tests.fakes.read_models import InMemoryReadModels
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
@@ -51,6 +53,7 @@ class System:
             self.rows,
             self.events,
             InMemoryClaimStore(),
+            parking=parking(),
             before_write=Awarder(self.events, uuid7, lambda: NOW).award,
             sleep=lambda _: None,
         )
@@ -103,6 +106,16 @@ def test_an_award_says_for_what_when_and_why(system: System) -> None:
     assert system.award("first-play-ever").data["game"] is None
     assert len(system.awards()) == 2
     assert system.earned() == {"first-play:chess", "first-play-ever"}
+
+
+def test_an_ignored_event_that_nobody_can_read_holds_no_award_up(system: System) -> None:
+    """FAULTS row 1: it passes the gate, and what came with it is awarded."""
+    newer = replace(recorded("user#u1", 1, UserRegistered(name="Ada", email="ada@example.org")), schema_version=2)
+
+    assert system.runner.process(kinesis_batch([newer, play(1)])).failures == []
+
+    assert system.earned() == {"first-play:chess", "first-play-ever"}
+    assert len(system.awards()) == 2
 
 
 def test_ten_days_in_a_row_over_several_batches_out_of_order_and_twice(system: System) -> None:

@@ -173,7 +173,7 @@ def test_row_1_a_record_that_is_no_event_is_parked_and_everything_else_flows(spo
 
     outcome = fan_out(publisher, lot=lot).fan_out(records)
 
-    assert outcome == BatchOutcome(6)
+    assert outcome == BatchOutcome(6, parked=1)
     assert [orjson.loads(event.body)["subject"][-1] for event in publisher.taken] == ["0", "1", "1", "0", "1"]
     (parked,) = lot.parked
     assert (parked.consumer, parked.aggregate_id, parked.versions) == ("fan_out", "player#0199-0", [2])

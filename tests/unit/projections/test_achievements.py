@@ -27,6 +27,7 @@ from headwater.projections.runner import ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import AT, recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, deliver, failed, kinesis_batch
+from tests.fakes.parking_lot import parking
 from tests.fakes.read_models import InMemoryReadModels
 
 
@@ -38,7 +39,9 @@ class System:
         self.events = InMemoryEventStore()
         for event in history:
             self.events.histories.setdefault(event.aggregate_id, []).append(event)
-        self.runner = ProjectionRunner(ACHIEVEMENTS, self.rows, self.events, InMemoryClaimStore(), sleep=lambda _: None)
+        self.runner = ProjectionRunner(
+            ACHIEVEMENTS, self.rows, self.events, InMemoryClaimStore(), parking=parking(), sleep=lambda _: None
+        )
 
     def state(self, user: str = "u1") -> State | None:
         return self.rows.rows[f"achievements@1#{user}"].state
@@ -151,6 +154,7 @@ def histories(draw: st.DrawFn) -> list[RecordedEvent]:
         InMemoryReadModels(),
         events,
         InMemoryClaimStore(),
+        parking=parking(),
         before_write=Awarder(events, uuid7, utc_now).award,
     )
     assert runner.process(kinesis_batch(plays)).failures == []

@@ -32,6 +32,7 @@ from headwater.projections.runner import ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, deliver, kinesis_batch
+from tests.fakes.parking_lot import parking
 from tests.fakes.read_models import InMemoryReadModels
 
 USERS = ("u1", "u2")
@@ -103,6 +104,7 @@ def arrive(
         rows,
         events,
         InMemoryClaimStore(),
+        parking=parking(),
         before_write=awarder.award if projection is BADGE_PROGRESS else None,
         writers=ThreadPoolExecutor(writers) if writers > 1 else None,
         sleep=lambda _: None,

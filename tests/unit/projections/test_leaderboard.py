@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headwater.dead_letters.parked import NotParkedError
 from headwater.domain.events import (
     MalformedEventError,
     PlayCompleted,
     RecordedEvent,
-    UnknownEventError,
     UserDeleted,
     UserProfileChanged,
     UserRegistered,
@@ -29,6 +29,7 @@ from headwater.projections.runner import ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import AT, recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, failed, kinesis_batch, kinesis_record
+from tests.fakes.parking_lot import parking
 from tests.fakes.read_models import InMemoryReadModels
 
 LATER = "2026-03-02T12:00:00.000Z"
@@ -43,7 +44,7 @@ class System:
         self.events = InMemoryEventStore()
         self.claims = InMemoryClaimStore()
         self.runner = ProjectionRunner(
-            LEADERBOARD, self.rows, self.events, self.claims, sleep=lambda _: None, limits=limits
+            LEADERBOARD, self.rows, self.events, self.claims, parking=parking(), sleep=lambda _: None, limits=limits
         )
         self.leaderboards = Leaderboards(ReadModelReader(self.rows))
 
@@ -145,8 +146,9 @@ def test_an_unknown_type_stops_its_player_and_nobody_else(system: System) -> Non
     unknown = replace(play(2), type="PlayUndone")
     outcome = system.runner.process(kinesis_batch([play(1), unknown, play(3), play(1, user="u2")]))
 
+    # Nor parked here: the queue is closed.
     assert failed(outcome) == [2, 3]
-    assert isinstance(outcome.failures[0].error, UnknownEventError)
+    assert isinstance(outcome.failures[0].error, NotParkedError)
     assert system.row("u1").applied == {"player": 1}
     assert system.row("u2").applied == {"player": 1}
 
@@ -315,7 +317,9 @@ def test_a_key_that_its_parts_could_not_be_told_from_is_refused(system: System) 
 def test_a_thousand_records_of_a_hundred_players_cost_one_read_and_a_transaction_each(writers: int) -> None:
     system = System()
     with ThreadPoolExecutor(writers) as threads:
-        runner = ProjectionRunner(LEADERBOARD, system.rows, system.events, system.claims, writers=threads)
+        runner = ProjectionRunner(
+            LEADERBOARD, system.rows, system.events, system.claims, parking=parking(), writers=threads
+        )
         plays = [play(turn, f"game-{turn % 3}", turn, f"u{user}") for turn in range(1, 11) for user in range(100)]
         assert runner.process(kinesis_batch(plays)).failures == []
 

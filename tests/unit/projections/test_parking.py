@@ -1,20 +1,18 @@
 """Delivery rule 6: a permanent error parks its aggregate, whose later events wait in the event store."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from headwater.dead_letters.parked import NotParkedError
-from headwater.dead_letters.parking import Parking
 from headwater.domain.events import RecordedEvent
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.runner import ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
-from tests.fakes.events import AT
 from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_batch
-from tests.fakes.parking_lot import InMemoryParkingLot
+from tests.fakes.parking_lot import InMemoryParkingLot, parking
 from tests.fakes.read_models import InMemoryReadModels
 from tests.unit.projections.test_runner import plays, registered, unknown
 
@@ -30,7 +28,7 @@ class System:
             self.events,
             InMemoryClaimStore(),
             sleep=lambda _: None,
-            parking=Parking("player_profiles", "kinesis", self.lot, lambda: datetime.fromisoformat(AT)),
+            parking=parking(self.lot, "player_profiles"),
         )
 
     def store(self, events: Sequence[RecordedEvent]) -> None:
@@ -156,3 +154,133 @@ def test_an_unreadable_record_of_an_aggregate_that_is_not_stored_stays(system: S
     system.runner.process(batch)
 
     assert len(system.runner.redrive(system.lot.parked[0].raw).failures) == 1
+
+
+def test_a_redrive_reaches_as_far_as_the_store_can_be_read(system: System) -> None:
+    """FAULTS row 2: what lies before a second item that is no event is applied, and the mark is exact."""
+    system.runner.process(kinesis_batch(poisoned()))
+    history = plays(6)
+    system.store(history)
+    system.events.unreadable.add(history[4].event_id)
+
+    assert len(system.runner.redrive(system.lot.parked[0].raw).failures) == 2
+
+    assert (system.row.applied, system.row.parked_from) == ({"player": 4}, {"player": 5})
+
+
+def test_an_event_above_that_is_none_does_not_stop_what_a_gap_is_healed_with(system: System) -> None:
+    history = plays(4)
+    system.store(history)
+    system.events.unreadable.add(history[3].event_id)
+
+    assert system.runner.process(kinesis_batch([history[1]])).failures == []
+
+    assert (system.row.applied, system.row.parked_from) == ({"player": 3}, {})
+
+
+def test_what_is_parked_or_held_back_did_not_succeed(system: System) -> None:
+    broken = kinesis_batch(plays(1, "u3"), first=9)[0]
+    broken = {**broken, "kinesis": {**broken["kinesis"], "data": "e30="}}
+
+    first = system.runner.process([*kinesis_batch([*poisoned(), *plays(2, "u2"), registered()]), broken])
+    later = system.runner.process(kinesis_batch([*plays(1, first=4), *plays(2, "u2")]))
+
+    assert (first.received, first.succeeded, first.parked) == (7, 4, 3)
+    assert (later.received, later.succeeded, later.parked) == (3, 2, 1)
+
+
+def test_what_could_not_be_parked_failed_and_is_counted_once(system: System) -> None:
+    system.lot.closed = True
+
+    outcome = system.runner.process(kinesis_batch([*poisoned(), *plays(2, "u2")]))
+
+    assert (len(outcome.failures), outcome.succeeded, outcome.parked) == (2, 3, 0)
+
+
+# Discarding
+
+
+def test_discarding_gives_up_the_event_at_which_the_aggregate_stands_and_later_ones_flow(system: System) -> None:
+    first, poison, third = poisoned()
+    system.runner.process(kinesis_batch([first, poison, third]))
+    system.store([first, poison, third, *plays(1, first=4)])
+
+    given_up, outcome = system.runner.discard(system.lot.parked[0].raw)
+
+    assert (given_up, outcome.failures) == ([("player#u1", 2)], [])
+    assert (system.row.applied, system.row.parked_from, system.row.state["plays"]) == ({"player": 4}, {}, 3)
+    assert system.runner.process(kinesis_batch(plays(1, first=5))).failures == []
+    assert (system.row.applied, system.row.state["plays"]) == ({"player": 5}, 4)
+    assert len(system.lot.parked) == 1
+
+
+def test_the_last_event_of_all_can_be_given_up(system: System) -> None:
+    first, poison, _ = poisoned()
+    system.store([first, poison])
+    system.runner.process(kinesis_batch([first, poison]))
+
+    assert system.runner.discard(system.lot.parked[0].raw)[0] == [("player#u1", 2)]
+
+    assert (system.row.applied, system.row.parked_from, system.row.state["plays"]) == ({"player": 2}, {}, 1)
+
+
+def test_an_item_that_is_no_event_can_be_given_up(system: System) -> None:
+    history = plays(3)
+    system.store(history)
+    system.events.unreadable.add(history[1].event_id)
+    system.runner.process(kinesis_batch([history[0], history[2]]))
+    assert system.row.parked_from == {"player": 2}
+
+    given_up, outcome = system.runner.discard(system.lot.parked[0].raw)
+
+    assert (given_up, outcome.failures) == ([("player#u1", 2)], [])
+    assert (system.row.applied, system.row.state["plays"]) == ({"player": 3}, 2)
+
+
+def test_a_second_poison_keeps_the_mark_and_is_not_given_up_unseen(system: System) -> None:
+    first, poison, third, fourth = [*poisoned(), unknown(plays(4)[3])]
+    system.runner.process(kinesis_batch([first, poison, third]))
+    system.store([first, poison, third, fourth, *plays(1, first=5)])
+
+    given_up, outcome = system.runner.discard(system.lot.parked[0].raw)
+
+    assert given_up == [("player#u1", 2)]
+    assert len(outcome.failures) == 2
+    assert (system.row.applied, system.row.parked_from) == ({"player": 3}, {"player": 4})
+    given_up, outcome = system.runner.discard(system.lot.parked[0].raw)
+    assert (given_up, outcome.failures) == ([("player#u1", 4)], [])
+    assert (system.row.applied, system.row.parked_from, system.row.state["plays"]) == ({"player": 5}, {}, 3)
+
+
+def test_what_can_be_applied_by_now_is_not_given_up(system: System) -> None:
+    system.runner.process(kinesis_batch(poisoned()))
+    system.store(plays(3))
+
+    assert system.runner.discard(system.lot.parked[0].raw)[0] == []
+
+    assert (system.row.applied, system.row.parked_from, system.row.state["plays"]) == ({"player": 3}, {}, 3)
+
+
+def test_nothing_is_given_up_while_the_store_does_not_answer(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    system.store(poisoned())
+    system.runner.process(kinesis_batch(poisoned()))
+
+    def refuse(aggregate_id: str, after: int = 0) -> list[RecordedEvent]:
+        raise ConnectionError(f"no route to {aggregate_id} after {after}")
+
+    monkeypatch.setattr(system.events, "load", refuse)
+
+    given_up, outcome = system.runner.discard(system.lot.parked[0].raw)
+
+    assert (given_up, len(outcome.failures)) == ([], 2)
+    assert system.row.parked_from == {"player": 2}
+
+
+def test_discarding_leaves_an_aggregate_without_a_mark_alone(system: System) -> None:
+    system.runner.process(kinesis_batch(plays(2)))
+    system.store(plays(5))
+    stranger = kinesis_batch([replace(plays(1)[0], aggregate_id="game#chess", type="GameAdded")])
+
+    assert system.runner.discard([*kinesis_batch(plays(1)), *stranger])[0] == []
+
+    assert system.row.applied == {"player": 2}

@@ -1,4 +1,4 @@
-"""The projection runner: gates, gaps, failures, races, and what it costs."""
+"""The projection runner: gates, gaps, failures, races, and what it costs. Its queue of parked records takes nothing."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,13 +7,12 @@ from dataclasses import replace
 import pytest
 
 from headwater.change_stream.records import MalformedRecordError
+from headwater.dead_letters.parked import NotParkedError
 from headwater.domain.events import (
     ActivityRecorded,
     BadgeEarned,
-    MalformedEventError,
     PlayCompleted,
     RecordedEvent,
-    UnknownEventError,
     UserDeleted,
     UserProfileChanged,
     UserRegistered,
@@ -25,6 +24,7 @@ from headwater.projections.runner import BeforeWrite, GapError, HeldBackError, P
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import AT, recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, failed, kinesis_batch, kinesis_record
+from tests.fakes.parking_lot import parking
 from tests.fakes.read_models import InMemoryReadModels
 
 
@@ -47,6 +47,7 @@ class System:
             self.rows,
             self.events,
             self.claims,
+            parking=parking(),
             before_write=before_write or self.changes.append,
             writers=ThreadPoolExecutor(writers) if writers > 1 else None,
             sleep=lambda _: None,
@@ -171,7 +172,7 @@ def test_an_event_that_cannot_be_applied_stops_its_aggregate_and_no_other(system
 
     assert failed(outcome) == [2, 3]
     assert outcome.stream_response() == {"batchItemFailures": [{"itemIdentifier": "2"}]}
-    assert [type(failure.error) for failure in outcome.failures] == [UnknownEventError, HeldBackError]
+    assert [type(failure.error) for failure in outcome.failures] == [NotParkedError, HeldBackError]
     assert system.row().applied == {"player": 1, "user": 1}
     assert system.profile()["name"] == "Ada"
     assert system.profile("u2")["plays"] == 2
@@ -201,7 +202,7 @@ def test_a_record_that_cannot_be_read_stops_the_aggregate_that_it_was_routed_by(
     outcome = system.runner.process(batch)
 
     assert failed(outcome) == [2, 3]
-    assert isinstance(outcome.failures[0].error, MalformedEventError)
+    assert isinstance(outcome.failures[0].error, NotParkedError)
     assert system.row().applied == {"player": 1, "user": 1}
     assert system.profile("u2")["plays"] == 1
 
@@ -249,7 +250,7 @@ def test_an_event_of_an_undeclared_aggregate_is_a_failure_and_the_others_flow(sy
     outcome = system.runner.process(kinesis_batch([stranger, registered()]))
 
     assert failed(outcome) == [1]
-    assert isinstance(outcome.failures[0].error, UnknownEventError)
+    assert isinstance(outcome.failures[0].error, NotParkedError)
     assert system.profile()["name"] == "Ada"
 
 
@@ -261,7 +262,7 @@ def test_an_unknown_event_in_the_store_stops_what_is_healed_across_it(system: Sy
     outcome = system.runner.process(kinesis_batch([three]))
 
     assert failed(outcome) == [1]
-    assert isinstance(outcome.failures[0].error, UnknownEventError)
+    assert isinstance(outcome.failures[0].error, NotParkedError)
     assert system.row().applied == {"player": 1}
 
 

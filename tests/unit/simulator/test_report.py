@@ -49,6 +49,7 @@ def test_the_table_adds_the_runs_up() -> None:
         "fault: crash": "6",
         "fault: lost answer": "80",
         "poison records": "0",
+        "waited, longest, without poison": "0.0 s",
         "lost": "0",
         "doubled": "0",
         "order breaks": "0",

@@ -1,0 +1,74 @@
+"""A thousand aggregates that one deployment too early has parked, and what it takes to redrive them."""
+
+import time
+from collections.abc import Iterator
+from itertools import batched
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main as headwater
+from devstack.demo import poison
+from devstack.stack import LocalStack
+from headwater.domain.events import PlayCompleted, RecordedEvent
+from headwater.event_store import codec
+from headwater.ids import uuid7
+from tests.e2e.test_dead_letters import project
+from tests.fakes.events import AT
+
+AGGREGATES = 1_000
+#: What the issue of dead letters demands, on the local stack.
+SECONDS = 60.0
+QUIET_SECONDS = 300
+
+
+@pytest.fixture
+def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalStack]:
+    folder = project(tmp_path)
+    with LocalStack(folder) as stack:
+        monkeypatch.chdir(folder)
+        yield stack
+
+
+def append_newer(stack: LocalStack) -> None:
+    """A play of a newer schema version for each of so many players."""
+    client, table = stack.client("dynamodb"), stack.outputs["EventsTableName"]
+    for players in batched(range(AGGREGATES), 25, strict=False):
+        items = [
+            codec.encode(
+                RecordedEvent(
+                    aggregate_id=f"player#{number:04d}",
+                    version=1,
+                    event_id=uuid7(),
+                    type=PlayCompleted.__name__,
+                    schema_version=PlayCompleted.schema_version + 1,
+                    occurred_at=AT,
+                    data={"game": "chess", "score": number, "played_at": AT},
+                )
+            )
+            for number in players
+        ]
+        answer = client.batch_write_item(RequestItems={table: [{"PutRequest": {"Item": item}} for item in items]})
+        assert not answer["UnprocessedItems"]
+
+
+@pytest.mark.timeout(600)
+def test_a_thousand_parked_aggregates_are_redriven_within_a_minute(
+    stack: LocalStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    append_newer(stack)
+    stack.wait_until_quiet(QUIET_SECONDS)
+    poison._learn()
+
+    began = time.perf_counter()
+    redriven = CliRunner().invoke(headwater, ["dead-letters", "redrive", "--consumer", "leaderboard"])
+    seconds = time.perf_counter() - began
+
+    assert redriven.exit_code == 0, redriven.output[-2000:]
+    # Four consumers have parked each, and the command has looked at them all.
+    assert redriven.output.count("applied") == AGGREGATES
+    with capsys.disabled():
+        click.echo(f"\n{AGGREGATES} parked aggregates redriven in {seconds:.1f} s")
+    assert seconds < SECONDS
