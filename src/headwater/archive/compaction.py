@@ -23,7 +23,7 @@ from headwater.clock import timestamp
 #: So long after midnight (UTC) a day is closed: the archiver has gathered and written by then, unless it is in trouble.
 #: What it writes later changes the day, which is then compacted again.
 CLOSED_AFTER: Final = timedelta(hours=2)
-#: Bytes of raw objects (compressed) up to which a function with ten GB of `/tmp` and fifteen minutes compacts a day: some
+#: Bytes of raw objects (compressed) up to which a function with ten GB of disk and fifteen minutes compacts a day: some
 #: three million events, which take it two minutes or so and two fifths of that disk (``make bench-compaction``).
 LARGE_DAY: Final = 256 * 1024 * 1024
 #: Rows a group: a user's day is in one or two of them, so that few are read for it; and enough to compress well.
