@@ -214,9 +214,9 @@ def ses() -> "SESV2Client":
 def fan_out() -> "FanOut":
     from headwater.fan_out.fan_out import FanOut
     from headwater.fan_out.kinesis import KinesisPublisher
-    from headwater.fan_out.publisher import RetryPolicy
     from headwater.fan_out.sns import SENDERS, SnsPublisher
     from headwater.incidents import LoggedIncidents
+    from headwater.sending import RetryPolicy
 
     retry = RetryPolicy(sleep=sleep)
     publishers: list[Publisher] = [

@@ -163,7 +163,7 @@ MUTATIONS = (
     Mutation(
         name="unprocessed-keys-are-read",
         rule="4, no answer is ignored: UnprocessedKeys",
-        module="headwater.projections.dynamodb",
+        module="headwater.batch_get",
         guard="            left = unread\n",
         without="            left = ()\n",
         tests=("tests/unit/projections", SIMULATION),
