@@ -13,7 +13,7 @@ from headwater.change_stream.claim_checks import S3ClaimStore
 from headwater.clock import utc_now
 from headwater.event_store.dynamodb import DynamoDbEventStore
 from headwater.ids import uuid7
-from headwater.settings import Settings
+from headwater.settings import ReceiverSettings, Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
 
     from headwater.accounts.passwords import PasswordHasher
     from headwater.accounts.profiles import Profiles
     from headwater.accounts.use_cases import Accounts
+    from headwater.applications.enrichment import Enrichment
+    from headwater.applications.target import Target
     from headwater.archive.archiver import Archiver
     from headwater.effects.consumer import QueueConsumer
     from headwater.effects.dynamodb import DynamoDbEffectLedger
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
     from headwater.projections.projection import Projection
     from headwater.projections.read_models import ReadModelReader
     from headwater.projections.runner import ProjectionRunner
+    from headwater.tracking.dynamodb import DynamoDbTracking
+    from headwater.tracking.pages import TrackingPages
+    from headwater.tracking.tracker import Tracker
 
 #: Standard mode backs off with jitter and retries throttles, timeouts and 5xx; the read timeout leaves room for a
 #: second try within the shortest function timeout. The pool fits the threads that publishers and projections use.
@@ -73,6 +79,11 @@ def password_hasher() -> "PasswordHasher":
 @cache
 def settings() -> Settings:
     return Settings.from_environment(os.environ)
+
+
+@cache
+def receiver_settings() -> ReceiverSettings:
+    return ReceiverSettings.from_environment(os.environ)
 
 
 @cache
@@ -250,3 +261,50 @@ def welcome_email() -> "QueueConsumer":
         incidents=LoggedIncidents(CONSUMER),
         clock=utc_now,
     )
+
+
+@cache
+def sqs() -> "SQSClient":
+    client: SQSClient = _session().client("sqs", config=_CONFIG)
+    return client
+
+
+@cache
+def application_enrichment() -> "Enrichment":
+    from headwater.applications.enrichment import DynamoDbApplications, Enrichment
+
+    return Enrichment(DynamoDbApplications(dynamodb(), settings().applications_table, sleep))
+
+
+@cache
+def application_target() -> "Target":
+    from headwater.applications.parking import SqsParking
+    from headwater.applications.target import SqsInbox, Target
+    from headwater.sending import RetryPolicy
+
+    inbox = SqsInbox(sqs(), settings().application_inbox_queue, retry=RetryPolicy(sleep=sleep))
+    return Target(inbox, SqsParking(sqs(), settings().parked_records_queue, clock=utc_now))
+
+
+# The account domain's functions (receiver.yaml): another stack, and by intent another AWS account.
+
+
+@cache
+def _tracking() -> "DynamoDbTracking":
+    from headwater.tracking.dynamodb import DynamoDbTracking
+
+    return DynamoDbTracking(dynamodb(), receiver_settings().tracking_table, sleep)
+
+
+@cache
+def tracker() -> "Tracker":
+    from headwater.tracking.tracker import Tracker
+
+    return Tracker(_tracking())
+
+
+@cache
+def tracking_pages() -> "TrackingPages":
+    from headwater.tracking.pages import TrackingPages
+
+    return TrackingPages(_tracking(), utc_now)

@@ -37,3 +37,11 @@ class DynamoDbLimits:
     transaction_items: int = 100
     batch_get_keys: int = 100
     item_bytes: int = 400 * KIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqsLimits:
+    """SendMessageBatch, SQS API reference: ten entries, and 1 MiB for a message as for a request."""
+
+    entries: int = 10
+    request_bytes: int = 1 * MIB
