@@ -644,8 +644,8 @@ class StreamDriver(_Driver):
 class PipeDriver(StreamDriver):
     """One shard's way through a pipe: its enrichment, if it has one, then its target."""
 
-    def __init__(self, pipe: Pipe, *args: Any, **kwargs: Any) -> None:
-        super().__init__(pipe, *args, **kwargs)
+    def __init__(self, pipe: Pipe, reader: ShardReader, **settings: Any) -> None:
+        super().__init__(pipe, reader, **settings)
         self._pipe = pipe
 
     def _invoke(self, action: Invoke) -> None:
@@ -680,7 +680,6 @@ class PipeDriver(StreamDriver):
     def _message(self, action: SendToDestination, now: float) -> dict[str, Any]:
         return pipes.dead_letter(
             action,
-            kind=self._kind,
             pipe_arn=self._functions.pipe_arn(self._pipe.name),
             stream_arn=self.mapping.source_arn,
             shard_id=self.reader.shard_id,
@@ -916,16 +915,16 @@ class Mappings:
         return ShardReader(client, arn, shard_id, position=position, after=after, console=self._console)
 
     def _driver(self, stream: _StreamMapping, reader: ShardReader) -> StreamDriver:
-        driver = PipeDriver if isinstance(stream.mapping, Pipe) else StreamDriver
-        return driver(
-            stream.mapping,
-            reader,
-            retention=stream.retention,
-            functions=self._functions,
-            destinations=self._destinations,
-            console=self._console,
-            on_drained=self._follow,
-        )
+        settings: dict[str, Any] = {
+            "retention": stream.retention,
+            "functions": self._functions,
+            "destinations": self._destinations,
+            "console": self._console,
+            "on_drained": self._follow,
+        }
+        if isinstance(stream.mapping, Pipe):
+            return PipeDriver(stream.mapping, reader, **settings)
+        return StreamDriver(stream.mapping, reader, **settings)
 
     def _follow(self, drained: StreamDriver) -> None:
         """Read the children of a shard that one mapping has settled. Called in that driver's thread."""

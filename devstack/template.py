@@ -123,10 +123,8 @@ _PIPE_PROPERTIES: Final = frozenset(
         "TargetParameters",
     }
 )
-_PIPE_SOURCES: Final[Mapping[str, SourceKind]] = {
-    "DynamoDBStreamParameters": "dynamodb",
-    "KinesisStreamParameters": "kinesis",
-}
+#: Kinesis's records have another shape in a pipe than in a mapping, and nothing here needs them.
+_PIPE_SOURCE: Final = "DynamoDBStreamParameters"
 _PIPE_STREAM_PROPERTIES: Final = frozenset(
     {
         "BatchSize",
@@ -435,7 +433,7 @@ class Template:
             self._expect(parameters, f"{name}.SourceParameters")
             _pipe_source(name, parameters)
             if (criteria := parameters.get("FilterCriteria")) and not any(_intrinsics(criteria)):
-                _filters(name, criteria, _pipe_source(name, parameters)[0], "pipes")
+                _filters(name, criteria, "dynamodb", "pipes")
 
     def _expect(self, node: Node, where: str) -> None:
         for expression in _intrinsics(node):
@@ -609,7 +607,7 @@ def _mapping(function: str, name: str, kind: str, settings: Mapping[str, Node]) 
 
 
 def _pipe(name: str, properties: Mapping[str, Node], enrichment: str | None, target: str | None) -> Pipe:
-    kind, settings = _pipe_source(name, properties.get("SourceParameters") or {})
+    settings = _pipe_source(name, properties.get("SourceParameters") or {})
     if target is None:
         raise TemplateError(f"{name}: it names no Target")
     if properties.get("TargetParameters", {}) not in (
@@ -617,7 +615,7 @@ def _pipe(name: str, properties: Mapping[str, Node], enrichment: str | None, tar
         {"LambdaFunctionParameters": {"InvocationType": "REQUEST_RESPONSE"}},
     ):
         raise TemplateError(
-            f"{name}: the local stack waits for a pipe's target (REQUEST_RESPONSE) and transforms nothing"
+            f"{name}: the local stack's pipes wait for their target (REQUEST_RESPONSE), transform nothing"
         )
     partial_failure = settings.get("OnPartialBatchItemFailure")
     if partial_failure not in {None, "AUTOMATIC_BISECT"}:
@@ -625,27 +623,27 @@ def _pipe(name: str, properties: Mapping[str, Node], enrichment: str | None, tar
     return Pipe(
         function=target,
         name=name,
-        kind=kind,
+        kind="dynamodb",
         source_arn=properties["Source"],
         report_batch_item_failures=True,
         bisect_on_function_error=partial_failure is not None,
         on_failure=_on_failure(name, (settings.get("DeadLetterConfig") or {}).get("Arn"), {"sqs", "sns"}),
-        filters=_filters(name, (properties.get("SourceParameters") or {}).get("FilterCriteria"), kind, "pipes"),
+        filters=_filters(name, (properties.get("SourceParameters") or {}).get("FilterCriteria"), "dynamodb", "pipes"),
         enrichment=enrichment,
         **_stream_numbers(name, settings, batch_size=1),
     )
 
 
-def _pipe_source(name: str, parameters: Mapping[str, Node]) -> tuple[SourceKind, Mapping[str, Node]]:
-    """The kind of a pipe's source, and its settings."""
+def _pipe_source(name: str, parameters: Mapping[str, Node]) -> Mapping[str, Node]:
+    """How a pipe reads its source."""
     known = [key for key in parameters if key != "FilterCriteria"]
-    if len(known) != 1 or known[0] not in _PIPE_SOURCES:
-        raise TemplateError(f"{name}: SourceParameters must hold one of {', '.join(_PIPE_SOURCES)}")
-    settings = parameters[known[0]]
+    if known != [_PIPE_SOURCE]:
+        raise TemplateError(f"{name}: the local stack runs pipes with {_PIPE_SOURCE}, not with {known or 'none'}")
+    settings: Mapping[str, Node] = parameters[_PIPE_SOURCE]
     for key in settings:
         if key not in _PIPE_STREAM_PROPERTIES:
             raise TemplateError(f"{name}: the local stack does not support {key}; remove it there")
-    return _PIPE_SOURCES[known[0]], settings
+    return settings
 
 
 def _stages(name: str, properties: Mapping[str, Node]) -> tuple[str | None, str | None]:
