@@ -11,7 +11,8 @@ from typing import Any
 
 from headwater.applications.elements import Element, IncompleteBatchError, parse_batch
 from headwater.change_stream.batch import BatchOutcome
-from headwater.functions.entry import logger, report
+from headwater.functions import entry
+from headwater.functions.entry import report
 
 type PipeHandler = Callable[[Any, Any], Any]
 
@@ -51,7 +52,7 @@ def target_handler(function: str, deliver: Callable[[Sequence[Element]], BatchOu
             raise
         for element in elements:
             if element.status is None:
-                logger.error(
+                entry.logger.error(
                     "record parked",
                     function=function,
                     identifier=element.event_id,
@@ -60,7 +61,7 @@ def target_handler(function: str, deliver: Callable[[Sequence[Element]], BatchOu
                     request_id=context.aws_request_id,
                 )
         for failure in outcome.failures:
-            logger.error(
+            entry.logger.error(
                 "record failed",
                 function=function,
                 identifier=failure.identifier,
@@ -77,7 +78,7 @@ def target_handler(function: str, deliver: Callable[[Sequence[Element]], BatchOu
 
 def _batch_failed(function: str, error: Exception, context: Any) -> None:
     # A Pipe's dead letter names no reason: it is here, under the function's name.
-    logger.error(
+    entry.logger.error(
         "batch failed",
         function=function,
         error=type(error).__name__,
