@@ -306,6 +306,10 @@ class Template:
     def parameters(self) -> Mapping[str, Node]:
         return self.document.get("Parameters") or {}
 
+    def function_names(self) -> list[str]:
+        """Logical ids of the template's functions."""
+        return [name for name, _ in self._functions()]
+
     def named_queries(self) -> list[NamedQuery]:
         """The template's Athena::NamedQuery resources, in its order."""
         return [

@@ -13,9 +13,11 @@ from headwater.domain.fields import InvalidFieldError, text
 
 SCHEMA_VERSION = 1
 
-#: How far each status has come, of `STEPS` steps; the last ones are an application's endings.
-STEP_OF = {"Received": 1, "Preparing": 2, "Approved": 3, "Rejected": 3, "Withdrawn": 3}
-STEPS = 3
+#: The statuses of each step of the process; those of the last are an application's endings.
+PROCESS = (("Received",), ("Preparing",), ("Approved", "Rejected", "Withdrawn"))
+STEPS = len(PROCESS)
+#: How far each status has come, of `STEPS` steps.
+STEP_OF = {status: step for step, statuses in enumerate(PROCESS, start=1) for status in statuses}
 
 TITLE_CHARACTERS = 200
 NOTE_CHARACTERS = 2_000
