@@ -104,12 +104,10 @@ class Applicants:
         return {**spoilt, "pk": "APPLICATION#nobody", "application_id": "nobody"}
 
     def _write(self, *items: dict[str, Any]) -> None:
-        faults = self._world.faults
-        calm, faults.active = faults.active, False
         table = bootstrap.settings().applications_table
         puts = [{"Put": {"TableName": table, "Item": marshal_item(item)}} for item in items]
-        self._world.cloud.dynamodb.transact_write_items(TransactItems=puts)
-        faults.active = calm
+        with self._world.faults.suspended():
+            self._world.cloud.dynamodb.transact_write_items(TransactItems=puts)
         self._world.engine.note(f"application {items[-1]['sk']} of {items[-1]['pk']}")
 
 

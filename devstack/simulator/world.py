@@ -227,23 +227,22 @@ class World:
         user = chance.choice(users)
         user.poisoned = True
         aggregate_id = f"{chance.choice(('user', 'player'))}#{user.user_id}"
-        calm, self.faults.active = self.faults.active, False
-        store = bootstrap.event_store()
-        latest = store.latest(aggregate_id)
-        version = latest.version + 1 if latest else 1
-        item = {
-            "aggregate_id": {"S": aggregate_id},
-            "version": {"N": str(version)},
-            "event_id": {"S": engine.uuid7()},
-            "type": {"S": type_},
-            "schema_version": {"N": "1"},
-            "occurred_at": {"S": engine.utc_now().isoformat(timespec="milliseconds").replace("+00:00", "Z")},
-            "aggregate_type": {"S": aggregate_id.partition("#")[0]},
-            "data": {"S": data},
-            "metadata": {"S": "{}"},
-        }
-        self.cloud.dynamodb.put_item(TableName=self.table_stream, Item=item)
-        self.faults.active = calm
+        with self.faults.suspended():
+            store = bootstrap.event_store()
+            latest = store.latest(aggregate_id)
+            version = latest.version + 1 if latest else 1
+            item = {
+                "aggregate_id": {"S": aggregate_id},
+                "version": {"N": str(version)},
+                "event_id": {"S": engine.uuid7()},
+                "type": {"S": type_},
+                "schema_version": {"N": "1"},
+                "occurred_at": {"S": engine.utc_now().isoformat(timespec="milliseconds").replace("+00:00", "Z")},
+                "aggregate_type": {"S": aggregate_id.partition("#")[0]},
+                "data": {"S": data},
+                "metadata": {"S": "{}"},
+            }
+            self.cloud.dynamodb.put_item(TableName=self.table_stream, Item=item)
         self.poisoned.add(aggregate_id)
         engine.note(f"poison {aggregate_id}@{version} {type_}")
         self.stir()

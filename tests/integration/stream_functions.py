@@ -26,6 +26,10 @@ SETTINGS = {
     "EVENTS_TOPIC": "arn:aws:sns:eu-west-1:123456789012:events",
     "SENDER_ADDRESS": "headwater@example.org",
     "EMAIL_CONFIGURATION_SET": "headwater",
+    "APPLICATIONS_TABLE": "applications",
+    "APPLICATION_INBOX_QUEUE": "https://sqs.eu-west-1.amazonaws.com/123456789012/inbox",
+    "PARKED_RECORDS_QUEUE": "https://sqs.eu-west-1.amazonaws.com/123456789012/parked",
+    "TRACKING_TABLE": "tracking",
 }
 
 type Invoke = Callable[[Mapping[str, Any]], dict[str, Any]]

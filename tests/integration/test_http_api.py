@@ -48,6 +48,9 @@ ENVIRONMENT = {
     "EVENTS_TOPIC": "arn:aws:sns:eu-west-1:123456789012:events",
     "SENDER_ADDRESS": "hello@example.org",
     "EMAIL_CONFIGURATION_SET": "headwater",
+    "APPLICATIONS_TABLE": "applications",
+    "APPLICATION_INBOX_QUEUE": "https://sqs.eu-west-1.amazonaws.com/123456789012/inbox",
+    "PARKED_RECORDS_QUEUE": "https://sqs.eu-west-1.amazonaws.com/123456789012/parked",
 }
 
 type Handler = Callable[[Mapping[str, Any], Any], dict[str, Any]]

@@ -74,16 +74,16 @@ def test_row_35_a_batch_that_is_not_whole_is_sent_nowhere(batch: Any) -> None:
     assert (inbox.messages, parking.parked) == ([], [])
 
 
-def test_row_35_the_reason_is_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+def test_row_35_the_reason_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """FAULTS row 35: a Pipe's dead letter has no reason, so that the log must."""
     handler = target_handler("application_target", Target(InMemoryInbox(), InMemoryParking()).deliver)
 
     with pytest.raises(IncompleteBatchError):
         handler([told(0, 3).to_json()], _context())
 
-    printed = capsys.readouterr().out
-    assert "the enrichment was given 3 records and answered 1" in printed
-    assert '"error":"IncompleteBatchError"' in printed
+    (line,) = [vars(each) for each in caplog.records]
+    assert line["error"] == "IncompleteBatchError"
+    assert "the enrichment was given 3 records and answered 1" in line["reason"]
 
 
 def test_an_element_comes_back_as_it_went() -> None:
