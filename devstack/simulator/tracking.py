@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from devstack.simulator.findings import Finding, Harm
 from headwater import bootstrap
-from headwater.attribute_values import marshal_item, unmarshal_item
+from headwater.attribute_values import marshal_item
 from headwater.clock import timestamp
 
 if TYPE_CHECKING:
@@ -159,8 +159,7 @@ def what_cannot_be_told_is_parked(evidence: Evidence) -> Iterator[Finding]:
     given_up = {key for key, _ in evidence.parked(_PIPE)}
     parked: dict[str, str] = {}
     for message in evidence.messages("ParkedRecordsQueue"):
-        for record in message["records"]:
-            action = unmarshal_item(record["dynamodb"]["NewImage"])
+        for action in message["parsed"]:
             parked[action["action_id"]] = message["reason"]
     for item in evidence.items(bootstrap.settings().applications_table):
         action_id = item.get("action_id")

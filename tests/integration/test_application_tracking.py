@@ -68,6 +68,8 @@ def test_the_targets_fixture_is_told_and_parked(queues: None) -> None:
     assert sorted(message["status"] for message in told) == ["Preparing", "Received"]
     assert [message["error"] for message in parked] == ["ApplicationMissingError"]
     assert "there is no application" in parked[0]["reason"]
+    assert parked[0]["aggregate_id"] == parked[0]["parsed"][0]["pk"]
+    assert parked[0]["raw"] == [fixture("ApplicationTargetFunction")[2]["record"]]
 
 
 def test_row_36_a_queue_that_is_not_there_names_what_failed_and_a_retry_succeeds(queues: None) -> None:

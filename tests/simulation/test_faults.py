@@ -312,4 +312,4 @@ def test_the_account_domains_queue_refuses_for_hours_and_a_redrive_succeeds_late
     assert {letter["context"]["condition"] for letter in given_up} == {"RecordAgeExceeded"}
     # What else stops an aggregate is a poison record, and here there was none.
     assert {violation.invariant for violation in result.violations} == {"parked_is_poisoned"}
-    assert result.harms[Harm.PARKED] == 0
+    assert result.harms[Harm.PARKED] == len(world.applicants.untellable)
