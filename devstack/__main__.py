@@ -170,12 +170,12 @@ def _parameter(text: str) -> tuple[str, str]:
 
 def _welcome(stack: LocalStack, seconds: float, state: Path | None) -> str:
     since = f", going on from {stack.resumed.saved_at}" if stack.resumed else ""
+    tracking = f"\nTracking   {stack.receiver_url}/applications" if stack.has_receiver else ""
     end = f"keeps its state in {state}" if state else "forgets everything"
     return f"""\
 Up after {seconds:.1f} s{since}. Ctrl-C stops it and {end}.
 
-HTTP API   {stack.url}
-Tracking   {stack.receiver_url}/applications
+HTTP API   {stack.url}{tracking}
 AWS        {stack.endpoint_url}
 Mails      {stack.endpoint_url}/_ministack/ses/messages
 Logs       {stack.run_folder / "logs"}

@@ -154,6 +154,11 @@ class LocalStack:
         return _started(self._part.application).outputs
 
     @property
+    def has_receiver(self) -> bool:
+        """Whether the account domain's stack runs beside the main one."""
+        return len(self._parts) > 1
+
+    @property
     def receiver_outputs(self) -> Mapping[str, str]:
         """The same of the account domain's template."""
         return _started(self._receiver.application).outputs
@@ -179,7 +184,7 @@ class LocalStack:
 
     @property
     def _receiver(self) -> _Part:
-        return _started(self._parts[1] if len(self._parts) > 1 else None)
+        return _started(self._parts[1] if self.has_receiver else None)
 
     @property
     def run_folder(self) -> Path:
