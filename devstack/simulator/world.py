@@ -29,6 +29,7 @@ from devstack.simulator.findings import Finding, Harm
 from devstack.simulator.functions import Functions, hosted
 from devstack.simulator.graph import Blueprint
 from devstack.simulator.order import OrderWatch
+from devstack.simulator.tracking import Applicants
 from devstack.simulator.workload import Workload
 from devstack.template import EventSourceMapping
 from headwater import bootstrap
@@ -138,8 +139,9 @@ class World:
         self.claims = bootstrap.claim_store()
         self.workload = Workload(self)
         self.mappings = [self._overridden(mapping) for mapping in blueprint.application.mappings]
-        table_mappings = [mapping for mapping in self.mappings if mapping.kind == "dynamodb"]
-        self.table_stream = table_mappings[0].source_arn.split("/")[1]
+        self.table_stream = bootstrap.settings().events_table
+        table_mappings = [mapping for mapping in self.mappings if f"table/{self.table_stream}/" in mapping.source_arn]
+        self.applicants = Applicants(self)
         self.order = OrderWatch(fan_out_in_order=all(mapping.parallelization_factor == 1 for mapping in table_mappings))
         self.last_event_at = engine.now
         self._polling = False
@@ -172,6 +174,7 @@ class World:
         """A command ended."""
         if self.faults.decides("reorder") and self._reorder():
             self.faults.count("reorder")
+        self.applicants.go_on()
         produced = self.workload.produced
         if produced >= self._next_split:
             self._next_split += _SPLIT_EVERY
@@ -183,9 +186,9 @@ class World:
         self.stir()
 
     def was_read(self, driver: StreamDriver) -> None:
-        if driver.log.kind == "dynamodb":
+        if driver.log.name == self.table_stream:
             self.order.table_read(driver.log, driver.shard.id, driver.cursor)
-        else:
+        elif driver.log.kind == "kinesis":
             self.order.kinesis_written(driver.log)
 
     def production_ended(self) -> None:
@@ -226,23 +229,22 @@ class World:
         user = chance.choice(users)
         user.poisoned = True
         aggregate_id = f"{chance.choice(('user', 'player'))}#{user.user_id}"
-        calm, self.faults.active = self.faults.active, False
-        store = bootstrap.event_store()
-        latest = store.latest(aggregate_id)
-        version = latest.version + 1 if latest else 1
-        item = {
-            "aggregate_id": {"S": aggregate_id},
-            "version": {"N": str(version)},
-            "event_id": {"S": engine.uuid7()},
-            "type": {"S": type_},
-            "schema_version": {"N": "1"},
-            "occurred_at": {"S": engine.utc_now().isoformat(timespec="milliseconds").replace("+00:00", "Z")},
-            "aggregate_type": {"S": aggregate_id.partition("#")[0]},
-            "data": {"S": data},
-            "metadata": {"S": "{}"},
-        }
-        self.cloud.dynamodb.put_item(TableName=self.table_stream, Item=item)
-        self.faults.active = calm
+        with self.faults.suspended():
+            store = bootstrap.event_store()
+            latest = store.latest(aggregate_id)
+            version = latest.version + 1 if latest else 1
+            item = {
+                "aggregate_id": {"S": aggregate_id},
+                "version": {"N": str(version)},
+                "event_id": {"S": engine.uuid7()},
+                "type": {"S": type_},
+                "schema_version": {"N": "1"},
+                "occurred_at": {"S": engine.utc_now().isoformat(timespec="milliseconds").replace("+00:00", "Z")},
+                "aggregate_type": {"S": aggregate_id.partition("#")[0]},
+                "data": {"S": data},
+                "metadata": {"S": "{}"},
+            }
+            self.cloud.dynamodb.put_item(TableName=self.table_stream, Item=item)
         self.poisoned.add(aggregate_id)
         engine.note(f"poison {aggregate_id}@{version} {type_}")
         self.stir()

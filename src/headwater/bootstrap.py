@@ -14,7 +14,7 @@ from headwater.change_stream.claim_checks import S3ClaimStore
 from headwater.clock import utc_now
 from headwater.event_store.dynamodb import DynamoDbEventStore
 from headwater.ids import uuid7
-from headwater.settings import Settings
+from headwater.settings import ReceiverSettings, Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from headwater.accounts.preferences import Preferences
     from headwater.accounts.profiles import Profiles
     from headwater.accounts.use_cases import Accounts
+    from headwater.applications.enrichment import Enrichment
+    from headwater.applications.target import Inbox, Target
     from headwater.archive.archiver import Archiver
     from headwater.archive.bi_export import BiExport
     from headwater.dead_letters.parked import ParkingLot
@@ -48,6 +50,9 @@ if TYPE_CHECKING:
     from headwater.projections.projection import Projection
     from headwater.projections.read_models import ReadModelReader
     from headwater.projections.runner import ProjectionRunner
+    from headwater.tracking.dynamodb import DynamoDbTracking
+    from headwater.tracking.pages import TrackingPages
+    from headwater.tracking.tracker import Tracker
 
     type Prepare = Callable[[RecordedEvent], Effects]
 
@@ -88,6 +93,11 @@ def password_hasher() -> "PasswordHasher":
 @cache
 def settings() -> Settings:
     return Settings.from_environment(os.environ)
+
+
+@cache
+def receiver_settings() -> ReceiverSettings:
+    return ReceiverSettings.from_environment(os.environ)
 
 
 @cache
@@ -270,9 +280,9 @@ def ses() -> "SESV2Client":
 def fan_out() -> "FanOut":
     from headwater.fan_out.fan_out import FanOut
     from headwater.fan_out.kinesis import KinesisPublisher
-    from headwater.fan_out.publisher import RetryPolicy
     from headwater.fan_out.sns import SENDERS, SnsPublisher
     from headwater.incidents import LoggedIncidents
+    from headwater.sending import RetryPolicy
 
     retry = RetryPolicy(sleep=sleep)
     publishers: list[Publisher] = [
@@ -416,9 +426,64 @@ def dead_letters() -> "Resolver":
 
 @cache
 def redrive() -> "Redrive":
+    from headwater.applications.parking import CONSUMER, PipeRedrive
     from headwater.dead_letters.redrive import Redrive
 
+    pipe = PipeRedrive(application_enrichment(), _application_inbox())
     projections = {name: projection(each).redrive for name, each in _projections().items()}
     return Redrive(
-        {"fan_out": fan_out().redrive, "badges": badges().redrive, "bi_export": bi_export().redrive, **projections}
+        {
+            "fan_out": fan_out().redrive,
+            "badges": badges().redrive,
+            "bi_export": bi_export().redrive,
+            CONSUMER: pipe.redrive,
+            **projections,
+        }
     )
+
+
+@cache
+def application_enrichment() -> "Enrichment":
+    from headwater.applications.enrichment import DynamoDbApplications, Enrichment
+
+    return Enrichment(DynamoDbApplications(dynamodb(), settings().applications_table, sleep))
+
+
+@cache
+def application_target() -> "Target":
+    from headwater.applications.parking import ElementParking
+    from headwater.applications.target import Target
+
+    return Target(_application_inbox(), ElementParking(parking_lot(), utc_now))
+
+
+@cache
+def _application_inbox() -> "Inbox":
+    from headwater.applications.target import SqsInbox
+    from headwater.sending import RetryPolicy
+
+    return SqsInbox(sqs(), settings().application_inbox_queue, retry=RetryPolicy(sleep=sleep))
+
+
+# The account domain's functions (receiver.yaml): another stack, and by intent another AWS account.
+
+
+@cache
+def _tracking() -> "DynamoDbTracking":
+    from headwater.tracking.dynamodb import DynamoDbTracking
+
+    return DynamoDbTracking(dynamodb(), receiver_settings().tracking_table, sleep)
+
+
+@cache
+def tracker() -> "Tracker":
+    from headwater.tracking.tracker import Tracker
+
+    return Tracker(_tracking())
+
+
+@cache
+def tracking_pages() -> "TrackingPages":
+    from headwater.tracking.pages import TrackingPages
+
+    return TrackingPages(_tracking(), utc_now)

@@ -12,6 +12,7 @@ from headwater.event_store.store import ConcurrencyError, WriteRefusedError
 from headwater.functions.api.request import Answer, BodyTooLargeError, UnsupportedMediaTypeError
 from headwater.functions.api.router import MethodNotAllowedError, RouteNotFoundError
 from headwater.projections.leaderboard import GameNotFoundError
+from headwater.tracking.pages import ApplicationNotTrackedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ PROBLEMS: Mapping[type[Exception], Problem] = {
     ),
     UserNotFoundError: Problem(404, "user-not-found", "No such user"),
     GameNotFoundError: Problem(404, "game-not-found", "No such leaderboard"),
+    ApplicationNotTrackedError: Problem(404, "application-not-found", "No such application"),
     RouteNotFoundError: Problem(404, "route-not-found", "No such path"),
     MethodNotAllowedError: Problem(405, "method-not-allowed", "The path does not take this method"),
     EmailTakenError: Problem(409, "email-taken", "The e-mail address is taken"),
