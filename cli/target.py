@@ -31,6 +31,7 @@ SETTINGS: Mapping[str, str] = {
     "parked_records_queue": "ParkedRecordsQueueUrl",
     "unresolved_pointers_queue": "UnresolvedPointersQueueUrl",
     "applications_table": "ApplicationsTableName",
+    "application_process": "ApplicationProcessArn",
     "application_inbox_queue": "ApplicationInboxQueueUrl",
 }
 

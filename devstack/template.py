@@ -50,6 +50,9 @@ DATA_PLANE_TYPES: Final = frozenset(
     }
 )
 
+_STATE_MACHINE: Final = "AWS::Serverless::StateMachine"
+#: No permissions are checked locally, and its role is not there.
+_LOCAL_ROLE: Final = "arn:aws:iam::000000000000:role/local"
 _STREAM_CONSUMER: Final = "AWS::Kinesis::StreamConsumer"
 _PIPE: Final = "AWS::Pipes::Pipe"
 
@@ -362,6 +365,8 @@ class Template:
                 raise TemplateError(f"{name} is an {kind}: {REFUSED_TYPES[kind]}")
             if kind in DATA_PLANE_TYPES:
                 self._kept[name] = resource
+            elif kind == _STATE_MACHINE:
+                self._kept[name] = self._state_machine(name, resource.get("Properties") or {})
             else:
                 self._leave_out(name, kind, _reason(kind))
         # What refers to something left out cannot be provisioned either, and so on until nothing changes.
@@ -369,6 +374,25 @@ class Template:
             for name, gone in dangling.items():
                 self._leave_out(name, self._kept.pop(name)["Type"], f"it refers to {min(gone)}")
         self._kept = {name: self._without_dangling_depends_on(node) for name, node in self._kept.items()}
+
+    def _state_machine(self, name: str, properties: Mapping[str, Node]) -> Node:
+        """As SAM would expand it, with its definition inside: the emulator runs it."""
+        try:
+            definition = json.loads((self.path.parent / properties["DefinitionUri"]).read_text(encoding="utf-8"))
+        except KeyError:
+            raise TemplateError(f"{name}: the local stack reads state machines from DefinitionUri") from None
+        except OSError as error:
+            raise TemplateError(f"{name}: {properties['DefinitionUri']} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise TemplateError(f"{name}: {properties['DefinitionUri']} is not JSON: {error}") from error
+        return {
+            "Type": "AWS::StepFunctions::StateMachine",
+            "Properties": {
+                "DefinitionString": json.dumps(definition),
+                "DefinitionSubstitutions": properties.get("DefinitionSubstitutions") or {},
+                "RoleArn": _LOCAL_ROLE,
+            },
+        }
 
     def _without_dangling_depends_on(self, resource: Node) -> Node:
         if "DependsOn" not in resource:

@@ -95,10 +95,10 @@ class Evidence:
     def _row_items(self) -> list[dict[str, Any]]:
         return list(self.items("ReadModelsTable"))
 
-    def archive(self) -> Iterator[ChangeRecord]:
-        """The archive's records, each once."""
+    def archive(self, source: str = "events") -> Iterator[ChangeRecord]:
+        """The records of a source of the archive, each once."""
         seen: set[str] = set()
-        for _, body in self.objects("ArchiveBucket", "raw/"):
+        for _, body in self.objects("ArchiveBucket", f"raw/source={source}/"):
             for columns in reader.lines(body):
                 if columns["stream_event_id"] not in seen:
                     seen.add(columns["stream_event_id"])
@@ -110,7 +110,7 @@ class Evidence:
         gone = {Operation.REMOVE.value, Operation.EXPIRE.value}
         return frozenset(
             (columns["aggregate_id"], columns["version"])
-            for _, body in self.objects("ArchiveBucket", "raw/")
+            for _, body in self.objects("ArchiveBucket", "raw/source=events/")
             for columns in reader.lines(body)
             if columns["operation"] in gone
         )

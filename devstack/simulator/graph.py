@@ -98,7 +98,7 @@ class _Stack:
         if name not in self.resources:
             raise GraphError(f"the simulator knows no {name!r}, which the template refers to")
         kind = self.resources[name]["Type"]
-        if kind == "AWS::SNS::Topic":
+        if kind in {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}:
             return arn(kind, name)
         if kind == "AWS::SQS::Queue":
             return f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT_ID}/{self.queue_name(name)}"

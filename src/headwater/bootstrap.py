@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from headwater.accounts.passwords import PasswordHasher
     from headwater.accounts.preferences import Preferences
     from headwater.accounts.profiles import Profiles
+    from headwater.accounts.request_ledger import RequestLedger
     from headwater.accounts.use_cases import Accounts
     from headwater.applications.enrichment import Enrichment
+    from headwater.applications.process import Applications, StepFunctions
     from headwater.applications.target import Inbox, Target
-    from headwater.archive.archiver import Archiver
     from headwater.archive.bi_export import BiExport
+    from headwater.archive.sources import ArchiverOfSources
     from headwater.dead_letters.parked import ParkingLot
     from headwater.dead_letters.parking import Parking
     from headwater.dead_letters.pointers import StreamKind
@@ -188,12 +190,16 @@ def badges() -> "ProjectionRunner":
 
 
 @cache
-def archiver() -> "Archiver":
+def archiver() -> "ArchiverOfSources":
     from headwater.archive.archiver import Archiver
     from headwater.archive.objects import S3ObjectStore
+    from headwater.archive.sources import ArchiverOfSources
     from headwater.incidents import LoggedIncidents
 
-    return Archiver(S3ObjectStore(s3(), settings().archive_bucket), LoggedIncidents("archiver"), now=utc_now)
+    objects, incidents = S3ObjectStore(s3(), settings().archive_bucket), LoggedIncidents("archiver")
+    events = Archiver(objects, incidents, now=utc_now)
+    applications = Archiver(objects, incidents, source="applications", now=utc_now)
+    return ArchiverOfSources({settings().applications_table: applications}, otherwise=events)
 
 
 @cache
@@ -225,16 +231,22 @@ def preferences() -> "Preferences":
 
 
 @cache
-def accounts() -> "Accounts":
+def request_ledger() -> "RequestLedger":
     from headwater.accounts.items import DynamoDbItems
     from headwater.accounts.request_ledger import RequestLedger
-    from headwater.accounts.use_cases import Accounts
 
     ledger = settings().ledger_table
+    return RequestLedger(DynamoDbItems(dynamodb(), ledger), ledger)
+
+
+@cache
+def accounts() -> "Accounts":
+    from headwater.accounts.use_cases import Accounts
+
     return Accounts(
         store=event_store(),
         credentials=credentials(),
-        requests=RequestLedger(DynamoDbItems(dynamodb(), ledger), ledger),
+        requests=request_ledger(),
         passwords=password_hasher(),
         clock=utc_now,
         new_id=uuid7,
@@ -397,6 +409,7 @@ def _projections() -> "dict[str, Projection]":
 
 @cache
 def dead_letters() -> "Resolver":
+    from headwater.applications.parking import CONSUMER as APPLICATION_STATUS
     from headwater.archive.lookup import ArchivedRecords
     from headwater.archive.objects import S3ObjectStore
     from headwater.badges.progress import BADGE_PROGRESS
@@ -415,7 +428,11 @@ def dead_letters() -> "Resolver":
             "dynamodb": StreamShards(DynamoDbStream(dynamodbstreams()), sleep=sleep),
             "kinesis": StreamShards(events_stream, sleep=sleep),
         },
-        ArchivedRecords(S3ObjectStore(s3(), settings().archive_bucket), events_stream.hash_keys),
+        ArchivedRecords(
+            S3ObjectStore(s3(), settings().archive_bucket),
+            events_stream.hash_keys,
+            sources={APPLICATION_STATUS: "applications"},
+        ),
         parking_lot(),
         SqsUnresolvedPointers(sqs(), settings().unresolved_pointers_queue),
         LoggedIncidents("dead_letters"),
@@ -439,6 +456,23 @@ def redrive() -> "Redrive":
             CONSUMER: pipe.redrive,
             **projections,
         }
+    )
+
+
+@cache
+def stepfunctions() -> "StepFunctions":
+    client: StepFunctions = _session().client("stepfunctions", config=_CONFIG)
+    return client
+
+
+@cache
+def applications() -> "Applications":
+    from headwater.applications.process import Applications, DynamoDbProcessReader, StepFunctionsProcess
+
+    names = settings()
+    return Applications(
+        StepFunctionsProcess(stepfunctions(), names.application_process),
+        DynamoDbProcessReader(dynamodb(), names.applications_table, names.credentials_table),
     )
 
 

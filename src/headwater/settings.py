@@ -51,6 +51,7 @@ class Settings(_FromEnvironment):
     parked_records_queue: str
     unresolved_pointers_queue: str
     applications_table: str
+    application_process: str
     application_inbox_queue: str
 
 

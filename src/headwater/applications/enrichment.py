@@ -13,7 +13,7 @@ from headwater.batch_get import batch_get
 from headwater.change_stream import dynamodb
 from headwater.change_stream.records import MalformedRecordError
 from headwater.domain.fields import InvalidFieldError
-from headwater.domain.tracking import SCHEMA_VERSION, StatusChange, parse_id
+from headwater.domain.tracking import SCHEMA_VERSION, StatusChange, parse_id, to_milliseconds
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -111,5 +111,5 @@ def _change(action: dict[str, Any] | Exception, found: Mapping[str, Mapping[str,
         raise ApplicationMissingError(
             f"there is no application {action['application_id']}, which action {action.get('action_id')} is about"
         )
-    own = ("account_id", "kind", "title")
-    return StatusChange.parse({**action, **{name: application[name] for name in own if name in application}})
+    own = {name: application[name] for name in ("account_id", "kind", "title") if name in application}
+    return StatusChange.parse({**action, "occurred_at": to_milliseconds(action.get("occurred_at")), **own})

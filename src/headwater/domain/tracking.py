@@ -16,6 +16,8 @@ SCHEMA_VERSION = 1
 #: The statuses of each step of the process; those of the last are an application's endings.
 PROCESS = (("Received",), ("Preparing",), ("Approved", "Rejected", "Withdrawn"))
 STEPS = len(PROCESS)
+#: The endings that are for staff to choose.
+DECISIONS = ("Approved", "Rejected")
 #: How far each status has come, of `STEPS` steps.
 STEP_OF = {status: step for step, statuses in enumerate(PROCESS, start=1) for status in statuses}
 
@@ -25,6 +27,9 @@ NOTE_CHARACTERS = 2_000
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _KIND = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z", re.ASCII)
+
+
+_WRITTEN_TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?Z", re.ASCII)
 
 
 class UnknownStatusError(InvalidFieldError):
@@ -40,6 +45,37 @@ def parse_status(field: str, value: object) -> str:
     if status not in STEP_OF:
         raise UnknownStatusError(field, f"must be one of {', '.join(STEP_OF)}")
     return status
+
+
+def parse_decision(value: object) -> str:
+    """A status that staff may give; an applicant withdraws, which is another request."""
+    status = text("status", value)
+    if status not in DECISIONS:
+        raise UnknownStatusError("status", f"must be {' or '.join(DECISIONS)}")
+    return status
+
+
+def parse_kind(value: object) -> str:
+    return _matching("kind", value, _KIND, "1 to 64 lower-case letters, digits or -")
+
+
+def parse_title(value: object) -> str:
+    if not text("title", value).strip():
+        raise InvalidFieldError("title", "must not be empty")
+    return _bounded("title", value, TITLE_CHARACTERS)
+
+
+def parse_note(value: object) -> str:
+    return _bounded("note", value, NOTE_CHARACTERS)
+
+
+def to_milliseconds(moment: object) -> object:
+    """A time that Step Functions has written, with the three digits of its seconds' fraction; else as it is.
+
+    Its service leaves out a fraction that is zero.
+    """
+    found = _WRITTEN_TIME.fullmatch(moment) if isinstance(moment, str) else None
+    return f"{found[1]}.{(found[2] or '')[:3]:0<3}Z" if found else moment
 
 
 def is_final(status: str) -> bool:
@@ -78,7 +114,7 @@ class StatusChange:
             action_id=parse_id("action_id", values["action_id"]),
             application_id=parse_id("application_id", values["application_id"]),
             account_id=parse_id("account_id", values["account_id"]),
-            kind=_matching("kind", values["kind"], _KIND, "1 to 64 lower-case letters, digits or -"),
+            kind=parse_kind(values["kind"]),
             title=_at_most("title", values.get("title"), TITLE_CHARACTERS),
             status=parse_status("status", values["status"]),
             note=_at_most("note", values.get("note"), NOTE_CHARACTERS),
@@ -150,8 +186,11 @@ def _matching(field: str, value: object, pattern: re.Pattern[str], expected: str
 
 
 def _at_most(field: str, value: object, characters: int) -> str | None:
-    if value is None:
-        return None
+    # The process, which knows no absent field, writes an empty one.
+    return None if value is None or value == "" else _bounded(field, value, characters)
+
+
+def _bounded(field: str, value: object, characters: int) -> str:
     found = text(field, value)
     if len(found) > characters:
         raise InvalidFieldError(field, f"must have at most {characters} characters")
