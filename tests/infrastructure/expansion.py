@@ -31,8 +31,11 @@ def raw(path: Path = TEMPLATE) -> Node:
 def expanded(path: Path = TEMPLATE) -> Node:
     """The template after SAM's transform."""
     template = raw(path)
-    # The transform takes uploaded code only.
+    # The transform takes uploaded code, and uploaded definitions, only.
     template["Globals"]["Function"]["CodeUri"] = "s3://artefacts/code.zip"
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::StateMachine":
+            resource["Properties"]["DefinitionUri"] = "s3://artefacts/definition.json"
     session = boto3.Session(region_name="eu-central-1")
     # No managed policies: no function may need one, and a template that does fails here.
     translator = Translator({}, Parser(), boto_session=session)
