@@ -391,6 +391,7 @@ class Template:
                 "DefinitionString": json.dumps(definition),
                 "DefinitionSubstitutions": properties.get("DefinitionSubstitutions") or {},
                 "RoleArn": _LOCAL_ROLE,
+                **({"StateMachineName": properties["Name"]} if "Name" in properties else {}),
             },
         }
 

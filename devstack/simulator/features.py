@@ -103,7 +103,11 @@ FEATURES: Final[Sequence[Feature]] = (
     Feature(
         name="tracking",
         functions=frozenset({"ApplicationEnrichmentFunction", "ApplicationTargetFunction", "TrackerFunction"}),
-        invariants=(tracking.histories_are_the_actions, tracking.what_cannot_be_told_is_parked),
+        invariants=(
+            tracking.histories_are_the_actions,
+            tracking.applications_are_archived,
+            tracking.what_cannot_be_told_is_parked,
+        ),
     ),
 )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from devstack.simulator.delivery import event_of
+from devstack.simulator.evidence import digest
 from devstack.simulator.findings import Finding, Harm
 from headwater import bootstrap
 from headwater.applications.parking import CONSUMER
@@ -163,6 +164,22 @@ def histories_are_the_actions(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(Harm.WRONG, application_id, f"it is {row['status']}, after {expected[-1]['status']}")
     for application_id in tracked:
         yield Finding(Harm.WRONG, application_id, "it is tracked, and nobody applied")
+
+
+def applications_are_archived(evidence: Evidence) -> Iterator[Finding]:
+    """Every action is in the archive, once, as it is in the table."""
+    archived = Counter(
+        digest(record.new_image)
+        for record in evidence.archive("applications")
+        if record.keys["sk"]["S"].startswith("#ACTION#")
+    )
+    waiting = {key for key, _ in evidence.parked("ArchiverFunction")}
+    for item in evidence.world.cloud.items(bootstrap.settings().applications_table):
+        if not item["sk"]["S"].startswith("#ACTION#") or f"{item['pk']['S']}{item['sk']['S']}" in waiting:
+            continue
+        if archived[digest(item)] != 1:
+            found = f"{item['sk']['S']} is {archived[digest(item)]} times in the archive"
+            yield Finding(Harm.LOST, item["pk"]["S"], found)
 
 
 def what_cannot_be_told_is_parked(evidence: Evidence) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from headwater.applications.elements import Element
+from headwater.applications.process import Ending, NewApplication
 from headwater.attribute_values import marshal_item
 from headwater.domain.tracking import TrackedApplication
 from headwater.sending import SendError
@@ -128,3 +129,32 @@ class InMemoryTracking:
             raise TrackingConflictError(application.application_id)
         self.writes += 1
         self.stored[application.application_id] = Stored(application, revision + 1)
+
+
+class InMemoryProcess:
+    """Implements `Process` and `ProcessReader` of `headwater.applications.process`. It records what it is told to."""
+
+    def __init__(self) -> None:
+        self.started: dict[str, NewApplication] = {}
+        self.answers: dict[str, Ending] = {}
+        self._items: dict[str, dict[str, Any]] = {}
+        self._tokens: dict[str, str] = {}
+
+    def record(self, application_id: str, status: str, token: str | None = None) -> None:
+        """As the process would: the status, and the token if it then waits for a decision."""
+        self._items[application_id] = application(application_id, status=status)
+        self._tokens.pop(application_id, None)
+        if token is not None:
+            self._tokens[application_id] = token
+
+    def start(self, application_id: str, application: NewApplication) -> None:
+        self.started.setdefault(application_id, application)
+
+    def answer(self, token: str, ending: Ending) -> bool:
+        return self.answers.setdefault(token, ending) is ending
+
+    def application(self, application_id: str) -> Mapping[str, Any] | None:
+        return self._items.get(application_id)
+
+    def token(self, application_id: str) -> str | None:
+        return self._tokens.get(application_id)
