@@ -439,3 +439,11 @@ def test_an_action_that_was_parked_and_could_have_been_told(blueprint: Blueprint
         world.run()
         world.applicants.untellable.clear()
         assert ("what_cannot_be_told_is_parked", Harm.WRONG) in found(verdict(world, 0.0))
+
+
+def test_an_action_that_is_not_archived(blueprint: Blueprint) -> None:
+    with world_at_rest(blueprint) as world:
+        objects = world.cloud.bucket("ArchiveBucket").objects
+        for key in [key for key in objects if key.startswith("raw/source=applications/")]:
+            del objects[key]
+        assert found(verdict(world, 0.0)) == {("applications_are_archived", Harm.LOST)}

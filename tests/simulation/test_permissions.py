@@ -16,7 +16,7 @@ from devstack.simulator.graph import RECEIVER, TEMPLATE, Blueprint
 from devstack.simulator.world import Config, World, opened, simulate
 from devstack.template import Node, Template
 from headwater.dead_letters.pointers import StreamKind
-from tests.fakes.pointers import from_lambda
+from tests.fakes.pointers import from_lambda, from_pipe
 from tests.infrastructure.iam import Call, allows, calls_of
 
 #: The workload plays the API's part: its commands run as HttpApiFunction.
@@ -26,6 +26,7 @@ PAGES = "TrackingApiFunction"
 _STREAMS: tuple[tuple[str, StreamKind, str], ...] = (
     ("EventsTable", "dynamodb", "FanOutFunction"),
     ("EventsStream", "kinesis", "BadgesFunction"),
+    ("ApplicationsTable", "dynamodb", "ApplicationStatusPipe"),
 )
 
 
@@ -71,7 +72,7 @@ def _fail_batches(world: World) -> None:
             shard = max(log.shards, key=lambda shard: shard.end)
             if not trimmed:
                 records = shard.records[:3]
-                pointer = from_lambda(
+                pointer = (from_pipe if function.endswith("Pipe") else from_lambda)(
                     kind,
                     records[0].sequence_number,
                     records[-1].sequence_number,
