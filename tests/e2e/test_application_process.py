@@ -125,7 +125,7 @@ def test_an_illegal_transition_is_refused_by_its_condition(stack: LocalStack) ->
         60,
     )
 
-    assert (ended["status"], ended["error"]) == ("FAILED", "StatusNotRecorded")
+    assert (ended["status"], ended["error"]) == ("FAILED", "IllegalTransition")
     assert status(stack, application_id) == "Received"
     assert "Approved" not in [item["status"] for item in items(stack, application_id)]
 

@@ -380,6 +380,22 @@ MUTATIONS = (
         tests=("tests/unit/archive/test_lookup.py",),
     ),
     Mutation(
+        name="the-first-ending-counts",
+        rule="an application that was decided is not decided again, and whoever comes late is told so",
+        module="headwater.applications.process",
+        guard="        if not self._process.answer(token, ending):\n            raise ApplicationDecidedError\n",
+        without="        self._process.answer(token, ending)\n",
+        tests=("tests/unit/applications",),
+    ),
+    Mutation(
+        name="each-batch-to-its-source",
+        rule="the archive: what comes from the applications' table is not archived as events",
+        module="headwater.archive.sources",
+        guard="        return self._by_table.get(table, self._otherwise).archive(records)\n",
+        without="        return (self._otherwise if table else self._otherwise).archive(records)\n",
+        tests=("tests/unit/archive/test_sources.py",),
+    ),
+    Mutation(
         name="each-record-has-its-element",
         rule="a Pipe's target takes a whole batch or none",
         module="headwater.applications.elements",
