@@ -24,6 +24,8 @@ _ENDINGS: Final = (
     ("Withdrawn", "I have changed my mind."),
     ("Approved", ""),
 )
+#: What a status change may take to the tracking page.
+P99_SECONDS: Final = 3.0
 _PATIENCE_SECONDS: Final = 60.0
 _LOOK_EVERY_SECONDS: Final = 0.05
 _ENRICHMENT: Final = "ApplicationEnrichmentFunction"
@@ -165,4 +167,6 @@ def differences(carried: Sequence[Carried], changes: Sequence[Mapping[str, Any]]
         found.append(f"the archive has {len(actions)} actions of {len(carried)} applications, not three of each")
     if enriched != actions:
         found.append(f"the Pipe enriched {len(enriched)} records, and the actions are {len(actions)}")
+    if (slowest := tally(carried, changes, piped).p99) >= P99_SECONDS:
+        found.append(f"tracking pages followed after {slowest:.2f} s (p99), and must within {P99_SECONDS:.0f}")
     return found

@@ -14,6 +14,7 @@ from headwater.domain.tracking import (
     StatusChange,
     TrackedApplication,
     UnknownStatusError,
+    to_milliseconds,
     track,
 )
 from tests.fakes.schemas import validator
@@ -119,3 +120,19 @@ def test_the_schema_has_exactly_the_fields_of_a_change() -> None:
     assert set(schema["required"]) == set(schema["properties"])
     assert schema["properties"]["status"]["enum"] == list(STEP_OF)
     assert {name for name, field in schema["properties"].items() if field.get("x-personal")} == {"title", "note"}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("2026-03-01T12:00:00Z", "2026-03-01T12:00:00.000Z"),
+        ("2026-03-01T12:00:00.5Z", "2026-03-01T12:00:00.500Z"),
+        ("2026-03-01T12:00:00.123Z", "2026-03-01T12:00:00.123Z"),
+        ("2026-03-01T12:00:00.123456Z", "2026-03-01T12:00:00.123Z"),
+        ("yesterday", "yesterday"),
+        (None, None),
+    ],
+)
+def test_a_time_has_milliseconds_however_it_was_written(written: object, read: object) -> None:
+    """Step Functions writes no fraction that is zero: one action in a thousand would be parked."""
+    assert to_milliseconds(written) == read

@@ -128,6 +128,19 @@ def test_its_role_allows_what_it_does_and_nothing_more() -> None:
     assert {(call.action, call.resource) for call in calls} == allowed
 
 
+def test_the_api_may_start_and_answer_it_and_write_no_status() -> None:
+    api = resources()["HttpApiRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+
+    def allowed(action: str, resource: str) -> bool:
+        call = Call("HttpApiFunction", action, resource, "APPLICATION#1")
+        return any(allows(statement, call) for statement in api)
+
+    assert allowed("states:StartExecution", "ApplicationProcess")
+    assert allowed("states:SendTaskSuccess", "ApplicationProcess")
+    assert allowed("dynamodb:GetItem", "ApplicationsTable")
+    assert not any(allowed(f"dynamodb:{write}Item", "ApplicationsTable") for write in ("Put", "Update", "Delete"))
+
+
 def _with_keys(node: Any) -> Any:
     """Parameters with the keys as they come out: ``decision#{}`` for an intrinsic that formats one."""
     if isinstance(node, list):
