@@ -1,6 +1,7 @@
 """State machines of a template run in the emulator, with the definition that their file holds."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from devstack.template import Template, TemplateError
 MACHINE = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
 
 
-def load(folder: Path, properties: dict[str, object], definition: str | None = None) -> Template:
+def load(folder: Path, properties: Mapping[str, object], definition: str | None = None) -> Template:
     if definition is not None:
         (folder / "machine.asl.json").write_text(definition)
     resources = {"Machine": {"Type": "AWS::Serverless::StateMachine", "Properties": properties}}
@@ -38,7 +39,7 @@ def test_a_state_machine_has_the_definition_of_its_file(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_run_is_refused_by_name(
-    tmp_path: Path, properties: dict[str, object], definition: str | None, complaint: str
+    tmp_path: Path, properties: Mapping[str, object], definition: str | None, complaint: str
 ) -> None:
     with pytest.raises(TemplateError, match=f"Machine: .*{complaint}"):
         load(tmp_path, properties, definition)
