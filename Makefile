@@ -17,6 +17,10 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# The account domain's stack has a folder and a configuration of its own.
+RECEIVER_BUILD := .aws-sam/receiver
+RECEIVER_FUNCTIONS := TrackerFunction TrackingApiFunction
+
 BIN   := .venv/bin
 TOOLS := .venv-tools/bin
 # The files list every package with its hash, so nothing is left to resolve. What is imported is compiled then, at half
@@ -77,11 +81,12 @@ check: setup .venv-tools/.installed ## Format, lint, types, imports, and the tem
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
-	$(TOOLS)/cfn-lint template.yaml
+	$(TOOLS)/cfn-lint template.yaml receiver.yaml
 	@# What the raw form hides: the expanded one is what CloudFormation gets.
 	@mkdir -p .cache
-	$(BIN)/python -m tests.infrastructure.expansion > .cache/template.expanded.json
-	$(TOOLS)/cfn-lint .cache/template.expanded.json
+	$(BIN)/python -m tests.infrastructure.expansion template.yaml > .cache/template.expanded.json
+	$(BIN)/python -m tests.infrastructure.expansion receiver.yaml > .cache/receiver.expanded.json
+	$(TOOLS)/cfn-lint .cache/template.expanded.json .cache/receiver.expanded.json
 	$(BIN)/python -m pytest tests/infrastructure
 
 .PHONY: analytics
@@ -94,25 +99,45 @@ format: setup ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff format .
 
 .PHONY: validate
-validate: .venv-tools/.installed ## Let SAM validate the template
+validate: .venv-tools/.installed ## Let SAM validate the templates
 	@$(SAM) validate --lint --config-env $(ENV)
+	@$(SAM) validate --lint --template receiver.yaml --config-file samconfig.receiver.toml --config-env $(ENV)
 
 .PHONY: build
-build: .venv-tools/.installed ## Build what is deployed and print its size (ENV=default|dev|prod)
+build: build-main build-receiver ## Build what is deployed, both stacks, and print its size (ENV=default|dev|prod)
+
+.PHONY: build-main
+build-main: .venv-tools/.installed
 	@$(SAM) build --config-env $(ENV)
 	@$(TOOLS)/python tests/infrastructure/artefact.py .aws-sam/build
+
+.PHONY: build-receiver
+build-receiver: .venv-tools/.installed
+	@$(SAM) build --template receiver.yaml --config-file samconfig.receiver.toml --config-env $(ENV) \
+	  --build-dir $(RECEIVER_BUILD)
+	@$(TOOLS)/python tests/infrastructure/artefact.py $(RECEIVER_BUILD)
 
 .PHONY: invoke
 invoke: setup build ## Run a function in Lambda's image (FUNCTION=FanOutFunction ENDPOINT=http://127.0.0.1:4566)
 	@$(if $(ENDPOINT),$(BIN)/python -m devstack.invoke "$(ENDPOINT)") \
-	  env $(SAM) local invoke $(FUNCTION) --event events/$(FUNCTION).json $(ARGS)
+	  env $(SAM) local invoke $(FUNCTION) --event events/$(FUNCTION).json \
+	  $(if $(filter $(FUNCTION),$(RECEIVER_FUNCTIONS)),--template $(RECEIVER_BUILD)/template.yaml \
+	  --config-file $(CURDIR)/samconfig.receiver.toml) $(ARGS)
 
 .PHONY: deploy
-deploy: build ## Build and deploy (ENV=default|dev|prod); see docs/deploying.md
+deploy: deploy-receiver deploy-main ## Build and deploy both stacks (ENV=default|dev|prod); see docs/deploying.md
+
+.PHONY: deploy-main
+deploy-main: build-main ## Build and deploy template.yaml alone, where the account domain has an account of its own
 	@$(SAM) deploy --config-env $(ENV)
 
+.PHONY: deploy-receiver
+deploy-receiver: build-receiver ## Build and deploy receiver.yaml alone, with the account domain's credentials
+	@$(SAM) deploy --template $(RECEIVER_BUILD)/template.yaml --config-file $(CURDIR)/samconfig.receiver.toml \
+	  --config-env $(ENV)
+
 .PHONY: deploy-local
-deploy-local: setup build ## Let sam deploy to the emulator: a rehearsal without an AWS account
+deploy-local: setup build-main ## Let sam deploy to the emulator: a rehearsal without an AWS account
 	@$(BIN)/python -m devstack deploy env $(SAM) deploy --parameter-overrides SenderAddress=no-reply@example.com $(ARGS)
 
 .PHONY: lock

@@ -35,6 +35,13 @@ def main() -> None:
     envvar="EMULATOR_PORT",
     help="Of the AWS endpoint; a free one by default.",
 )
+@click.option(
+    "--receiver-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    envvar="RECEIVER_PORT",
+    help="Of the account domain's API; a free one by default.",
+)
 @click.option("--root", type=click.Path(path_type=Path), default=Path(), help="The project's folder, or a template.")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Of the template; repeatable.")
 @click.option(
@@ -44,12 +51,13 @@ def main() -> None:
 )
 @click.option("--verbose", is_flag=True, help="Print every invocation, and what of the template does not run here.")
 def run(
+    *,
     port: int,
     emulator_port: int,
+    receiver_port: int,
     root: Path,
     parameters: tuple[str, ...],
     state: Path | None,
-    *,
     verbose: bool,
 ) -> None:
     """Start the stack and leave it up."""
@@ -58,7 +66,13 @@ def run(
     try:
         values = dict(_parameter(text) for text in parameters)
         with LocalStack(
-            root, port=port, emulator_port=emulator_port, parameters=values, verbose=verbose, state=state
+            root,
+            port=port,
+            receiver_port=receiver_port,
+            emulator_port=emulator_port,
+            parameters=values,
+            verbose=verbose,
+            state=state,
         ) as stack:
             click.echo(_welcome(stack, time.monotonic() - began, state))
             if verbose:
@@ -174,11 +188,12 @@ def _parameter(text: str) -> tuple[str, str]:
 
 def _welcome(stack: LocalStack, seconds: float, state: Path | None) -> str:
     since = f", going on from {stack.resumed.saved_at}" if stack.resumed else ""
+    tracking = f"\nTracking   {stack.receiver_url}/applications" if stack.has_receiver else ""
     end = f"keeps its state in {state}" if state else "forgets everything"
     return f"""\
 Up after {seconds:.1f} s{since}. Ctrl-C stops it and {end}.
 
-HTTP API   {stack.url}
+HTTP API   {stack.url}{tracking}
 AWS        {stack.endpoint_url}
 E-mails    {stack.url}{mailbox.PATH}
 Logs       {stack.run_folder / "logs"}

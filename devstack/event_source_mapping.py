@@ -608,7 +608,6 @@ def failure_message(
     Its shape is the documented one (DDBStreamBatchInfo, KinesisBatchInfo): it carries positions, not records, and no
     mapping UUID. An S3 destination gets the same object with the event under ``payload``.
     """
-    first, last = action.records[0], action.records[-1]
     response = None
     if action.invoke_count:
         response = {"statusCode": 200, "executedVersion": "$LATEST", "functionError": action.function_error}
@@ -621,16 +620,26 @@ def failure_message(
         },
         "responseContext": response,
         "version": "1.0",
-        "timestamp": _instant(now),
+        "timestamp": instant(now),
+        **batch_info(action, kind=kind, stream_arn=stream_arn, shard_id=shard_id),
+    }
+
+
+def batch_info(
+    action: SendToDestination, *, kind: Literal["dynamodb", "kinesis"], stream_arn: str, shard_id: str
+) -> dict[str, Any]:
+    """The part of a failure's message that says where its records are."""
+    first, last = action.records[0], action.records[-1]
+    return {
         "DDBStreamBatchInfo" if kind == "dynamodb" else "KinesisBatchInfo": {
             "shardId": shard_id,
             "startSequenceNumber": first.sequence_number,
             "endSequenceNumber": last.sequence_number,
-            "approximateArrivalOfFirstRecord": _instant(first.arrived_at),
-            "approximateArrivalOfLastRecord": _instant(last.arrived_at),
+            "approximateArrivalOfFirstRecord": instant(first.arrived_at),
+            "approximateArrivalOfLastRecord": instant(last.arrived_at),
             "batchSize": len(action.records),
             "streamArn": stream_arn,
-        },
+        }
     }
 
 
@@ -640,7 +649,7 @@ def failure_object_key(mapping_id: str, shard_id: str, now: float, unique: str) 
     return f"aws/lambda/{mapping_id}/{shard_id}/{at:%Y/%m/%d}/{at:%Y-%m-%dT%H.%M.%S}-{unique}"
 
 
-def _instant(epoch_seconds: float) -> str:
+def instant(epoch_seconds: float) -> str:
     """ISO 8601 as AWS prints it: milliseconds only when there are any."""
     at = datetime.fromtimestamp(epoch_seconds, UTC)
     return at.isoformat(timespec="milliseconds" if at.microsecond >= 1000 else "seconds").replace("+00:00", "Z")

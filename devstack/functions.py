@@ -230,6 +230,9 @@ class FunctionHost:
     def function_arn(self, logical_id: str) -> str:
         return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{self._stack_name}-{logical_id}"
 
+    def pipe_arn(self, logical_id: str) -> str:
+        return f"arn:aws:pipes:{REGION}:{ACCOUNT_ID}:pipe/{self._stack_name}-{logical_id}"
+
     def start(self, environment: Mapping[str, str]) -> None:
         """Set the shared environment, then import every handler.
 

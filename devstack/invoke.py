@@ -12,6 +12,7 @@ import asyncio
 import ipaddress
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -22,8 +23,9 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from devstack.emulator import ACCESS_KEY, NO_AWS_ACCOUNT, REGION, SECRET_KEY
+from devstack.emulator import ACCESS_KEY, ACCOUNT_ID, NO_AWS_ACCOUNT, REGION, SECRET_KEY
 from devstack.errors import DevstackError
+from devstack.stack import RECEIVER_NAME, TEMPLATE_NAME
 from devstack.template import Template
 
 ENVIRONMENT_FILE: Final = Path(".cache/invoke.json")
@@ -33,15 +35,23 @@ DESKTOP_HOST: Final = "host.docker.internal"
 
 def environment(variables: Mapping[str, Any], names: Mapping[str, str], endpoint: str) -> dict[str, str]:
     """The variables of Globals, each reference replaced by what ``names`` holds for it."""
-    resolved = {
-        variable: names[value["Ref"]] if isinstance(value, dict) else str(value)
-        for variable, value in variables.items()
-    }
+    resolved = {variable: _resolved(value, names) for variable, value in variables.items()}
     return {**resolved, "AWS_ENDPOINT_URL": endpoint}
 
 
-def stack_names(endpoint: str) -> dict[str, str]:
-    """Physical ids and parameters, by logical name, of the first stack in the emulator that has an events table."""
+def _resolved(value: Any, names: Mapping[str, str]) -> str:
+    match value:
+        case {"Ref": str(name)}:
+            return names[name]
+        case {"Fn::Sub": [str(text), _]}:
+            # What is put together is the address of another stack's queue; all stacks here have one account.
+            known = {**names, "AWS::Region": REGION, "AWS::URLSuffix": "amazonaws.com", "Account": ACCOUNT_ID}
+            return re.sub(r"\$\{([^}]+)\}", lambda match: known[match[1]], text)
+    return str(value)
+
+
+def stack_names(endpoint: str, table: str) -> dict[str, str]:
+    """Physical ids and parameters, by logical name, of the first stack in the emulator that has such a table."""
     client = boto3.client(
         "cloudformation",
         endpoint_url=endpoint,
@@ -53,11 +63,11 @@ def stack_names(endpoint: str) -> dict[str, str]:
         for stack in client.describe_stacks()["Stacks"]:
             resources = client.describe_stack_resources(StackName=stack["StackName"])["StackResources"]
             names = {resource["LogicalResourceId"]: resource.get("PhysicalResourceId", "") for resource in resources}
-            if "EventsTable" in names:
+            if table in names:
                 return names | {entry["ParameterKey"]: entry["ParameterValue"] for entry in stack.get("Parameters", [])}
     except (BotoCoreError, ClientError, ValueError) as error:
         raise DevstackError(f"no emulator answers at {endpoint} ({error}): start one with `make run`") from error
-    raise DevstackError(f"no stack at {endpoint} has an EventsTable: use the endpoint that `make run` prints")
+    raise DevstackError(f"no stack at {endpoint} has {table}: use the endpoint that `make run` prints")
 
 
 def bridge_address() -> str:
@@ -74,8 +84,13 @@ def bridge_address() -> str:
 
 async def invoke(endpoint: str, command: list[str]) -> int:
     """Run ``command`` with the emulator in reach; its exit code."""
-    variables = Template.load(Path("template.yaml")).document["Globals"]["Function"]["Environment"]["Variables"]
-    names = stack_names(endpoint)
+    receiver = Template.load(Path(RECEIVER_NAME))
+    of_receiver = any(name in command for name in receiver.function_names())
+    template, table = (
+        (receiver, "TrackingTable") if of_receiver else (Template.load(Path(TEMPLATE_NAME)), "EventsTable")
+    )
+    variables = template.document["Globals"]["Function"]["Environment"]["Variables"]
+    names = stack_names(endpoint, table)
     emulator = urlsplit(endpoint)
     host, port = emulator.hostname or "127.0.0.1", emulator.port or 80
 

@@ -1,4 +1,4 @@
-"""Drives the event source mapping machines against the emulator's streams and queues.
+"""Drives the machines of event source mappings, and of pipes, against the emulator's streams and queues.
 
 One reader polls each shard and keeps what it read until every mapping on the shard has taken it: polling is what costs,
 and the emulator has one process for everything. Each mapping has a machine and a thread per shard, each queue one of
@@ -16,13 +16,14 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import orjson
 from botocore.exceptions import BotoCoreError, ClientError
 
+from devstack import pipes
 from devstack.checkpoints import Checkpoints, Position, StreamPositions
 from devstack.console import Console
 from devstack.emulator import ACCOUNT_ID, HOST, REGION
@@ -47,7 +48,7 @@ from devstack.event_source_mapping import (
     readable_shards,
 )
 from devstack.functions import Outcome
-from devstack.template import EventSourceMapping
+from devstack.template import EventSourceMapping, Pipe
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -78,6 +79,8 @@ class Invoker(Protocol):
     def invoke(self, logical_id: str, payload: bytes) -> Future[Outcome]: ...
 
     def function_arn(self, logical_id: str) -> str: ...
+
+    def pipe_arn(self, logical_id: str) -> str: ...
 
 
 class EmulatorError(Exception):
@@ -518,7 +521,10 @@ class _Driver:
         result = InvokeResult(error=outcome.error, request_id=outcome.request_id)
         if outcome.error is None:
             result = InvokeResult(json.loads(outcome.payload), None, outcome.request_id)
-            self._show_partial_failure(action, result.response)
+        self._complete(action, result)
+
+    def _complete(self, action: Invoke, result: InvokeResult) -> None:
+        self._show_partial_failure(action, result.response)
         with self._changed:
             self._results.append((action.batch_id, result))
             self._changed.notify()
@@ -616,20 +622,69 @@ class StreamDriver(_Driver):
         if destination is None:
             return True
         now = time.time()
-        message = failure_message(
-            action,
-            kind=self._kind,
-            function_arn=self._functions.function_arn(mapping.function),
-            stream_arn=mapping.source_arn,
-            shard_id=self.reader.shard_id,
-            now=now,
-            new_request_id=lambda: str(uuid.uuid4()),
-        )
+        message = self._message(action, now)
         key = failure_object_key(
             str(uuid.uuid5(MAPPING_NAMESPACE, mapping.title)), self.reader.shard_id, now, str(uuid.uuid4())
         )
         payload = event_payload(record.body for record in action.records)
         return self._persist("OnFailure", lambda: self._destinations.send(destination, message, payload, key))
+
+    def _message(self, action: SendToDestination, now: float) -> dict[str, Any]:
+        return failure_message(
+            action,
+            kind=self._kind,
+            function_arn=self._functions.function_arn(self.mapping.function),
+            stream_arn=self.mapping.source_arn,
+            shard_id=self.reader.shard_id,
+            now=now,
+            new_request_id=lambda: str(uuid.uuid4()),
+        )
+
+
+class PipeDriver(StreamDriver):
+    """One shard's way through a pipe: its enrichment, if it has one, then its target."""
+
+    def __init__(self, pipe: Pipe, reader: ShardReader, **settings: Any) -> None:
+        super().__init__(pipe, reader, **settings)
+        self._pipe = pipe
+
+    def _invoke(self, action: Invoke) -> None:
+        payload = pipes.payload(record.body for record in action.records)
+        if self._pipe.enrichment is None:
+            self._invoke_target(action, payload)
+            return
+        future = self._functions.invoke(self._pipe.enrichment, payload)
+        future.add_done_callback(partial(self._enriched, action))
+
+    def _enriched(self, action: Invoke, future: Future[Outcome]) -> None:
+        outcome = future.result()
+        if outcome.error is not None:
+            self._complete(action, InvokeResult(error=outcome.error, request_id=outcome.request_id))
+        elif pipes.skips_target(json.loads(outcome.payload)):
+            self._console.line(
+                f"{self.mapping.title} drops {len(action.records)} record(s): the enrichment answered nothing, "
+                "which a pipe takes for nothing to do"
+            )
+            self._complete(action, InvokeResult(request_id=outcome.request_id))
+        else:
+            self._invoke_target(action, outcome.payload)
+
+    def _invoke_target(self, action: Invoke, payload: bytes) -> None:
+        future = self._functions.invoke(self._pipe.function, payload)
+        future.add_done_callback(partial(self._finished, action))
+
+    def _complete(self, action: Invoke, result: InvokeResult) -> None:
+        response = pipes.in_sequence_numbers(result.response, [record.body for record in action.records])
+        super()._complete(action, replace(result, response=response))
+
+    def _message(self, action: SendToDestination, now: float) -> dict[str, Any]:
+        return pipes.dead_letter(
+            action,
+            pipe_arn=self._functions.pipe_arn(self._pipe.name),
+            stream_arn=self.mapping.source_arn,
+            shard_id=self.reader.shard_id,
+            now=now,
+        )
 
 
 class QueueDriver(_Driver):
@@ -860,15 +915,16 @@ class Mappings:
         return ShardReader(client, arn, shard_id, position=position, after=after, console=self._console)
 
     def _driver(self, stream: _StreamMapping, reader: ShardReader) -> StreamDriver:
-        return StreamDriver(
-            stream.mapping,
-            reader,
-            retention=stream.retention,
-            functions=self._functions,
-            destinations=self._destinations,
-            console=self._console,
-            on_drained=self._follow,
-        )
+        settings: dict[str, Any] = {
+            "retention": stream.retention,
+            "functions": self._functions,
+            "destinations": self._destinations,
+            "console": self._console,
+            "on_drained": self._follow,
+        }
+        if isinstance(stream.mapping, Pipe):
+            return PipeDriver(stream.mapping, reader, **settings)
+        return StreamDriver(stream.mapping, reader, **settings)
 
     def _follow(self, drained: StreamDriver) -> None:
         """Read the children of a shard that one mapping has settled. Called in that driver's thread."""

@@ -1,4 +1,4 @@
-"""The stack of template.yaml on this machine, from empty to empty."""
+"""The stacks of template.yaml and receiver.yaml on this machine, from empty to empty."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 STACK_NAME: Final = "local"
 TEMPLATE_NAME: Final = "template.yaml"
+RECEIVER_NAME: Final = "receiver.yaml"
+RECEIVER_STACK_NAME: Final = "local-receiver"
 RUNS_FOLDER: Final = ".devstack"
 ANNOUNCEMENT: Final = "stack.json"
 PROVISION_TIMEOUT_SECONDS: Final = 60
@@ -49,6 +51,8 @@ LOCAL_PARAMETERS: Final = {
     "BiExportBatchingWindow": "1",
     "DeletionProtection": "false",
     "SenderAddress": "no-reply@example.com",
+    "ReceiverStackName": RECEIVER_STACK_NAME,
+    "SenderStackName": STACK_NAME,
 }
 """Values for template parameters of these names, where the template has them: a laptop waits for nothing."""
 
@@ -61,15 +65,27 @@ class NotQuietError(DevstackError):
     """The stack still had work when the time was up."""
 
 
+@dataclass(slots=True)
+class _Part:
+    """One template's share of what runs: its stack in the emulator, its API."""
+
+    template: Template
+    stack_name: str
+    port: int
+    data_plane: Mapping[str, Any]
+    application: Application | None = None
+    gateway: Gateway | None = None
+
+
 class LocalStack:
-    """The whole stack as a context manager.
+    """The whole system as a context manager: the stack, and beside it that of the account domain.
 
     Parameters
     ----------
     root
-        The project's folder, or a SAM template; functions are imported from the template's CodeUri.
-    port, emulator_port
-        Of the HTTP API and of the AWS endpoint, on loopback; 0 takes a free one.
+        The project's folder, or a SAM template, which then is alone; functions are imported from CodeUri.
+    port, receiver_port, emulator_port
+        Of the HTTP API, the account domain's API and the AWS endpoint, on loopback; 0 takes a free one.
     parameters
         Template parameters, over the template's defaults and LOCAL_PARAMETERS.
     on_success
@@ -88,6 +104,7 @@ class LocalStack:
         root: Path = Path(),
         *,
         port: int = 0,
+        receiver_port: int = 0,
         emulator_port: int = 0,
         parameters: Mapping[str, str] | None = None,
         verbose: bool = False,
@@ -96,7 +113,10 @@ class LocalStack:
         state: Path | None = None,
     ) -> None:
         self._template_path = (root / TEMPLATE_NAME if root.is_dir() else root).resolve()
+        receiver = self._template_path.parent / RECEIVER_NAME
+        self._receiver_path = receiver if root.is_dir() and receiver.exists() else None
         self._port = port
+        self._receiver_port = receiver_port
         self._emulator_port = emulator_port
         self._given_parameters = dict(parameters or {})
         self._on_success = on_success
@@ -110,9 +130,7 @@ class LocalStack:
         self._emulator: Emulator | None = None
         self._host: FunctionHost | None = None
         self._mappings: Mappings | None = None
-        self._gateway: Gateway | None = None
-        self._template: Template | None = None
-        self._application: Application | None = None
+        self._parts: list[_Part] = []
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
 
@@ -121,7 +139,12 @@ class LocalStack:
     @property
     def url(self) -> str:
         """The HTTP API, without a slash at its end."""
-        return _started(self._gateway).url
+        return _started(self._part.gateway).url
+
+    @property
+    def receiver_url(self) -> str:
+        """The account domain's API, without a slash at its end."""
+        return _started(self._receiver.gateway).url
 
     @property
     def endpoint_url(self) -> str:
@@ -131,22 +154,40 @@ class LocalStack:
     @property
     def outputs(self) -> Mapping[str, str]:
         """The template's Outputs, but those that refer to what devstack replaces."""
-        return _started(self._application).outputs
+        return _started(self._part.application).outputs
+
+    @property
+    def has_receiver(self) -> bool:
+        """Whether the account domain's stack runs beside the main one."""
+        return len(self._parts) > 1
+
+    @property
+    def receiver_outputs(self) -> Mapping[str, str]:
+        """The same of the account domain's template."""
+        return _started(self._receiver.application).outputs
 
     @property
     def application(self) -> Application:
         """Functions, mappings and routes with every value resolved."""
-        return _started(self._application)
+        return _started(self._part.application)
 
     @property
     def template(self) -> Template:
         """The template as written."""
-        return _started(self._template)
+        return self._part.template
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
-        """What of the template does not run here, and why."""
-        return tuple(_started(self._template).left_out)
+        """What of the templates does not run here, and why."""
+        return tuple(entry for part in self._parts for entry in part.template.left_out)
+
+    @property
+    def _part(self) -> _Part:
+        return _started(self._parts[0] if self._parts else None)
+
+    @property
+    def _receiver(self) -> _Part:
+        return _started(self._parts[1] if self.has_receiver else None)
 
     @property
     def run_folder(self) -> Path:
@@ -234,10 +275,10 @@ class LocalStack:
         return host.started == started and mappings.readers is readers and not self._is_working()
 
     def _is_working(self) -> bool:
-        mappings, host, gateway = _started(self._mappings), _started(self._host), _started(self._gateway)
+        mappings, host = _started(self._mappings), _started(self._host)
         return (
             host.running > 0
-            or gateway.requests > 0
+            or any(_started(part.gateway).requests > 0 for part in self._parts)
             or any(driver.busy for driver in (*mappings.streams, *mappings.queues))
             or any(stream.backlog for stream in mappings.streams)
         )
@@ -260,10 +301,16 @@ class LocalStack:
         return self
 
     def _start(self) -> None:
-        template = self._template = Template.load(self._template_path)
-        data_plane = template.data_plane()
-        if self._port:
-            require_free(self._port, "--port")
+        parts = [(self._template_path, STACK_NAME, self._port)]
+        if self._receiver_path is not None:
+            parts.append((self._receiver_path, RECEIVER_STACK_NAME, self._receiver_port))
+        for path, stack_name, port in parts:
+            template = Template.load(path)
+            self._parts.append(_Part(template, stack_name, port, template.data_plane()))
+        for port, option in ((self._port, "--port"), (self._receiver_port, "--receiver-port")):
+            if port:
+                require_free(port, option)
+        self._check_parameters()
         self._environment.enter()
         self._run = _RunFolder(self._template_path.parent / RUNS_FOLDER)
         emulator = Emulator(self._run.path, self._emulator_port, keeps=self._kept is not None)
@@ -278,34 +325,40 @@ class LocalStack:
         emulator.wait()
         if self._kept is not None:
             self._kept.loaded(emulator.files)
-        outputs = self._provision(data_plane)
-        application = self._application = template.resolve(outputs)
+        for part in self._parts:
+            part.application = part.template.resolve(self._provision(part))
+        applications = [_started(part.application) for part in self._parts]
         host = self._host = FunctionHost(
-            application.functions.values(), self._run.path / "logs", self._console, STACK_NAME
+            [function for application in applications for function in application.functions.values()],
+            self._run.path / "logs",
+            self._console,
+            STACK_NAME,
         )
         host.on_success = self._on_success
         host.start({"AWS_ENDPOINT_URL": emulator.endpoint})
         mappings = self._mappings = Mappings(
-            application.mappings,
+            [mapping for application in applications for mapping in application.mappings],
             port=emulator.port,
             functions=host,
             destinations=Destinations(self.client("sqs"), self.client("sns"), self.client("s3")),
             console=self._console,
             checkpoints=self.resumed.checkpoints if self.resumed else None,
         )
-        self._gateway = Gateway(
-            application.routes,
-            host.invoke,
-            mails=partial(mailbox.page, emulator.endpoint),
-            port=self._port,
-            log=self._run.path / "gateway.log",
-            console=self._console,
-        )
+        for part in self._parts:
+            part.gateway = Gateway(
+                _started(part.application).routes,
+                host.invoke,
+                mails=partial(mailbox.page, emulator.endpoint),
+                port=part.port,
+                log=self._run.path / "gateway.log",
+                console=self._console,
+            )
         host.on_finished = mappings.poke
         mappings.start()
-        self._gateway.start()
+        for part in self._parts:
+            _started(part.gateway).start()
         self._is_up = True
-        self._run.announce({"endpoint_url": emulator.endpoint, "url": self._gateway.url})
+        self._run.announce({"endpoint_url": emulator.endpoint, "url": self.url})
 
     def _port_of_the_state(self, wanted: int) -> int:
         """The emulator's port: the URLs of the queues in a saved state name the one that they were made with."""
@@ -319,8 +372,9 @@ class LocalStack:
     def stop(self) -> None:
         """Stop everything; safe to call twice, and at any point of a failed start."""
         with _uninterrupted():
-            if self._gateway is not None:
-                self._gateway.stop()
+            for part in self._parts:
+                if part.gateway is not None:
+                    part.gateway.stop()
             if self._mappings is not None:
                 self._mappings.stop()
             if self._host is not None:
@@ -340,7 +394,8 @@ class LocalStack:
             if self._run is not None:
                 self._run.release()
             self._environment.leave()
-            self._gateway = self._mappings = self._host = self._emulator = self._run = None
+            self._mappings = self._host = self._emulator = self._run = None
+            self._parts = []
             self._clients = {}
             self._is_up = False
 
@@ -372,23 +427,23 @@ class LocalStack:
     ) -> None:
         self.stop()
 
-    def _provision(self, data_plane: Mapping[str, Any]) -> dict[str, str]:
+    def _provision(self, part: _Part) -> dict[str, str]:
         cloudformation: CloudFormationClient = self.client("cloudformation")
-        parameters = self._parameters()
+        parameters = self._parameters(part)
         if SENDER_PARAMETER in parameters:
             self._verify(parameters[SENDER_PARAMETER])
-        body = json.dumps(data_plane, separators=(",", ":"))
+        body = json.dumps(part.data_plane, separators=(",", ":"))
         if len(body.encode()) > TEMPLATE_BODY_LIMIT_BYTES:
             s3 = self.client("s3")
             s3.create_bucket(Bucket="devstack-template")
-            s3.put_object(Bucket="devstack-template", Key="template.json", Body=body.encode())
-            source = {"TemplateURL": f"{self.endpoint_url}/devstack-template/template.json"}
+            s3.put_object(Bucket="devstack-template", Key=f"{part.stack_name}.json", Body=body.encode())
+            source = {"TemplateURL": f"{self.endpoint_url}/devstack-template/{part.stack_name}.json"}
         else:
             source = {"TemplateBody": body}
-        deploy = cloudformation.create_stack if self.resumed is None else cloudformation.update_stack
+        deploy = cloudformation.update_stack if self._was_saved(part) else cloudformation.create_stack
         try:
             deploy(
-                StackName=STACK_NAME,
+                StackName=part.stack_name,
                 Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
                 **source,  # type: ignore[arg-type]
             )
@@ -398,13 +453,20 @@ class LocalStack:
                 raise DevstackError(f"the emulator refuses the template: {message}") from error
         deadline = time.monotonic() + PROVISION_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
-            stack = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+            stack = cloudformation.describe_stacks(StackName=part.stack_name)["Stacks"][0]
             if stack["StackStatus"] in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
                 return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs") or []}
             if not stack["StackStatus"].endswith("_IN_PROGRESS"):
-                raise DevstackError(self._why_not_provisioned(cloudformation, stack.get("StackStatusReason", "")))
+                raise DevstackError(self._why_not_provisioned(part, stack.get("StackStatusReason", "")))
             time.sleep(0.03)
         raise DevstackError(f"the emulator did not provision the stack within {PROVISION_TIMEOUT_SECONDS} s")
+
+    def _was_saved(self, part: _Part) -> bool:
+        """Whether this run went on from a state that has the part's stack."""
+        if self.resumed is None:
+            return False
+        stacks = self.client("cloudformation").describe_stacks()["Stacks"]
+        return part.stack_name in {stack["StackName"] for stack in stacks}
 
     def _verify(self, sender: str) -> None:
         try:
@@ -413,8 +475,9 @@ class LocalStack:
             if error.response["Error"]["Code"] != "AlreadyExistsException":
                 raise
 
-    def _why_not_provisioned(self, cloudformation: CloudFormationClient, reason: str) -> str:
-        events = cloudformation.describe_stack_events(StackName=STACK_NAME)["StackEvents"]
+    def _why_not_provisioned(self, part: _Part, reason: str) -> str:
+        cloudformation: CloudFormationClient = self.client("cloudformation")
+        events = cloudformation.describe_stack_events(StackName=part.stack_name)["StackEvents"]
         failed = [event for event in events if event.get("ResourceStatus", "").endswith("_FAILED")]
         # Newest first: what failed first is the cause.
         if failed:
@@ -424,14 +487,17 @@ class LocalStack:
             )
         return f"the emulator did not provision {reason or 'the stack'} (log: {_started(self._emulator).log})"
 
-    def _parameters(self) -> dict[str, str]:
-        declared = _started(self._template).parameters
-        if unknown := sorted(set(self._given_parameters) - set(declared)):
+    def _check_parameters(self) -> None:
+        declared = {name for part in self._parts for name in part.template.parameters}
+        if unknown := sorted(set(self._given_parameters) - declared):
             raise DevstackError(f"the template has no parameter {unknown[0]}")
+
+    def _parameters(self, part: _Part) -> dict[str, str]:
+        declared = part.template.parameters
         values = {name: value for name, value in LOCAL_PARAMETERS.items() if name in declared}
         if ENDPOINT_PARAMETER in declared:
             values[ENDPOINT_PARAMETER] = self.endpoint_url
-        values |= self._given_parameters
+        values |= {name: value for name, value in self._given_parameters.items() if name in declared}
         missing = [name for name, node in declared.items() if "Default" not in node and name not in values]
         if missing:
             name = missing[0]

@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, Self
 import yaml
 
 from devstack.errors import DevstackError
-from headwater.change_stream.filters import FilterCriteria, FilterError
+from headwater.change_stream.filters import Dialect, FilterCriteria, FilterError
 
 type Node = Any
 """A piece of the template: mappings, lists and scalars, intrinsics in their long form."""
@@ -50,13 +50,17 @@ DATA_PLANE_TYPES: Final = frozenset(
     }
 )
 
+_STATE_MACHINE: Final = "AWS::Serverless::StateMachine"
+#: No permissions are checked locally, and its role is not there.
+_LOCAL_ROLE: Final = "arn:aws:iam::000000000000:role/local"
 _STREAM_CONSUMER: Final = "AWS::Kinesis::StreamConsumer"
+_PIPE: Final = "AWS::Pipes::Pipe"
 
 LEFT_OUT_BECAUSE: Final = {
     "AWS::Serverless::Function": "hosted by devstack itself",
     "AWS::Serverless::HttpApi": "served by devstack's own gateway, without authorization",
     "AWS::Serverless::LayerVersion": "functions import from the virtual environment",
-    "AWS::Serverless::StateMachine": "run `headwater archive compact`, which does what the compaction's does",
+    _PIPE: "run by devstack itself",
     "AWS::IAM::": "no permissions are checked locally",
     "AWS::CloudWatch::": "nobody is on call for a laptop",
     "AWS::Logs::": "logs go to files in the run folder",
@@ -107,6 +111,36 @@ _EVENT_PROPERTIES: Final = {
     "HttpApi": _ROUTE_PROPERTIES,
 }
 
+_PIPE_PROPERTIES: Final = frozenset(
+    {
+        "Description",
+        "DesiredState",
+        "Enrichment",
+        "LogConfiguration",
+        "Name",
+        "RoleArn",
+        "Source",
+        "SourceParameters",
+        "Tags",
+        "Target",
+        "TargetParameters",
+    }
+)
+#: Kinesis's records have another shape in a pipe than in a mapping, and nothing here needs them.
+_PIPE_SOURCE: Final = "DynamoDBStreamParameters"
+_PIPE_STREAM_PROPERTIES: Final = frozenset(
+    {
+        "BatchSize",
+        "DeadLetterConfig",
+        "MaximumBatchingWindowInSeconds",
+        "MaximumRecordAgeInSeconds",
+        "MaximumRetryAttempts",
+        "OnPartialBatchItemFailure",
+        "ParallelizationFactor",
+        "StartingPosition",
+    }
+)
+
 _KINDS: Final[Mapping[str, SourceKind]] = {"DynamoDB": "dynamodb", "Kinesis": "kinesis", "SQS": "sqs"}
 
 _SUBSTITUTION = re.compile(r"\$\{([^!][^}]*)\}")
@@ -151,6 +185,29 @@ class EventSourceMapping:
     @property
     def title(self) -> str:
         return f"{self.function}.{self.name}"
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """What is invoked for a batch, in order."""
+        return (self.function,)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipe(EventSourceMapping):
+    """An EventBridge pipe from a stream to a function, with another function between them if there is an enrichment.
+
+    ``function`` is its target, ``name`` its logical id. It answers for single records always.
+    """
+
+    enrichment: str | None = None
+
+    @property
+    def title(self) -> str:
+        return self.name
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        return (self.function,) if self.enrichment is None else (self.enrichment, self.function)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +301,10 @@ class Template:
     def parameters(self) -> Mapping[str, Node]:
         return self.document.get("Parameters") or {}
 
+    def function_names(self) -> list[str]:
+        """Logical ids of the template's functions."""
+        return [name for name, _ in self._functions()]
+
     def data_plane(self) -> dict[str, Node]:
         """The template for the emulator's CloudFormation."""
         outputs: dict[str, Node] = {}
@@ -287,6 +348,12 @@ class Template:
                     mappings.append(_mapping(logical_id, name, event["Type"], value(settings)))
                 else:
                     self._leave_out(f"{logical_id}.{name}", event["Type"], "the template disables it")
+        for name, properties in self._pipes():
+            pipe = _pipe(name, value(properties), *_stages(name, properties))
+            if properties.get("DesiredState", "RUNNING") == "RUNNING":
+                mappings.append(pipe)
+            else:
+                self._leave_out(name, _PIPE, "the template stops it")
         own = {name: text for name, text in outputs.items() if name in (self.document.get("Outputs") or {})}
         return Application(functions, tuple(mappings), tuple(routes), own)
 
@@ -298,6 +365,8 @@ class Template:
                 raise TemplateError(f"{name} is an {kind}: {REFUSED_TYPES[kind]}")
             if kind in DATA_PLANE_TYPES:
                 self._kept[name] = resource
+            elif kind == _STATE_MACHINE:
+                self._kept[name] = self._state_machine(name, resource.get("Properties") or {})
             else:
                 self._leave_out(name, kind, _reason(kind))
         # What refers to something left out cannot be provisioned either, and so on until nothing changes.
@@ -305,6 +374,26 @@ class Template:
             for name, gone in dangling.items():
                 self._leave_out(name, self._kept.pop(name)["Type"], f"it refers to {min(gone)}")
         self._kept = {name: self._without_dangling_depends_on(node) for name, node in self._kept.items()}
+
+    def _state_machine(self, name: str, properties: Mapping[str, Node]) -> Node:
+        """As SAM would expand it, with its definition inside: the emulator runs it."""
+        try:
+            definition = json.loads((self.path.parent / properties["DefinitionUri"]).read_text(encoding="utf-8"))
+        except KeyError:
+            raise TemplateError(f"{name}: the local stack reads state machines from DefinitionUri") from None
+        except OSError as error:
+            raise TemplateError(f"{name}: {properties['DefinitionUri']} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise TemplateError(f"{name}: {properties['DefinitionUri']} is not JSON: {error}") from error
+        return {
+            "Type": "AWS::StepFunctions::StateMachine",
+            "Properties": {
+                "DefinitionString": json.dumps(definition),
+                "DefinitionSubstitutions": properties.get("DefinitionSubstitutions") or {},
+                "RoleArn": _LOCAL_ROLE,
+                **({"StateMachineName": properties["Name"]} if "Name" in properties else {}),
+            },
+        }
 
     def _without_dangling_depends_on(self, resource: Node) -> Node:
         if "DependsOn" not in resource:
@@ -336,7 +425,22 @@ class Template:
                         self._expect(node, f"{title}.{key}")
                 if (criteria := settings.get("FilterCriteria")) and not any(_intrinsics(criteria)):
                     # Before anything is started; one with intrinsics is read once they are resolved.
-                    _filters(title, criteria, event["Type"])
+                    _filters(title, criteria, _KINDS[event["Type"]])
+
+        for name, properties in self._pipes():
+            for key in properties:
+                if key not in _PIPE_PROPERTIES:
+                    raise TemplateError(f"{name}: the local stack does not support {key}; remove it there")
+            for stage in _stages(name, properties):
+                kind = None if stage is None else (self.document["Resources"].get(stage) or {}).get("Type")
+                if stage is not None and kind != "AWS::Serverless::Function":
+                    raise TemplateError(f"{name}: the local stack's pipes lead to functions, which {stage} is not")
+            self._expect(properties.get("Source"), f"{name}.Source")
+            parameters = properties.get("SourceParameters") or {}
+            self._expect(parameters, f"{name}.SourceParameters")
+            _pipe_source(name, parameters)
+            if (criteria := parameters.get("FilterCriteria")) and not any(_intrinsics(criteria)):
+                _filters(name, criteria, "dynamodb", "pipes")
 
     def _expect(self, node: Node, where: str) -> None:
         for expression in _intrinsics(node):
@@ -368,6 +472,11 @@ class Template:
                 variables = {**_environment(shared), **_environment(own)}
                 events = {title: self._local(event) for title, event in (merged.get("Events") or {}).items()}
                 yield name, {**merged, "Events": events, "Environment": {"Variables": variables}}
+
+    def _pipes(self) -> Iterator[tuple[str, dict[str, Node]]]:
+        for name, resource in self.document["Resources"].items():
+            if resource.get("Type") == _PIPE:
+                yield name, resource.get("Properties") or {}
 
     def _local(self, event: Node) -> Node:
         """The event with the stream itself in place of an enhanced fan-out consumer, which gets the same records."""
@@ -471,8 +580,8 @@ def _mapping(function: str, name: str, kind: str, settings: Mapping[str, Node]) 
     source = settings.get("Queue" if kind == "SQS" else "Stream")
     if not isinstance(source, str):
         raise TemplateError(f"{title}: it names no {'Queue' if kind == 'SQS' else 'Stream'}")
-    window = _whole(title, settings, "MaximumBatchingWindowInSeconds", 0, (0, 300))
     if kind == "SQS":
+        window = _whole(title, settings, "MaximumBatchingWindowInSeconds", 0, (0, 300))
         if source.endswith(".fifo"):
             raise TemplateError(f"{title}: the local stack does not support FIFO queues")
         batch_size = _whole(title, settings, "BatchSize", 10, (1, 10_000))
@@ -487,38 +596,107 @@ def _mapping(function: str, name: str, kind: str, settings: Mapping[str, Node]) 
             window,
             bool(types),
             maximum_concurrency=_whole(title, settings.get("ScalingConfig") or {}, "MaximumConcurrency", 5, (2, 1000)),
-            filters=_filters(title, settings.get("FilterCriteria"), kind),
+            filters=_filters(title, settings.get("FilterCriteria"), "sqs"),
         )
-    position = settings.get("StartingPosition")
-    if position not in {"TRIM_HORIZON", "LATEST"}:
-        raise TemplateError(f"{title}: StartingPosition must be TRIM_HORIZON or LATEST, not {position}")
+    numbers = _stream_numbers(title, settings, batch_size=100)
     destination = ((settings.get("DestinationConfig") or {}).get("OnFailure") or {}).get("Destination")
-    if destination is not None and destination.split(":")[2] not in {"sqs", "sns", "s3"}:
-        raise TemplateError(f"{title}: OnFailure must be a queue, a topic or a bucket, not {destination}")
-    age = _whole(title, settings, "MaximumRecordAgeInSeconds", -1, (-1, 604_800))
-    if 0 <= age < 60:
-        raise TemplateError(f"{title}: MaximumRecordAgeInSeconds must be -1 or from 60 to 604800, not {age}")
     return EventSourceMapping(
         function,
         name,
         _KINDS[kind],
         source,
-        batch_size=_whole(title, settings, "BatchSize", 100, (1, 10_000)),
-        batching_window=window,
         report_batch_item_failures=bool(types),
-        starting_position=position,
-        parallelization_factor=_whole(title, settings, "ParallelizationFactor", 1, (1, 10)),
-        maximum_retry_attempts=_whole(title, settings, "MaximumRetryAttempts", -1, (-1, 10_000)),
-        maximum_record_age=age,
         bisect_on_function_error=_flag(settings.get("BisectBatchOnFunctionError", False)),
-        on_failure=destination,
-        filters=_filters(title, settings.get("FilterCriteria"), kind),
+        on_failure=_on_failure(title, destination, {"sqs", "sns", "s3"}),
+        filters=_filters(title, settings.get("FilterCriteria"), _KINDS[kind]),
+        **numbers,
     )
 
 
-def _filters(title: str, criteria: Node, kind: str) -> FilterCriteria | None:
+def _pipe(name: str, properties: Mapping[str, Node], enrichment: str | None, target: str | None) -> Pipe:
+    settings = _pipe_source(name, properties.get("SourceParameters") or {})
+    if target is None:
+        raise TemplateError(f"{name}: it names no Target")
+    if properties.get("TargetParameters", {}) not in (
+        {},
+        {"LambdaFunctionParameters": {"InvocationType": "REQUEST_RESPONSE"}},
+    ):
+        raise TemplateError(
+            f"{name}: the local stack's pipes wait for their target (REQUEST_RESPONSE), transform nothing"
+        )
+    partial_failure = settings.get("OnPartialBatchItemFailure")
+    if partial_failure not in {None, "AUTOMATIC_BISECT"}:
+        raise TemplateError(f"{name}: OnPartialBatchItemFailure must be AUTOMATIC_BISECT, not {partial_failure}")
+    return Pipe(
+        function=target,
+        name=name,
+        kind="dynamodb",
+        source_arn=properties["Source"],
+        report_batch_item_failures=True,
+        bisect_on_function_error=partial_failure is not None,
+        on_failure=_on_failure(name, (settings.get("DeadLetterConfig") or {}).get("Arn"), {"sqs", "sns"}),
+        filters=_filters(name, (properties.get("SourceParameters") or {}).get("FilterCriteria"), "dynamodb", "pipes"),
+        enrichment=enrichment,
+        **_stream_numbers(name, settings, batch_size=1),
+    )
+
+
+def _pipe_source(name: str, parameters: Mapping[str, Node]) -> Mapping[str, Node]:
+    """How a pipe reads its source."""
+    known = [key for key in parameters if key != "FilterCriteria"]
+    if known != [_PIPE_SOURCE]:
+        raise TemplateError(f"{name}: the local stack runs pipes with {_PIPE_SOURCE}, not with {known or 'none'}")
+    settings: Mapping[str, Node] = parameters[_PIPE_SOURCE]
+    for key in settings:
+        if key not in _PIPE_STREAM_PROPERTIES:
+            raise TemplateError(f"{name}: the local stack does not support {key}; remove it there")
+    return settings
+
+
+def _stages(name: str, properties: Mapping[str, Node]) -> tuple[str | None, str | None]:
+    """The logical ids of a pipe's enrichment and target."""
+    found: list[str | None] = []
+    for key in ("Enrichment", "Target"):
+        match properties.get(key):
+            case None:
+                found.append(None)
+            case {"Fn::GetAtt": [str(function), "Arn"]}:
+                found.append(function)
+            case _:
+                raise TemplateError(f"{name}.{key} must be !GetAtt of a function's Arn")
+    return found[0], found[1]
+
+
+def _on_failure(title: str, destination: str | None, services: frozenset[str] | set[str]) -> str | None:
+    if destination is not None and destination.split(":")[2] not in services:
+        kinds = {"sqs": "a queue", "sns": "a topic", "s3": "a bucket"}
+        names = [text for service, text in kinds.items() if service in services]
+        expected = f"{', '.join(names[:-1])} or {names[-1]}"
+        raise TemplateError(f"{title}: OnFailure must be {expected}, not {destination}")
+    return destination
+
+
+def _stream_numbers(title: str, settings: Mapping[str, Node], *, batch_size: int) -> dict[str, Any]:
+    """What mappings of streams and pipes from streams are configured by alike."""
+    position = settings.get("StartingPosition")
+    if position not in {"TRIM_HORIZON", "LATEST"}:
+        raise TemplateError(f"{title}: StartingPosition must be TRIM_HORIZON or LATEST, not {position}")
+    age = _whole(title, settings, "MaximumRecordAgeInSeconds", -1, (-1, 604_800))
+    if 0 <= age < 60:
+        raise TemplateError(f"{title}: MaximumRecordAgeInSeconds must be -1 or from 60 to 604800, not {age}")
+    return {
+        "starting_position": position,
+        "batch_size": _whole(title, settings, "BatchSize", batch_size, (1, 10_000)),
+        "batching_window": _whole(title, settings, "MaximumBatchingWindowInSeconds", 0, (0, 300)),
+        "parallelization_factor": _whole(title, settings, "ParallelizationFactor", 1, (1, 10)),
+        "maximum_retry_attempts": _whole(title, settings, "MaximumRetryAttempts", -1, (-1, 10_000)),
+        "maximum_record_age": age,
+    }
+
+
+def _filters(title: str, criteria: Node, kind: SourceKind, dialect: Dialect = "lambda") -> FilterCriteria | None:
     try:
-        return FilterCriteria.parse(criteria, _KINDS[kind])
+        return FilterCriteria.parse(criteria, kind, dialect)
     except FilterError as error:
         raise TemplateError(f"{title}: FilterCriteria: {error}") from error
 

@@ -74,9 +74,9 @@ def archived(s3: "S3Client", bucket: str) -> Station:
     )
 
 
-def archive_lines(s3: "S3Client", bucket: str) -> Iterator[dict[str, Any]]:
-    """Every line under ``raw/``, object by object."""
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="raw/"):
+def archive_lines(s3: "S3Client", bucket: str, source: str = "events") -> Iterator[dict[str, Any]]:
+    """Every line of a source under ``raw/``, object by object."""
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"raw/source={source}/"):
         for entry in page.get("Contents", []):
             body = s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
             yield from map(orjson.loads, zstd.decompress(body).splitlines())

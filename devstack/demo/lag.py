@@ -31,10 +31,12 @@ class LagRecorder:
         self._lags: defaultdict[str, list[float]] = defaultdict(list)
         self._lock = threading.Lock()
 
-    def record(self, function: str, event: Mapping[str, Any]) -> None:
+    def record(self, function: str, event: Any) -> None:
         """Notes each event of a batch that a function has just processed without an error."""
         now = time.time()
-        lags = [now - appended for raw in event.get("Records", ()) if (appended := _appended_at(raw)) is not None]
+        # A pipe's functions get a bare list, and of applications: how they go is told beside (`applications`).
+        records = event.get("Records", ()) if isinstance(event, Mapping) else ()
+        lags = [now - appended for raw in records if (appended := _appended_at(raw)) is not None]
         with self._lock:
             self._lags[function] += lags
 
@@ -50,7 +52,7 @@ class LagRecorder:
 
 def _appended_at(raw: Mapping[str, Any]) -> float | None:
     match raw:
-        case {"dynamodb": {"NewImage": {"occurred_at": {"S": str(text)}}}}:
+        case {"dynamodb": {"NewImage": {"aggregate_id": _, "occurred_at": {"S": str(text)}}}}:
             return datetime.fromisoformat(text).timestamp()
         case {"kinesis": {"data": str(data)}}:
             return datetime.fromisoformat(orjson.loads(base64.b64decode(data))["time"]).timestamp()

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from cli.local_sql import Answer
 from devstack.demo.accounting import Mails, Station
+from devstack.demo.applications import Tally
 from devstack.demo.lag import Lag
 from devstack.mailbox import Mail
 
@@ -72,6 +73,34 @@ def show_leaderboard(console: Console, leaderboard: Mapping[str, Any]) -> None:
 def show_mail(console: Console, mail: Mail) -> None:
     text = Group(Text(f"To: {', '.join(mail.to)}"), Text(f"Subject: {mail.subject}"), "", Text(mail.text.strip()))
     console.print(Panel(text, title="An e-mail", title_align="left"))
+
+
+def show_tracking_page(console: Console, page: Mapping[str, Any]) -> None:
+    """One application as the account domain shows it to its applicant."""
+    progress = page["progress"]
+    lines = [
+        Text(f"{page['title']} ({page['kind']}): {page['status']}, step {progress['step']} of {progress['of']}"),
+        *(Text(f"{step['occurred_at']}  {step['status']:<10} {step['note'] or ''}") for step in page["history"]),
+    ]
+    console.print(Panel(Group(*lines), title="A tracking page, from the account domain", title_align="left"))
+
+
+def show_applications(console: Console, tally: Tally) -> None:
+    """How applications ended, how fast pages followed, and what the Pipe's filter saved."""
+    table = Table(title="Applications", title_justify="left")
+    for column in ("ending", "applications"):
+        table.add_column(column)
+    for status, count in tally.endings.items():
+        table.add_row(status, str(count))
+    console.print(table)
+    console.print(
+        f"From status change to tracking page, seconds: p50 {tally.p50:.2f}, p99 {tally.p99:.2f}, "
+        f"longest {tally.longest:.2f} of {tally.changes}."
+    )
+    console.print(
+        f"Of {tally.records} records of the applications' stream the Pipe's filter dropped {tally.filtered}, with no "
+        f"invocation; {tally.enriched} actions went through in {tally.batches} batches."
+    )
 
 
 def show_mails(console: Console, mails: Sequence[Mails]) -> None:

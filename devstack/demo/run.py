@@ -4,6 +4,7 @@ import itertools
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -11,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cli import chart, saved_sql
 from cli.archive_objects import BucketObjects
 from cli.local_sql import LocalSql
-from devstack.demo import accounting, poison, report, traffic
+from devstack.demo import accounting, applications, poison, report, traffic
 from devstack.demo.accounting import Station, TopicProbe
 from devstack.demo.lag import LagRecorder
 from devstack.stack import LocalStack
@@ -20,6 +21,7 @@ from headwater.clock import timestamp, utc_now
 #: Of the saved queries, those whose answers are shown, and the one that is drawn; beneath the project's folder.
 _SHOWN = ("badge-funnel", "streak-lengths", "user-as-of")
 _DRAWN = "plays-by-game-and-day"
+_OF_APPLICATIONS = "applications-by-status"
 _CHART = Path(".devstack") / f"{_DRAWN}.png"
 _QUIET_SECONDS = 600
 
@@ -35,20 +37,29 @@ def run(root: Path, users: int, plays: int, poisons: int = 0) -> int:
     console = Console()
     started = time.monotonic()
     lags = LagRecorder()
+    piped = applications.PipedRecords()
+
+    def succeeded(function: str, event: Any) -> None:
+        lags.record(function, event)
+        piped.record(function, event)
+
     with console.status("Starting the local stack"):
-        stack = LocalStack(root, on_success=lags.record).start()
+        stack = LocalStack(root, on_success=succeeded).start()
     try:
         ready = time.monotonic()
         console.print(f"The local stack is up after {ready - started:.1f} s: {stack.url}")
         probe = TopicProbe(stack.client("sns"), stack.client("sqs"), stack.outputs["EventsTopicArn"])
         people = traffic.cast(users, plays)
         _live(console, stack, people)
+        with console.status("Carrying applications to their endings"):
+            carried = applications.carry(traffic.Api(stack.url), traffic.Api(stack.receiver_url))
         if poisons:
             poison.strew(stack, people, poisons)
         with console.status("Waiting until every consumer is quiet"):
             stack.wait_until_quiet(_QUIET_SECONDS)
         quiet = time.monotonic()
         _show(console, stack, root, people)
+        application_differences = _show_applications(console, stack, carried, piped)
         redriven = poison.resolve(console, stack, _QUIET_SECONDS) if poisons else True
         stations = _stations(stack, probe)
         report.show_lags(console, lags.lags())
@@ -64,6 +75,7 @@ def run(root: Path, users: int, plays: int, poisons: int = 0) -> int:
                 stack.outputs["ArchiveBucketName"],
             ),
             *mail_differences,
+            *application_differences,
         ]
         for difference in differences:
             console.print(f"[bold red]differs:[/] {difference}")
@@ -106,6 +118,19 @@ def _show(console: Console, stack: LocalStack, root: Path, people: list[traffic.
         if drawn.chart is not None:
             chart.draw(sql.query(drawn.sql()), drawn.chart, drawn.title, root / _CHART)
             console.print(f"Query: {drawn.title}, as a chart: {_CHART}")
+
+
+def _show_applications(
+    console: Console, stack: LocalStack, carried: list[applications.Carried], piped: applications.PipedRecords
+) -> list[str]:
+    s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
+    changes = list(accounting.archive_lines(s3, bucket, "applications"))
+    report.show_tracking_page(console, traffic.Api(stack.receiver_url).send(carried[0].page_request(), ""))
+    report.show_applications(console, applications.tally(carried, changes, piped))
+    with LocalSql(BucketObjects(s3, bucket)) as sql:
+        query = saved_sql.queries()[_OF_APPLICATIONS]
+        report.show_answer(console, query.title, sql.query(query.sql()))
+    return applications.differences(carried, changes, piped)
 
 
 def _stations(stack: LocalStack, probe: TopicProbe) -> list[Station]:

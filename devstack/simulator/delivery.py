@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 import orjson
 from botocore.exceptions import BotoCoreError, ClientError
 
+from devstack import pipes
 from devstack.event_source_mapping import (
     DeleteMessages,
     Invoke,
@@ -32,7 +33,7 @@ from devstack.simulator.cloud.shards import Shard, ShardLog
 from devstack.simulator.engine import Engine
 from devstack.simulator.faults import FaultPlan
 from devstack.simulator.functions import Functions
-from devstack.template import EventSourceMapping
+from devstack.template import EventSourceMapping, Pipe
 
 RETENTION_SECONDS: Final = {"dynamodb": 24 * 3600.0, "kinesis": 168 * 3600.0}
 #: Between two reads of the streams, at least and at most: Lambda reads four times a second, or once.
@@ -102,7 +103,7 @@ class _Driver:
             ended, duration = InvokeResult(throttled=True), THROTTLED_SECONDS
         else:
             slowed = engine.chance.uniform(1, 90) if faults.happens("slow_consumer", 0.5) else 0.0
-            done = world.functions.invoke(mapping.function, records, slowed)
+            done = world.functions.deliver(mapping, records, slowed)
             ended, duration = done.result, done.duration
             if ended.error is None and faults.happens("duplicate_delivery"):
                 # It succeeded and nobody heard of it: the whole batch comes again, and no retry is spent.
@@ -116,7 +117,7 @@ class _Driver:
 
     def _finish_late(self, records: Sequence[Any]) -> None:
         self.world.engine.note(f"{self.mapping.title} late {len(records)}")
-        self.world.functions.invoke(self.mapping.function, records)
+        self.world.functions.deliver(self.mapping, records)
         self.world.stir()
 
     def _guarded(self, action: Callable[[], None], epoch: int) -> Callable[[], None]:
@@ -232,15 +233,24 @@ class StreamDriver(_Driver):
                 events,
             )
         )
-        message = failure_message(
-            action,
-            kind=self.log.kind,
-            function_arn=world.functions.function_arn(mapping.function),
-            stream_arn=self.log.arn,
-            shard_id=self.shard.id,
-            now=engine.now,
-            new_request_id=engine.uuid7,
-        )
+        if isinstance(mapping, Pipe):
+            message = pipes.dead_letter(
+                action,
+                pipe_arn=world.functions.pipe_arn(mapping.name),
+                stream_arn=self.log.arn,
+                shard_id=self.shard.id,
+                now=engine.now,
+            )
+        else:
+            message = failure_message(
+                action,
+                kind=self.log.kind,
+                function_arn=world.functions.function_arn(mapping.function),
+                stream_arn=self.log.arn,
+                shard_id=self.shard.id,
+                now=engine.now,
+                new_request_id=engine.uuid7,
+            )
         key = failure_object_key(mapping.title, self.shard.id, engine.now, engine.uuid7())
         payload = orjson.dumps({"Records": [record.body for record in action.records]})
         cloud = world.cloud
@@ -329,9 +339,11 @@ class QueueDriver(_Driver):
 
 
 def event_of(body: Any) -> tuple[str, int]:
-    """Aggregate id and version of the event in a stream record, of either kind."""
+    """Aggregate id and version of the event in a stream record, of either kind; of another item, its key and 0."""
     if "dynamodb" in body:
         keys = body["dynamodb"]["Keys"]
+        if "aggregate_id" not in keys:
+            return "".join(value["S"] for value in keys.values()), 0
         return keys["aggregate_id"]["S"], int(keys["version"]["N"])
     envelope = orjson.loads(base64.b64decode(body["kinesis"]["data"]))
     return envelope["subject"], int(envelope["sequence"])

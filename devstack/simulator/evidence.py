@@ -14,7 +14,7 @@ from headwater.archive import reader
 from headwater.archive.envelope import change_record
 from headwater.attribute_values import unmarshal_item
 from headwater.change_stream.records import ChangeRecord, Operation
-from headwater.dead_letters.parked import decode
+from headwater.dead_letters.parked import ParkedRecords, decode
 from headwater.dead_letters.pointers import consumer_of
 from headwater.domain.events import MalformedEventError, RecordedEvent
 from headwater.event_store import codec
@@ -95,10 +95,10 @@ class Evidence:
     def _row_items(self) -> list[dict[str, Any]]:
         return list(self.items("ReadModelsTable"))
 
-    def archive(self) -> Iterator[ChangeRecord]:
-        """The archive's records, each once."""
+    def archive(self, source: str = "events") -> Iterator[ChangeRecord]:
+        """The records of a source of the archive, each once."""
         seen: set[str] = set()
-        for _, body in self.objects("ArchiveBucket", "raw/"):
+        for _, body in self.objects("ArchiveBucket", f"raw/source={source}/"):
             for columns in reader.lines(body):
                 if columns["stream_event_id"] not in seen:
                     seen.add(columns["stream_event_id"])
@@ -110,7 +110,7 @@ class Evidence:
         gone = {Operation.REMOVE.value, Operation.EXPIRE.value}
         return frozenset(
             (columns["aggregate_id"], columns["version"])
-            for _, body in self.objects("ArchiveBucket", "raw/")
+            for _, body in self.objects("ArchiveBucket", "raw/source=events/")
             for columns in reader.lines(body)
             if columns["operation"] in gone
         )
@@ -144,10 +144,17 @@ class Evidence:
     def _parked(self) -> dict[str, set[Place]]:
         """By consumer, the events of the messages on ParkedRecordsQueue."""
         places: dict[str, set[Place]] = {}
-        for message in self.world.cloud.queue("ParkedRecordsQueue").messages.values():
-            parked = decode(message.body, self.world.claims)
+        for parked in self.parked_records:
             places.setdefault(parked.consumer, set()).update(map(event_of, parked.raw))
         return places
+
+    @cached_property
+    def parked_records(self) -> list[ParkedRecords]:
+        """The messages on ParkedRecordsQueue."""
+        return [
+            decode(message.body, self.world.claims)
+            for message in self.world.cloud.queue("ParkedRecordsQueue").messages.values()
+        ]
 
     @cached_property
     def _in_bucket(self) -> set[tuple[str, str, str, str]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, Literal
 
 from botocore.exceptions import ReadTimeoutError
@@ -89,6 +90,16 @@ class FaultPlan:
     def watch(self, service: str, operation: str, watcher: Watcher) -> None:
         """Has ``watcher`` see the parameters of each such call that took effect."""
         self._watchers.setdefault((service, operation), []).append(watcher)
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Within it no call meets a fault or an outage: what is done here is not what is tested."""
+        active, outages = self.active, self._outages
+        self.active, self._outages = False, {}
+        try:
+            yield
+        finally:
+            self.active, self._outages = active, outages
 
     def break_service(self, service: str, until: float) -> None:
         """Lets every call of a service fail until then (epoch seconds of virtual time), whatever the rate."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from devstack.errors import DevstackError
-from devstack.simulator import consumer_invariants, invariants
+from devstack.simulator import consumer_invariants, invariants, tracking
 from devstack.simulator.evidence import Evidence
 from devstack.simulator.faults import PROMISED, FaultKind
 from devstack.simulator.findings import Finding
@@ -104,6 +104,15 @@ FEATURES: Final[Sequence[Feature]] = (
             invariants.nothing_waits_after_the_repair,
         ),
     ),
+    Feature(
+        name="tracking",
+        functions=frozenset({"ApplicationEnrichmentFunction", "ApplicationTargetFunction", "TrackerFunction"}),
+        invariants=(
+            tracking.histories_are_the_actions,
+            tracking.applications_are_archived,
+            tracking.what_cannot_be_told_is_parked,
+        ),
+    ),
 )
 
 
@@ -116,8 +125,8 @@ def judged(application: Application, features: Sequence[Feature] = FEATURES) -> 
         Names the function that has none.
     """
     known = {function for feature in features for function in feature.functions}
-    for mapping in application.mappings:
-        if mapping.function not in known:
+    for function in (function for mapping in application.mappings for function in mapping.functions):
+        if function not in known:
             raise UnjudgedFunctionError(
-                f"nothing judges {mapping.function} in the simulator: add its feature to devstack/simulator/features.py"
+                f"nothing judges {function} in the simulator: add its feature to devstack/simulator/features.py"
             )

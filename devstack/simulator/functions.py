@@ -7,13 +7,16 @@ import os
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final
 
+import orjson
+
+from devstack import pipes
 from devstack.emulator import ACCOUNT_ID, REGION
 from devstack.event_source_mapping import InvokeResult
 from devstack.functions import shared_environment
@@ -21,16 +24,16 @@ from devstack.simulator.cloud import Cloud
 from devstack.simulator.engine import Engine
 from devstack.simulator.faults import FaultPlan, SimulatedCrash
 from devstack.simulator.newer import Newer
-from devstack.template import Application
+from devstack.template import Application, EventSourceMapping, Pipe
 from headwater import bootstrap, incidents
 from headwater.accounts.passwords import Argon2Passwords
 from headwater.functions import entry
-from headwater.settings import Settings
+from headwater.settings import ReceiverSettings, Settings
 
 #: The least that argon2 takes: thousands of registrations must not cost minutes.
 _CHEAP_HASH: Final = {"passes": 1, "memory_kib": 8, "lanes": 1}
 
-type Handler = Callable[[Mapping[str, Any], Any], Mapping[str, Any]]
+type Handler = Callable[[Any, Any], Any]
 
 
 class InlineExecutor(Executor):
@@ -94,7 +97,7 @@ class Functions:
         self._contexts: dict[str, Any] = {}
         self._invocations = 0
         self.log = log
-        for logical_id in {mapping.function for mapping in application.mappings}:
+        for logical_id in {function for mapping in application.mappings for function in mapping.functions}:
             module, _, attribute = application.functions[logical_id].handler.rpartition(".")
             self._handlers[logical_id] = getattr(importlib.import_module(module), attribute)
 
@@ -105,7 +108,30 @@ class Functions:
     def function_arn(self, logical_id: str) -> str:
         return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:headwater-{logical_id}"
 
-    def invoke(self, logical_id: str, records: Sequence[Any], slowed: float = 0.0) -> Ended:
+    def pipe_arn(self, logical_id: str) -> str:
+        return f"arn:aws:pipes:{REGION}:{ACCOUNT_ID}:pipe/headwater-{logical_id}"
+
+    def deliver(self, mapping: EventSourceMapping, records: Sequence[Any], slowed: float = 0.0) -> Ended:
+        """Runs what a mapping leads to: a function, or a pipe's enrichment and its target. ``slowed`` is added to the
+        seconds that the first one's calls take.
+        """
+        if not isinstance(mapping, Pipe):
+            return self.invoke(mapping.function, {"Records": list(records)}, slowed)
+        handed: Any = list(records)
+        took = 0.0
+        if mapping.enrichment is not None:
+            enriched = self.invoke(mapping.enrichment, handed, slowed)
+            if enriched.result.error is not None:
+                return enriched
+            if pipes.skips_target(enriched.result.response):
+                return Ended(InvokeResult(request_id=enriched.result.request_id), enriched.duration)
+            # As JSON between the two, so that neither can rely on what only Python would pass on.
+            handed, took, slowed = orjson.loads(orjson.dumps(enriched.result.response)), enriched.duration, 0.0
+        told = self.invoke(mapping.function, handed, slowed)
+        response = pipes.in_sequence_numbers(told.result.response, records)
+        return Ended(replace(told.result, response=response), took + told.duration)
+
+    def invoke(self, logical_id: str, event: Any, slowed: float = 0.0) -> Ended:
         """Runs a handler now. ``slowed`` seconds are added to what its calls take.
 
         Past the function's Timeout, Lambda has stopped waiting: the answer is an error, though the work is done.
@@ -118,7 +144,7 @@ class Functions:
         outer, self._faults.in_function = self._faults.in_function, True
         try:
             with self._newer.as_consumer():
-                response = self._handlers[logical_id]({"Records": list(records)}, context)
+                response = self._handlers[logical_id](event, context)
             result = InvokeResult(response, None, request_id)
         except SimulatedCrash as crash:
             engine.detail(f"{logical_id} crashes {crash}")
@@ -143,10 +169,11 @@ class Functions:
 def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[FailureLog]:
     """Within it, bootstrap builds on the cloud and on virtual time; what it built before is as it was afterwards."""
     environment = shared_environment(application.functions.values())
-    settings = Settings.from_environment(environment)
+    settings, receiver_settings = Settings.from_environment(environment), ReceiverSettings.from_environment(environment)
     log = FailureLog(engine)
     stand_ins: dict[str, Any] = {
         "settings": lambda: settings,
+        "receiver_settings": lambda: receiver_settings,
         "dynamodb": lambda: cloud.dynamodb,
         "dynamodbstreams": lambda: cloud.dynamodbstreams,
         "kinesis": lambda: cloud.kinesis,
@@ -203,7 +230,7 @@ def _forget() -> None:
 
 def _function_modules() -> dict[str, ModuleType]:
     """The handlers' modules; what they share (entry, api) holds nothing of a run."""
-    shared = {"headwater.functions", "headwater.functions.entry", "headwater.functions.api"}
+    shared = {f"headwater.functions{name}" for name in ("", ".entry", ".pipe", ".api")}
     return {
         name: module
         for name, module in list(sys.modules.items())

@@ -1,9 +1,9 @@
-"""template.yaml as a graph in memory: its tables, streams, topics and queues in a `Cloud`; functions and mappings."""
+"""The templates as a graph in memory: their tables, streams, topics and queues in a `Cloud`; functions and mappings."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,98 +20,195 @@ PARAMETERS: Final = {
     "BiExportBatchingWindow": "20",
 }
 TEMPLATE: Final = Path(__file__).parents[2] / "template.yaml"
+RECEIVER: Final = TEMPLATE.with_name("receiver.yaml")
+#: The templates' stacks, by the names that each has of the other by default.
+STACK_NAMES: Final = {TEMPLATE.name: "headwater", RECEIVER.name: "headwater-receiver"}
 
 _SUBSTITUTION = re.compile(r"\$\{([^}]+)\}")
 
 
 class GraphError(DevstackError):
-    """The template says something that the simulator cannot build."""
+    """A template says something that the simulator cannot build."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stack:
+    """One template's data plane, and what its intrinsics refer to."""
+
+    resources: Mapping[str, Node]
+    parameters: Mapping[str, str]
+    conditions: Mapping[str, Node]
+
+    def properties(self, name: str) -> dict[str, Any]:
+        return self.resources[name].get("Properties") or {}
+
+    def of_type(self, kind: str) -> list[str]:
+        return [name for name, resource in self.resources.items() if resource["Type"] == kind]
+
+    def queue_name(self, name: str) -> str:
+        """A queue goes by its logical id, unless the template gives it a name for others to know."""
+        given = self.properties(name).get("QueueName")
+        return name if given is None else self.value(given)
+
+    def value(self, node: Node) -> str:
+        """The few intrinsics that the templates' data plane uses, over resources that are named by logical ids."""
+        if not isinstance(node, Mapping):
+            return str(node)
+        match next(iter(node.items())):
+            case "Ref", str(name):
+                return self._reference(name)
+            case "Fn::GetAtt", [name, "Arn"]:
+                return self._arn(name)
+            case "Fn::GetAtt", [name, "StreamArn"]:
+                return f"{self._arn(name)}/stream/2026-01-01T00:00:00.000"
+            case "Fn::GetAtt", [name, "QueueName"]:
+                return self.queue_name(name)
+            case "Fn::Sub", str(text):
+                return _SUBSTITUTION.sub(lambda match: self._reference(match[1]), text)
+            case "Fn::Sub", [str(text), Mapping() as variables]:
+                own = {name: self.value(inner) for name, inner in variables.items()}
+                return _SUBSTITUTION.sub(lambda match: own.get(match[1]) or self._reference(match[1]), text)
+            case "Fn::If", [str(condition), then, otherwise]:
+                return self.value(then if self._holds(self.conditions[condition]) else otherwise)
+        raise GraphError(f"the simulator cannot compute {dict(node)}: add it to devstack/simulator/graph.py")
+
+    def _holds(self, condition: Node) -> bool:
+        match next(iter(condition.items())):
+            case "Fn::Equals", [left, right]:
+                return self.value(left) == self.value(right)
+            case "Fn::Not", [inner]:
+                return not self._holds(inner)
+        raise GraphError(f"the simulator cannot compute {condition}: add it to devstack/simulator/graph.py")
+
+    def _arn(self, name: str) -> str:
+        kind = self.resources[name]["Type"]
+        return arn(kind, self.queue_name(name) if kind == "AWS::SQS::Queue" else name)
+
+    def _reference(self, name: str) -> str:
+        pseudo = {
+            "AWS::Region": REGION,
+            "AWS::AccountId": ACCOUNT_ID,
+            "AWS::Partition": "aws",
+            "AWS::URLSuffix": "amazonaws.com",
+        }
+        if name in self.parameters:
+            return self.parameters[name]
+        if name in pseudo:
+            return pseudo[name]
+        if name not in self.resources:
+            raise GraphError(f"the simulator knows no {name!r}, which the template refers to")
+        kind = self.resources[name]["Type"]
+        if kind in {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}:
+            return arn(kind, name)
+        if kind == "AWS::SQS::Queue":
+            return f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT_ID}/{self.queue_name(name)}"
+        return name
 
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """The template, read once; many clouds are built from it."""
+    """The templates, read once; many clouds are built from them."""
 
     application: Application
-    resources: Mapping[str, Node]
-    parameters: Mapping[str, str]
+    stacks: Sequence[_Stack]
 
     @classmethod
-    def load(cls, path: Path = TEMPLATE, parameters: Mapping[str, str] | None = None) -> Blueprint:
-        """Reads and resolves the template.
+    def load(cls, *paths: Path, parameters: Mapping[str, str] | None = None) -> Blueprint:
+        """Reads and resolves the templates; the project's own, if none is named.
 
         Raises
         ------
         TemplateError, GraphError
             Names what cannot be simulated.
         """
-        template = Template.load(path)
-        plane = template.data_plane()
-        values = {name: str(node.get("Default", "")) for name, node in template.parameters.items()}
-        values |= {**PARAMETERS, **(parameters or {})}
-        resources = plane["Resources"]
-        outputs = {name: _value(node["Value"], resources, values) for name, node in plane["Outputs"].items()}
-        return cls(template.resolve(outputs), resources, values)
+        applications, stacks = [], []
+        for path in paths or (TEMPLATE, RECEIVER):
+            template = Template.load(path)
+            plane = template.data_plane()
+            values = {name: str(node.get("Default", "")) for name, node in template.parameters.items()}
+            values |= {**PARAMETERS, **(parameters or {}), "AWS::StackName": STACK_NAMES.get(path.name, "headwater")}
+            stack = _Stack(plane["Resources"], values, plane.get("Conditions") or {})
+            outputs = {name: stack.value(node["Value"]) for name, node in plane["Outputs"].items()}
+            applications.append(template.resolve(outputs))
+            stacks.append(stack)
+        return cls(_together(applications), stacks)
 
     def build(self, cloud: Cloud, shards: int) -> None:
         """Creates the data plane, each resource under its logical id; streams begin with so many shards."""
-        for name, resource in self.resources.items():
-            properties = resource.get("Properties") or {}
-            match resource["Type"]:
-                case "AWS::DynamoDB::Table":
-                    keys = _keys(properties)
-                    indexes = {}
-                    for index in properties.get("GlobalSecondaryIndexes", ()):
-                        indexed = _keys(index)
-                        indexes[index["IndexName"]] = Index(indexed["HASH"], indexed["RANGE"])
-                    stream = "StreamSpecification" in properties
-                    cloud.create_table(
-                        name, keys["HASH"], keys.get("RANGE"), stream=stream, shards=shards, indexes=indexes
-                    )
-                case "AWS::Kinesis::Stream":
-                    cloud.create_stream(name, shards=shards)
-                case "AWS::S3::Bucket":
-                    cloud.create_bucket(name)
-                case "AWS::SNS::Topic":
-                    cloud.create_topic(name)
-                case "AWS::SES::ConfigurationSet":
-                    cloud.create_configuration_set(name)
-        # Queues that others name as their dead-letter queue come first.
-        for name in sorted(self.queues(), key=lambda name: "RedrivePolicy" in self._properties(name)):
-            properties = self._properties(name)
-            redrive = None
-            if policy := properties.get("RedrivePolicy"):
-                target = self._text(policy["deadLetterTargetArn"]).rpartition(":")[2]
-                redrive = (target, int(policy["maxReceiveCount"]))
-            cloud.create_queue(
-                name,
-                float(properties.get("VisibilityTimeout", 30)),
-                redrive,
-                retention=float(properties.get("MessageRetentionPeriod", 345_600)),
-            )
-        cloud.create_email_identity(self.parameters["SenderAddress"])
-        for resource in self.resources.values():
-            if resource["Type"] == "AWS::SNS::Subscription" and resource["Properties"]["Protocol"] == "sqs":
-                properties = resource["Properties"]
-                queue = self._text(properties["Endpoint"]).rpartition(":")[2]
-                dead_letters = None
-                if policy := properties.get("RedrivePolicy"):
-                    dead_letters = self._text(policy["deadLetterTargetArn"]).rpartition(":")[2]
-                cloud.subscribe(
-                    self._text(properties["TopicArn"]),
-                    cloud.queue(queue).url,
-                    properties.get("FilterPolicy"),
-                    dead_letter_queue=dead_letters,
-                )
+        for stack in self.stacks:
+            _build(stack, cloud, shards)
 
     def queues(self) -> list[str]:
-        return [name for name, resource in self.resources.items() if resource["Type"] == "AWS::SQS::Queue"]
+        """Names of all stacks' queues."""
+        return [stack.queue_name(name) for stack in self.stacks for name in stack.of_type("AWS::SQS::Queue")]
 
-    def _properties(self, name: str) -> dict[str, Any]:
-        return self.resources[name].get("Properties") or {}
 
-    def _text(self, node: Node) -> str:
-        return _value(node, self.resources, self.parameters)
+def _build(stack: _Stack, cloud: Cloud, shards: int) -> None:
+    for name, resource in stack.resources.items():
+        properties = stack.properties(name)
+        match resource["Type"]:
+            case "AWS::DynamoDB::Table":
+                keys = _keys(properties)
+                indexes = {}
+                for index in properties.get("GlobalSecondaryIndexes", ()):
+                    indexed = _keys(index)
+                    indexes[index["IndexName"]] = Index(indexed["HASH"], indexed["RANGE"])
+                stream = "StreamSpecification" in properties
+                types = {each["AttributeName"]: each["AttributeType"] for each in properties["AttributeDefinitions"]}
+                cloud.create_table(
+                    name,
+                    keys["HASH"],
+                    keys.get("RANGE"),
+                    stream=stream,
+                    shards=shards,
+                    range_type=types.get(keys.get("RANGE", ""), "N"),
+                    indexes=indexes,
+                )
+            case "AWS::Kinesis::Stream":
+                cloud.create_stream(name, shards=shards)
+            case "AWS::S3::Bucket":
+                cloud.create_bucket(name)
+            case "AWS::SNS::Topic":
+                cloud.create_topic(name)
+            case "AWS::SES::ConfigurationSet":
+                cloud.create_configuration_set(name)
+    # Queues that others name as their dead-letter queue come first.
+    for name in sorted(stack.of_type("AWS::SQS::Queue"), key=lambda name: "RedrivePolicy" in stack.properties(name)):
+        properties = stack.properties(name)
+        redrive = None
+        if policy := properties.get("RedrivePolicy"):
+            target = stack.value(policy["deadLetterTargetArn"]).rpartition(":")[2]
+            redrive = (target, int(policy["maxReceiveCount"]))
+        cloud.create_queue(
+            stack.queue_name(name),
+            float(properties.get("VisibilityTimeout", 30)),
+            redrive,
+            retention=float(properties.get("MessageRetentionPeriod", 345_600)),
+        )
+    cloud.create_email_identity(stack.parameters["SenderAddress"])
+    for name in stack.of_type("AWS::SNS::Subscription"):
+        properties = stack.properties(name)
+        if properties["Protocol"] == "sqs":
+            queue = stack.value(properties["Endpoint"]).rpartition(":")[2]
+            dead_letters = None
+            if policy := properties.get("RedrivePolicy"):
+                dead_letters = stack.value(policy["deadLetterTargetArn"]).rpartition(":")[2]
+            cloud.subscribe(
+                stack.value(properties["TopicArn"]),
+                cloud.queue(queue).url,
+                properties.get("FilterPolicy"),
+                dead_letter_queue=dead_letters,
+            )
+
+
+def _together(applications: Sequence[Application]) -> Application:
+    """Several stacks' functions and mappings as one application's."""
+    return Application(
+        {name: function for each in applications for name, function in each.functions.items()},
+        tuple(mapping for each in applications for mapping in each.mappings),
+        tuple(route for each in applications for route in each.routes),
+        {name: text for each in reversed(applications) for name, text in each.outputs.items()},
+    )
 
 
 def _keys(node: Node) -> dict[str, str]:
@@ -134,40 +231,3 @@ def arn(kind: str, name: str) -> str:
         case "AWS::Kinesis::Stream":
             return f"arn:aws:kinesis:{place}:stream/{name}"
     return f"arn:aws:{kind.split('::')[1].lower()}:{place}:{name}"
-
-
-def _value(node: Node, resources: Mapping[str, Node], parameters: Mapping[str, str]) -> str:
-    """The few intrinsics that the template's data plane uses, over resources that are named by their logical ids."""
-    if not isinstance(node, Mapping):
-        return str(node)
-    match next(iter(node.items())):
-        case "Ref", str(name):
-            return _reference(name, resources, parameters)
-        case "Fn::GetAtt", [name, "Arn"]:
-            return arn(resources[name]["Type"], name)
-        case "Fn::GetAtt", [name, "StreamArn"]:
-            return f"{arn(resources[name]['Type'], name)}/stream/2026-01-01T00:00:00.000"
-        case "Fn::GetAtt", [name, "QueueName"]:
-            return str(name)
-        case "Fn::Sub", str(text):
-            return _SUBSTITUTION.sub(lambda match: _reference(match[1], resources, parameters), text)
-    raise GraphError(f"the simulator cannot compute {dict(node)}: add it to devstack/simulator/graph.py")
-
-
-def _reference(name: str, resources: Mapping[str, Node], parameters: Mapping[str, str]) -> str:
-    pseudo = {
-        "AWS::Region": REGION,
-        "AWS::AccountId": ACCOUNT_ID,
-        "AWS::StackName": "headwater",
-        "AWS::Partition": "aws",
-    }
-    if name in parameters:
-        return parameters[name]
-    if name in pseudo:
-        return pseudo[name]
-    if name not in resources:
-        raise GraphError(f"the simulator knows no {name!r}, which the template refers to")
-    kind = resources[name]["Type"]
-    if kind == "AWS::SNS::Topic":
-        return arn(kind, name)
-    return f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT_ID}/{name}" if kind == "AWS::SQS::Queue" else name

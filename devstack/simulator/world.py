@@ -32,6 +32,7 @@ from devstack.simulator.graph import Blueprint
 from devstack.simulator.newer import Newer
 from devstack.simulator.operator import HOLD_SECONDS, Operator
 from devstack.simulator.order import OrderWatch
+from devstack.simulator.tracking import Applicants
 from devstack.simulator.workload import GAMES, Workload
 from devstack.template import EventSourceMapping
 from headwater import bootstrap
@@ -172,8 +173,9 @@ class World:
         self.operator = Operator(self)
         self.waited = 0.0
         self.mappings = [self._overridden(mapping) for mapping in blueprint.application.mappings]
-        table_mappings = [mapping for mapping in self.mappings if mapping.kind == "dynamodb"]
-        self.table_stream = table_mappings[0].source_arn.split("/")[1]
+        self.table_stream = bootstrap.settings().events_table
+        table_mappings = [mapping for mapping in self.mappings if f"table/{self.table_stream}/" in mapping.source_arn]
+        self.applicants = Applicants(self)
         self.order = OrderWatch(fan_out_in_order=all(mapping.parallelization_factor == 1 for mapping in table_mappings))
         self.last_event_at = engine.now
         self._polling = False
@@ -207,6 +209,7 @@ class World:
         """A command ended."""
         if self.faults.decides("reorder") and self._reorder():
             self.faults.count("reorder")
+        self.applicants.go_on()
         produced = self.workload.produced
         if produced >= self._next_split:
             self._next_split += _SPLIT_EVERY
@@ -222,9 +225,9 @@ class World:
         self.stir()
 
     def was_read(self, driver: StreamDriver) -> None:
-        if driver.log.kind == "dynamodb":
+        if driver.log.name == self.table_stream:
             self.order.table_read(driver.log, driver.shard.id, driver.cursor)
-        else:
+        elif driver.log.kind == "kinesis":
             self.order.kinesis_written(driver.log)
 
     def was_settled(self, driver: StreamDriver, records: Sequence[StreamRecord]) -> None:
@@ -299,22 +302,20 @@ class World:
     def _put_poison(self, aggregate_id: str, attributes: Mapping[str, Any]) -> None:
         """Puts an item past the event store, as the aggregate's next version."""
         engine = self.engine
-        calm, self.faults.active = self.faults.active, False
-        store = bootstrap.event_store()
-        with self.newer.as_consumer(False):
-            latest = store.latest(aggregate_id)
-        version = latest.version + 1 if latest else 1
-        item = {
-            "aggregate_id": {"S": aggregate_id},
-            "version": {"N": str(version)},
-            "event_id": {"S": engine.uuid7()},
-            "occurred_at": {"S": timestamp(engine.utc_now())},
-            "aggregate_type": {"S": aggregate_id.partition("#")[0]},
-            "metadata": {"S": "{}"},
-            **attributes,
-        }
-        self.cloud.dynamodb.put_item(TableName=self.table_stream, Item=item)
-        self.faults.active = calm
+        with self.faults.suspended():
+            with self.newer.as_consumer(False):
+                latest = bootstrap.event_store().latest(aggregate_id)
+            version = latest.version + 1 if latest else 1
+            item = {
+                "aggregate_id": {"S": aggregate_id},
+                "version": {"N": str(version)},
+                "event_id": {"S": engine.uuid7()},
+                "occurred_at": {"S": timestamp(engine.utc_now())},
+                "aggregate_type": {"S": aggregate_id.partition("#")[0]},
+                "metadata": {"S": "{}"},
+                **attributes,
+            }
+            self.cloud.dynamodb.put_item(TableName=self.table_stream, Item=item)
         self.poisoned.add(aggregate_id)
         self.poisons += 1
         engine.note(f"poison {aggregate_id}@{version} {attributes['type']['S']}")

@@ -14,7 +14,7 @@ from headwater.change_stream.claim_checks import S3ClaimStore
 from headwater.clock import utc_now
 from headwater.event_store.dynamodb import DynamoDbEventStore
 from headwater.ids import uuid7
-from headwater.settings import Settings
+from headwater.settings import ReceiverSettings, Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -29,10 +29,14 @@ if TYPE_CHECKING:
     from headwater.accounts.passwords import PasswordHasher
     from headwater.accounts.preferences import Preferences
     from headwater.accounts.profiles import Profiles
+    from headwater.accounts.request_ledger import RequestLedger
     from headwater.accounts.use_cases import Accounts
-    from headwater.archive.archiver import Archiver
+    from headwater.applications.enrichment import Enrichment
+    from headwater.applications.process import Applications, StepFunctions
+    from headwater.applications.target import Inbox, Target
     from headwater.archive.bi_export import BiExport
     from headwater.archive.compaction import Compaction
+    from headwater.archive.sources import ArchiverOfSources
     from headwater.dead_letters.parked import ParkingLot
     from headwater.dead_letters.parking import Parking
     from headwater.dead_letters.pointers import StreamKind
@@ -49,6 +53,9 @@ if TYPE_CHECKING:
     from headwater.projections.projection import Projection
     from headwater.projections.read_models import ReadModelReader
     from headwater.projections.runner import ProjectionRunner
+    from headwater.tracking.dynamodb import DynamoDbTracking
+    from headwater.tracking.pages import TrackingPages
+    from headwater.tracking.tracker import Tracker
 
     type Prepare = Callable[[RecordedEvent], Effects]
 
@@ -89,6 +96,11 @@ def password_hasher() -> "PasswordHasher":
 @cache
 def settings() -> Settings:
     return Settings.from_environment(os.environ)
+
+
+@cache
+def receiver_settings() -> ReceiverSettings:
+    return ReceiverSettings.from_environment(os.environ)
 
 
 @cache
@@ -179,12 +191,16 @@ def badges() -> "ProjectionRunner":
 
 
 @cache
-def archiver() -> "Archiver":
+def archiver() -> "ArchiverOfSources":
     from headwater.archive.archiver import Archiver
     from headwater.archive.objects import S3ObjectStore
+    from headwater.archive.sources import ArchiverOfSources
     from headwater.incidents import LoggedIncidents
 
-    return Archiver(S3ObjectStore(s3(), settings().archive_bucket), LoggedIncidents("archiver"), now=utc_now)
+    objects, incidents = S3ObjectStore(s3(), settings().archive_bucket), LoggedIncidents("archiver")
+    events = Archiver(objects, incidents, now=utc_now)
+    applications = Archiver(objects, incidents, source="applications", now=utc_now)
+    return ArchiverOfSources({settings().applications_table: applications}, otherwise=events)
 
 
 @cache
@@ -227,16 +243,22 @@ def preferences() -> "Preferences":
 
 
 @cache
-def accounts() -> "Accounts":
+def request_ledger() -> "RequestLedger":
     from headwater.accounts.items import DynamoDbItems
     from headwater.accounts.request_ledger import RequestLedger
-    from headwater.accounts.use_cases import Accounts
 
     ledger = settings().ledger_table
+    return RequestLedger(DynamoDbItems(dynamodb(), ledger), ledger)
+
+
+@cache
+def accounts() -> "Accounts":
+    from headwater.accounts.use_cases import Accounts
+
     return Accounts(
         store=event_store(),
         credentials=credentials(),
-        requests=RequestLedger(DynamoDbItems(dynamodb(), ledger), ledger),
+        requests=request_ledger(),
         passwords=password_hasher(),
         clock=utc_now,
         new_id=uuid7,
@@ -282,9 +304,9 @@ def ses() -> "SESV2Client":
 def fan_out() -> "FanOut":
     from headwater.fan_out.fan_out import FanOut
     from headwater.fan_out.kinesis import KinesisPublisher
-    from headwater.fan_out.publisher import RetryPolicy
     from headwater.fan_out.sns import SENDERS, SnsPublisher
     from headwater.incidents import LoggedIncidents
+    from headwater.sending import RetryPolicy
 
     retry = RetryPolicy(sleep=sleep)
     publishers: list[Publisher] = [
@@ -399,6 +421,7 @@ def _projections() -> "dict[str, Projection]":
 
 @cache
 def dead_letters() -> "Resolver":
+    from headwater.applications.parking import CONSUMER as APPLICATION_STATUS
     from headwater.archive.lookup import ArchivedRecords
     from headwater.archive.objects import S3ObjectStore
     from headwater.badges.progress import BADGE_PROGRESS
@@ -417,7 +440,11 @@ def dead_letters() -> "Resolver":
             "dynamodb": StreamShards(DynamoDbStream(dynamodbstreams()), sleep=sleep),
             "kinesis": StreamShards(events_stream, sleep=sleep),
         },
-        ArchivedRecords(S3ObjectStore(s3(), settings().archive_bucket), events_stream.hash_keys),
+        ArchivedRecords(
+            S3ObjectStore(s3(), settings().archive_bucket),
+            events_stream.hash_keys,
+            sources={APPLICATION_STATUS: "applications"},
+        ),
         parking_lot(),
         SqsUnresolvedPointers(sqs(), settings().unresolved_pointers_queue),
         LoggedIncidents("dead_letters"),
@@ -428,14 +455,81 @@ def dead_letters() -> "Resolver":
 
 @cache
 def redrive() -> "Redrive":
+    from headwater.applications.parking import CONSUMER, PipeRedrive
     from headwater.dead_letters.redrive import Redrive
 
     marking = {"badges": badges(), **{name: projection(each) for name, each in _projections().items()}}
+    pipe = PipeRedrive(application_enrichment(), _application_inbox())
     return Redrive(
         {
             "fan_out": fan_out().redrive,
             "bi_export": bi_export().redrive,
+            CONSUMER: pipe.redrive,
             **{name: runner.redrive for name, runner in marking.items()},
         },
         {name: runner.discard for name, runner in marking.items()},
     )
+
+
+@cache
+def stepfunctions() -> "StepFunctions":
+    client: StepFunctions = _session().client("stepfunctions", config=_CONFIG)
+    return client
+
+
+@cache
+def applications() -> "Applications":
+    from headwater.applications.process import Applications, DynamoDbProcessReader, StepFunctionsProcess
+
+    names = settings()
+    return Applications(
+        StepFunctionsProcess(stepfunctions(), names.application_process),
+        DynamoDbProcessReader(dynamodb(), names.applications_table, names.credentials_table),
+    )
+
+
+@cache
+def application_enrichment() -> "Enrichment":
+    from headwater.applications.enrichment import DynamoDbApplications, Enrichment
+
+    return Enrichment(DynamoDbApplications(dynamodb(), settings().applications_table, sleep))
+
+
+@cache
+def application_target() -> "Target":
+    from headwater.applications.parking import ElementParking
+    from headwater.applications.target import Target
+
+    return Target(_application_inbox(), ElementParking(parking_lot(), utc_now))
+
+
+@cache
+def _application_inbox() -> "Inbox":
+    from headwater.applications.target import SqsInbox
+    from headwater.sending import RetryPolicy
+
+    return SqsInbox(sqs(), settings().application_inbox_queue, retry=RetryPolicy(sleep=sleep))
+
+
+# The account domain's functions (receiver.yaml): another stack, and by intent another AWS account.
+
+
+@cache
+def _tracking() -> "DynamoDbTracking":
+    from headwater.tracking.dynamodb import DynamoDbTracking
+
+    return DynamoDbTracking(dynamodb(), receiver_settings().tracking_table, sleep)
+
+
+@cache
+def tracker() -> "Tracker":
+    from headwater.tracking.tracker import Tracker
+
+    return Tracker(_tracking())
+
+
+@cache
+def tracking_pages() -> "TrackingPages":
+    from headwater.tracking.pages import TrackingPages
+
+    return TrackingPages(_tracking(), utc_now)

@@ -1,11 +1,12 @@
 """The function's environment, typed. The only module that reads it.
 
-Every variable is set in the template's Globals, so each function demands all of them: a stack that lacks one fails at
-its first cold start, by name, and not at the first event that happens to need it.
+Every variable is set in its template's Globals, so each function demands all that its stack has: a stack that lacks
+one fails at its first cold start, by name, and not at the first event that happens to need it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Self
 
 
 class MissingSettingError(RuntimeError):
@@ -13,8 +14,28 @@ class MissingSettingError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Names of the stack's data resources, and the policy on e-mails that may have been sent (``hold``, ``repeat``)."""
+class _FromEnvironment:
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Reads each field from the variable of its name in capitals.
+
+        Raises
+        ------
+        MissingSettingError
+            Names every variable that is missing or empty.
+        """
+        names = {field.name: field.name.upper() for field in fields(cls)}
+        missing = sorted(variable for variable in names.values() if not environment.get(variable))
+        if missing:
+            raise MissingSettingError(
+                f"missing environment variable(s): {', '.join(missing)}; set them in its template under Globals"
+            )
+        return cls(**{name: environment[variable] for name, variable in names.items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(_FromEnvironment):
+    """Names of template.yaml's data resources, and the policy on e-mails that may have been sent (hold, repeat)."""
 
     events_table: str
     credentials_table: str
@@ -29,20 +50,13 @@ class Settings:
     on_unconfirmed_email: str
     parked_records_queue: str
     unresolved_pointers_queue: str
+    applications_table: str
+    application_process: str
+    application_inbox_queue: str
 
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
-        """Reads each field from the variable of its name in capitals.
 
-        Raises
-        ------
-        MissingSettingError
-            Names every variable that is missing or empty.
-        """
-        names = {field.name: field.name.upper() for field in fields(cls)}
-        missing = sorted(variable for variable in names.values() if not environment.get(variable))
-        if missing:
-            raise MissingSettingError(
-                f"missing environment variable(s): {', '.join(missing)}; set them in template.yaml under Globals"
-            )
-        return cls(**{name: environment[variable] for name, variable in names.items()})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverSettings(_FromEnvironment):
+    """Names of the data resources of the account domain's stack (receiver.yaml)."""
+
+    tracking_table: str

@@ -7,7 +7,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from headwater.accounts.items import DynamoDbItems, ItemReader
+from headwater.accounts.items import DynamoDbItems, Items
 from headwater.accounts.request_ledger import IdempotencyKeyReusedError, Receipt, RequestKey, RequestLedger
 from headwater.domain.events import PlayCompleted
 from headwater.event_store.dynamodb import DynamoDbEventStore
@@ -23,7 +23,7 @@ PLAYER = "player#01990000-0000-7000-8000-000000000001"
 PLAY = PlayCompleted(game="chess", score=7, played_at="2026-03-01T12:00:00.000Z")
 RECEIPT = Receipt(aggregate_id=PLAYER, version=1, event_id="01990000-0000-7000-8000-000000000002")
 
-type Built = tuple[EventStore, ItemReader]
+type Built = tuple[EventStore, Items]
 
 
 def in_memory() -> Built:
@@ -131,3 +131,14 @@ def test_the_fingerprint_knows_no_order_of_fields_and_no_password() -> None:
 
     assert key({"name": "Ada", "email": "a@b.org", "password": "one"}) == key({"email": "a@b.org", "name": "Ada"})
     assert key({"name": "Ada"}) != key({"name": "Eve"})
+
+
+def test_a_request_is_remembered_by_itself_once(ledger: RequestLedger) -> None:
+    """Where no event is appended: whoever asks again hears what the first one heard."""
+    first = Receipt(aggregate_id="application#1", version=1, event_id=None)
+    second = Receipt(aggregate_id="application#2", version=1, event_id=None)
+
+    assert ledger.first(request_key(), first, NOW) == first
+    assert ledger.first(request_key(), second, NOW) == first
+    with pytest.raises(IdempotencyKeyReusedError):
+        ledger.first(request_key(score=8), second, NOW)

@@ -51,6 +51,16 @@ PERSONAL = {
     "ActivityRecorded": {"details"},
 }
 
+#: Fixtures of functions that get requests, pointers to failed batches, or actions on applications.
+NO_EVENTS = {
+    "DeadLettersFunction",
+    "HttpApiFunction",
+    "ApplicationEnrichmentFunction",
+    "ApplicationTargetFunction",
+    "TrackerFunction",
+    "TrackingApiFunction",
+}
+
 every_type = pytest.mark.parametrize("event_type", EVENT_TYPES.values(), ids=list(EVENT_TYPES))
 
 
@@ -166,5 +176,17 @@ def test_every_event_in_a_fixture_is_valid(path: Path) -> None:
 
     for type_, version, data in found:
         validator(type_, version).validate(data)
-    # A request is no event yet, and a failed batch's pointer is none any more.
-    assert found or path.stem in {"HttpApiFunction", "DeadLettersFunction"}
+    assert found or path.stem in NO_EVENTS
+
+
+@pytest.mark.parametrize("function", ["ApplicationTargetFunction", "TrackerFunction"])
+def test_every_message_about_an_application_in_a_fixture_is_valid(function: str) -> None:
+    batch = json.loads((FIXTURES / f"{function}.json").read_text())
+    if function == "TrackerFunction":
+        messages = [json.loads(record["body"]) for record in batch["Records"]]
+    else:
+        messages = [element["status"] for element in batch if "status" in element]
+
+    assert len(messages) == 2
+    for message in messages:
+        validator("ApplicationStatus", 1).validate(message)

@@ -251,6 +251,8 @@ def test_the_demo_accounts_for_every_event() -> None:
 
     assert status == 0, output
     assert "Every event is at every station, and every e-mail was sent, once." in output
+    assert "A tracking page, from the account domain" in output
+    assert "dropped 60, with no" in output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

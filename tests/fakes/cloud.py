@@ -38,8 +38,9 @@ class FakeAws:
         self.s3 = cast("S3Client", self.cloud.s3)
         self.sesv2 = cast("SESV2Client", self.cloud.sesv2)
         self.cloud.create_table("events", "aggregate_id", "version", stream=True)
-        for name in ("credentials", "ledger", "preferences"):
+        for name in ("credentials", "ledger", "preferences", "tracking"):
             self.cloud.create_table(name, "pk")
+        self.cloud.create_table("applications", "pk", "sk", stream=True, range_type="S")
         self.cloud.create_table("read_models", "pk", indexes={RANKINGS_INDEX: Index("ranking", "ranked_by")})
         self.cloud.create_stream("events-stream")
         self.cloud.create_bucket("archive")

@@ -12,8 +12,9 @@ import orjson
 from botocore.exceptions import ClientError
 
 from headwater.change_stream.cloud_events import OutgoingEvent
-from headwater.fan_out.publisher import PublishError, RetryPolicy
+from headwater.fan_out.publisher import PublishError
 from headwater.limits import KinesisLimits, SnsLimits
+from headwater.sending import RetryPolicy
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient

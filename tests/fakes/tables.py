@@ -1,5 +1,6 @@
 """The stack's tables, for integration tests under moto, with the keys that template.yaml gives them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,25 @@ _TABLES = {
     "read_models": "ReadModelsTable",
     "ledger": "LedgerTable",
     "preferences": "PreferencesTable",
+    "applications": "ApplicationsTable",
 }
+#: Those of the account domain.
+_RECEIVER_TABLES = {"tracking": "TrackingTable"}
 
 
 def create_tables(client: "DynamoDBClient") -> None:
-    """Creates events, credentials, read_models, ledger and preferences."""
-    resources = Template.load(Path(__file__).parents[2] / "template.yaml").document["Resources"]
-    for name, logical_id in _TABLES.items():
+    """Creates events, credentials, read_models, ledger, preferences and applications."""
+    _create(client, "template.yaml", _TABLES)
+
+
+def create_receiver_tables(client: "DynamoDBClient") -> None:
+    """Creates tracking."""
+    _create(client, "receiver.yaml", _RECEIVER_TABLES)
+
+
+def _create(client: "DynamoDBClient", template: str, tables: Mapping[str, str]) -> None:
+    resources = Template.load(Path(__file__).parents[2] / template).document["Resources"]
+    for name, logical_id in tables.items():
         properties = resources[logical_id]["Properties"]
         shape = ("KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes", "BillingMode")
         client.create_table(TableName=name, **{key: properties[key] for key in shape if key in properties})

@@ -1,7 +1,8 @@
-"""template.yaml as written and as CloudFormation gets it.
+"""The templates as written and as CloudFormation gets them.
 
 The expanded form is made in-process by the library that AWS's own transform runs, so that the rules hold of what is
-deployed, and a test needs neither SAM CLI nor a network. `python -m tests.infrastructure.expansion` prints it as JSON.
+deployed, and a test needs neither SAM CLI nor a network. `python -m tests.infrastructure.expansion FILE` prints it as
+JSON.
 """
 
 import json
@@ -18,18 +19,19 @@ type Node = dict[str, Any]
 
 PROJECT: Final = Path(__file__).resolve().parent.parent.parent
 TEMPLATE: Final = PROJECT / "template.yaml"
+RECEIVER: Final = PROJECT / "receiver.yaml"
 
 
-def raw() -> Node:
+def raw(path: Path = TEMPLATE) -> Node:
     """The template as written; short intrinsics in their long form."""
-    template: Node = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
+    template: Node = yaml_parse(path.read_text(encoding="utf-8"))
     return template
 
 
-def expanded() -> Node:
+def expanded(path: Path = TEMPLATE) -> Node:
     """The template after SAM's transform."""
-    template = raw()
-    # The transform takes uploaded code only.
+    template = raw(path)
+    # The transform takes uploaded code, and uploaded definitions, only.
     template["Globals"]["Function"]["CodeUri"] = "s3://artefacts/code.zip"
     for resource in template["Resources"].values():
         properties = resource.get("Properties", {})
@@ -46,4 +48,4 @@ def expanded() -> Node:
 
 
 if __name__ == "__main__":
-    json.dump(expanded(), sys.stdout, indent=2)
+    json.dump(expanded(Path(sys.argv[1])), sys.stdout, indent=2)

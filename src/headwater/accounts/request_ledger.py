@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from headwater.accounts.items import ItemReader
+from headwater.accounts.items import Items
 from headwater.event_store.store import PutNew
 
 #: At least so long a key is honoured; the table's TTL removes its record some time later.
@@ -66,7 +66,7 @@ class RequestKey:
 class RequestLedger:
     """Requests that were answered, by key."""
 
-    def __init__(self, items: ItemReader, table: str) -> None:
+    def __init__(self, items: Items, table: str) -> None:
         self._items = items
         self._table = table
 
@@ -79,6 +79,18 @@ class RequestLedger:
             "expires_at": int((now + RETENTION).timestamp()),
         }
         return PutNew(self._table, item)
+
+    def first(self, request: RequestKey, receipt: Receipt, now: datetime) -> Receipt:
+        """Remembers a request by itself, where no event is appended: the key's first receipt, or now this one.
+
+        Raises
+        ------
+        IdempotencyKeyReusedError
+            The first request was another one.
+        """
+        if not self._items.put_new(self.remember(request, receipt, now).item):
+            return self.recall(request) or receipt
+        return receipt
 
     def recall(self, request: RequestKey) -> Receipt | None:
         """What the key's first request did; None if the key is new.

@@ -5,9 +5,10 @@ from the table's changes of the time before they arrived, for the hash keys of t
 the batch, which does no harm: consumers discard what they have.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
+from types import MappingProxyType
 from typing import Any, Final
 
 from headwater.archive import reader
@@ -34,12 +35,14 @@ class NotArchivedError(Exception):
 
 
 class ArchivedRecords:
-    """The archive of one source as a place to read failed batches from."""
+    """The archive as a place to read failed batches from. ``sources``: those of consumers that read no events."""
 
-    def __init__(self, objects: ObjectStore, hash_keys: HashKeys, *, source: str = "events") -> None:
+    def __init__(
+        self, objects: ObjectStore, hash_keys: HashKeys, *, sources: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._objects = objects
         self._hash_keys = hash_keys
-        self._source = source
+        self._sources = sources
 
     def records(self, pointer: Pointer) -> Iterator[list[Raw]]:
         """The batch's records, page by page, as Lambda's event shows them; each once.
@@ -114,9 +117,10 @@ class ArchivedRecords:
         since = datetime.fromtimestamp(pointer.arrived_from, UTC) - before - _SLACK
         until = datetime.fromtimestamp(pointer.arrived_until, UTC) + _SLACK
         seen: set[str] = set()
+        source = self._sources.get(pointer.consumer, "events")
         for offset in range((until.date() - since.date()).days + 1):
             day = (since.date() + timedelta(days=offset)).isoformat()
-            for key, written_at in self._objects.listed(f"raw/source={self._source}/dt={day}/"):
+            for key, written_at in self._objects.listed(f"raw/source={source}/dt={day}/"):
                 # An object is named by its first record, and is never written before its records arrive.
                 if written_at < since or (last is not None and _first_sequence_number(key) > last):
                     continue

@@ -90,10 +90,11 @@ def delivered_again(record: ChangeRecord, stream_arn: str) -> dict[str, Any]:
 
 
 def aggregate_id(raw: Mapping[str, Any]) -> str:
-    """The record's aggregate where its keys tell it, else nobody's: empty."""
+    """The record's aggregate, or the partition it is of, where its keys tell it; else nobody's: empty."""
     try:
-        return str(raw["dynamodb"]["Keys"]["aggregate_id"]["S"])
-    except (KeyError, TypeError):
+        keys = raw["dynamodb"]["Keys"]
+        return str((keys.get("aggregate_id") or keys["pk"])["S"])
+    except (AttributeError, KeyError, TypeError):
         return ""
 
 

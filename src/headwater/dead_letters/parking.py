@@ -5,6 +5,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import orjson
+
+from headwater.attribute_values import MalformedAttributeError, unmarshal_item
 from headwater.change_stream import cloud_events, dynamodb, kinesis
 from headwater.change_stream.records import MalformedRecordError
 from headwater.dead_letters.parked import ParkedRecords, ParkingLot
@@ -53,13 +56,28 @@ class Parking:
 
 
 def parsed(kind: StreamKind, raw: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The event in a record, for a person to read; None if it holds none that can be read."""
+    """The event in a record, or another table's item, for a person to read; None if nothing in it can be read."""
     try:
         if kind == "kinesis":
-            event = cloud_events.decode(kinesis.body(raw)).event
-        else:
-            change = dynamodb.parse(raw)
-            event = codec.decode(change.new_image or change.old_image or {})
+            return asdict(cloud_events.decode(kinesis.body(raw)).event)
+        change = dynamodb.parse(raw)
+        if "aggregate_id" not in change.keys:
+            return item_of(raw)
+        return asdict(codec.decode(change.new_image or change.old_image or {}))
     except (MalformedRecordError, MalformedEventError):
         return None
-    return asdict(event)
+
+
+def item_of(raw: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The item that a record of a table's stream shows, in values that JSON has; None if it cannot be read."""
+    try:
+        change = dynamodb.parse(raw)
+        item = unmarshal_item(change.new_image or change.old_image or {})
+    except (MalformedRecordError, MalformedAttributeError):
+        return None
+    shown: dict[str, Any] = orjson.loads(orjson.dumps(item, default=_shown))
+    return shown
+
+
+def _shown(value: object) -> Any:
+    return sorted(value, key=str) if isinstance(value, set) else str(value)

@@ -21,8 +21,22 @@ from headwater.dead_letters.pointers import Pointer, StreamKind, UnknownPointerE
 from headwater.dead_letters.shards import Raw, RecordsGoneError, Shards
 from headwater.incidents import Incidents
 
-#: What the mappings' FilterCriteria let through, by consumer. None filters today; a test compares with the template.
-FILTERS: Mapping[str, FilterCriteria] = {}
+#: What the mappings' and pipes' FilterCriteria let through, by consumer; a test compares with the template.
+FILTERS: Mapping[str, FilterCriteria | None] = {
+    "application_status": FilterCriteria.parse(
+        {
+            "Filters": [
+                {
+                    "Pattern": '{"dynamodb": {"NewImage": {"$or": [ '
+                    '{"sk": {"S": [{"prefix": "#ACTION#"}]}, "type": {"S": [{"prefix": "ApplicationStatusUpdated"}]}}, '
+                    '{"sk": {"S": [{"prefix": "#ACTION#"}]}, "type": {"S": [{"prefix": "ApplicationCreated"}]}}]}}}'
+                }
+            ]
+        },
+        "dynamodb",
+        "pipes",
+    ),
+}
 
 
 class Gates(Protocol):
@@ -65,7 +79,7 @@ class Resolver:
         incidents: Incidents,
         *,
         gates: Mapping[str, Gates],
-        filters: Mapping[str, FilterCriteria],
+        filters: Mapping[str, FilterCriteria | None],
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._shards = shards
@@ -138,7 +152,8 @@ def _parked(pointer: Pointer, aggregate_id: str, run: Sequence[bytes], parked_at
         mapping=pointer.resource_arn,
         source_arn=pointer.stream_arn,
         aggregate_id=aggregate_id,
-        versions=[event["version"] for event in events if event],
+        # Another table's items have none.
+        versions=[event["version"] for event in events if event and "aggregate_id" in event],
         reason=pointer.reason,
         error=pointer.error,
         attempts=pointer.attempts,

@@ -7,8 +7,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import OutgoingEvent
-from headwater.fan_out.publisher import PublishError, RetryPolicy, error_code, fitted, send_with_retries, split
+from headwater.fan_out.publisher import PublishError, fitted
 from headwater.limits import KinesisLimits
+from headwater.sending import RetryPolicy, error_code, send_with_retries, split
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient

@@ -4,24 +4,18 @@ To add a destination (EventBridge, Firehose): write one module with a class that
 bootstrap.py.
 """
 
-import random
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import OutgoingEvent, without_data
+from headwater.sending import SendError, error_code
 
 
-class PublishError(Exception):
-    """A destination did not take an event. ``transient``: the same request may succeed in a moment."""
-
-    def __init__(self, message: str, *, transient: bool) -> None:
-        super().__init__(message)
-        self.transient = transient
+class PublishError(SendError):
+    """A destination did not take an event."""
 
 
 class Publisher(Protocol):
@@ -33,58 +27,6 @@ class Publisher(Protocol):
         An event may have been sent even so, and one that was taken may have been sent twice: consumers dedupe.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
-    """How often, and how patiently, a batch's refused entries are sent again: full jitter on an exponential cap.
-
-    Calls that fail as a whole are the SDK's to retry; this is for entries refused inside a successful answer.
-    The defaults wait 6 s at the most, well within the function's timeout; Lambda's own retries come after that.
-    """
-
-    attempts: int = 6
-    base_seconds: float = 0.1
-    cap_seconds: float = 2.0
-    sleep: Callable[[float], None] = time.sleep
-
-    def pause(self, attempt: int) -> None:
-        """Waits before the attempt that follows ``attempt`` (1, 2, …)."""
-        ceiling = min(self.cap_seconds, self.base_seconds * 2**attempt)
-        self.sleep(random.uniform(0, ceiling))  # noqa: S311  # jitter, not a secret
-
-
-def send_with_retries(
-    positions: Sequence[int],
-    send: Callable[[Sequence[int]], Mapping[int, PublishError]],
-    policy: RetryPolicy,
-) -> dict[int, PublishError]:
-    """Sends positions, and again those with a transient error, in their order; gives those that stay refused."""
-    refused: dict[int, PublishError] = {}
-    pending = positions
-    for attempt in range(1, policy.attempts + 1):
-        answer = send(pending)
-        refused = {position: error for position, error in refused.items() if not error.transient} | dict(answer)
-        pending = [position for position in pending if position in answer and answer[position].transient]
-        if not pending:
-            break
-        if attempt < policy.attempts:
-            policy.pause(attempt)
-    return refused
-
-
-def split(positions: Sequence[int], sizes: Mapping[int, int], count: int, size: int) -> Iterator[list[int]]:
-    """Cuts positions, in their order, into requests of at most ``count`` entries and ``size`` bytes."""
-    request: list[int] = []
-    total = 0
-    for position in positions:
-        if request and (len(request) == count or total + sizes[position] > size):
-            yield request
-            request, total = [], 0
-        request.append(position)
-        total += sizes[position]
-    if request:
-        yield request
 
 
 def fitted(event: OutgoingEvent, size: Callable[[OutgoingEvent], int], limit: int, claims: ClaimStore) -> OutgoingEvent:
@@ -104,8 +46,3 @@ def fitted(event: OutgoingEvent, size: Callable[[OutgoingEvent], int], limit: in
     if size(light) > limit:
         raise PublishError(f"{size(light)} bytes without its data; the destination takes {limit}", transient=False)
     return light
-
-
-def error_code(error: BotoCoreError | ClientError) -> str:
-    """What AWS, or the way to it, answered; without the message, which may quote what was sent."""
-    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__

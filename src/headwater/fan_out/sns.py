@@ -10,8 +10,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import OutgoingEvent
-from headwater.fan_out.publisher import PublishError, RetryPolicy, error_code, fitted, send_with_retries, split
+from headwater.fan_out.publisher import PublishError, fitted
 from headwater.limits import SnsLimits
+from headwater.sending import RetryPolicy, error_code, send_with_retries, split
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient

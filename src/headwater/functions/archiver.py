@@ -1,4 +1,4 @@
-"""Archives every change of the events table to S3."""
+"""Archives every change of the tables with a stream to S3."""
 
 from headwater import bootstrap
 from headwater.functions.entry import batch_handler

@@ -1,22 +1,17 @@
 """Rows of read models in DynamoDB: state attributes at the top level, so that queries and indexes reach them."""
 
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import batched
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headwater.attribute_values import marshal_item, unmarshal_item
+from headwater.batch_get import KeysUnreadError, batch_get
 from headwater.limits import DynamoDbLimits
 from headwater.projections.projection import Rank
 from headwater.projections.read_models import Ranked, ReadModelThrottledError, Row, RowConflictError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-#: Requests in a row that brought nothing new before a read gives up, and the base of the jittered wait between them.
-_READ_ATTEMPTS = 8
-_READ_BASE_SECONDS = 0.025
 
 #: The index that holds every row with a rank, as in template.yaml.
 RANKINGS_INDEX = "Rankings"
@@ -42,13 +37,14 @@ class DynamoDbReadModels:
         self._sleep = sleep
 
     def get(self, pks: Sequence[str], *, consistent: bool = True) -> dict[str, Row]:
-        rows: dict[str, Row] = {}
-        # BatchGetItem refuses a key that is asked for twice.
-        for keys in batched(dict.fromkeys(pks), self._limits.batch_get_keys, strict=False):
-            for item in self._items(keys, consistent):
-                row = _row(item)
-                rows[row.pk] = row
-        return rows
+        keys = [{"pk": {"S": pk}} for pk in dict.fromkeys(pks)]
+        try:
+            items = batch_get(
+                self._client, self._table, keys, consistent=consistent, limits=self._limits, sleep=self._sleep
+            )
+            return {row.pk: row for row in map(_row, items)}
+        except KeysUnreadError as error:
+            raise ReadModelThrottledError(str(error)) from error
 
     def put(self, row: Row, parts: Sequence[Row] = ()) -> None:
         request: dict[str, Any] = {"TableName": self._table, "Item": _item(row)}
@@ -90,23 +86,6 @@ class DynamoDbReadModels:
             if reasons & _THROTTLE_REASONS:
                 raise ReadModelThrottledError(f"the transaction of {row.pk} was refused: {sorted(reasons)}") from error
             raise
-
-    def _items(self, keys: Sequence[str], consistent: bool) -> Iterator[Mapping[str, Any]]:
-        left: Sequence[Any] = [{"pk": {"S": pk}} for pk in keys]
-        fruitless = 0
-        while left:
-            answer = self._client.batch_get_item(
-                RequestItems={self._table: {"Keys": left, "ConsistentRead": consistent}}
-            )
-            yield from answer["Responses"].get(self._table, [])
-            unread: Sequence[Any] = ()
-            if self._table in answer["UnprocessedKeys"]:
-                unread = answer["UnprocessedKeys"][self._table]["Keys"]
-                fruitless = fruitless + 1 if len(unread) == len(left) else 0
-                if fruitless == _READ_ATTEMPTS:
-                    raise ReadModelThrottledError(f"{len(unread)} of {len(keys)} keys of {self._table} stayed unread")
-                self._sleep(random.uniform(0, _READ_BASE_SECONDS * 2**fruitless))  # noqa: S311  # jitter
-            left = unread
 
 
 def _item(row: Row) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from headwater.change_stream import cloud_events, dynamodb, kinesis
 from headwater.dead_letters.pointers import Pointer, StreamKind, parse
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.object_store import InMemoryObjectStore
-from tests.fakes.pointers import TABLE_STREAM, from_lambda
+from tests.fakes.pointers import TABLE_STREAM, from_lambda, from_pipe
 from tests.fakes.stream_records import BY_TTL, play_image, play_records, stream_record
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -187,3 +187,20 @@ def test_row_22_fewer_than_the_batch_had_are_not_all() -> None:
 
     with pytest.raises(NotArchivedError, match="holds 1 of 2 records"):
         archive.found(pointer("kinesis", "495", "499", 2))
+
+
+def test_row_22_the_pipes_batch_is_looked_for_among_the_applications() -> None:
+    """FAULTS row 22."""
+    objects = InMemoryObjectStore()
+    Archiver(objects, RecordedIncidents(), source="applications").archive(play_records(1, 4))
+    lookup = ArchivedRecords(objects, lambda _arn, _shard: EVERYTHING, sources={"application_status": "applications"})
+    noon = NOON.timestamp()
+    info: dict[str, Any] = {"records": 2, "arrived": (noon, noon)}
+    given = {
+        name: parse(json.dumps(message("dynamodb", number(2), number(3), name, **info)))
+        for name, message in (("ApplicationStatusPipe", from_pipe), ("FanOutFunction", from_lambda))
+    }
+
+    assert len([raw for page in lookup.records(given["ApplicationStatusPipe"]) for raw in page]) == 2
+    with pytest.raises(NotArchivedError):
+        list(lookup.records(given["FanOutFunction"]))

@@ -6,7 +6,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.fan_out.publisher import PublishError, RetryPolicy, send_with_retries, split
+from headwater.fan_out.publisher import PublishError
+from headwater.sending import RetryPolicy, send_with_retries, split
 
 
 @given(

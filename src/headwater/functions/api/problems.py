@@ -6,12 +6,18 @@ from typing import Any
 
 from headwater.accounts.request_ledger import IdempotencyKeyReusedError, RequestRepeatedError
 from headwater.accounts.use_cases import EmailTakenError, VersionMismatchError
+from headwater.applications.process import (
+    ApplicationDecidedError,
+    ApplicationNotFoundError,
+    ApplicationNotReadyError,
+)
 from headwater.domain.fields import InvalidFieldsError
 from headwater.domain.user import UserDeletedError, UserNotFoundError
 from headwater.event_store.store import ConcurrencyError, WriteRefusedError
 from headwater.functions.api.request import Answer, BodyTooLargeError, UnsupportedMediaTypeError
 from headwater.functions.api.router import MethodNotAllowedError, RouteNotFoundError
 from headwater.projections.leaderboard import GameNotFoundError
+from headwater.tracking.pages import ApplicationNotTrackedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +38,16 @@ PROBLEMS: Mapping[type[Exception], Problem] = {
     ),
     UserNotFoundError: Problem(404, "user-not-found", "No such user"),
     GameNotFoundError: Problem(404, "game-not-found", "No such leaderboard"),
+    ApplicationNotTrackedError: Problem(404, "application-not-found", "No such application"),
+    ApplicationNotFoundError: Problem(404, "application-not-found", "No such application"),
     RouteNotFoundError: Problem(404, "route-not-found", "No such path"),
     MethodNotAllowedError: Problem(405, "method-not-allowed", "The path does not take this method"),
     EmailTakenError: Problem(409, "email-taken", "The e-mail address is taken"),
     ConcurrencyError: _CONFLICT,
     WriteRefusedError: _CONFLICT,
     RequestRepeatedError: _CONFLICT,
+    ApplicationDecidedError: Problem(409, "application-decided", "The application was decided"),
+    ApplicationNotReadyError: Problem(409, "application-not-ready", "The application is not ready"),
     UserDeletedError: Problem(410, "user-deleted", "The user was deleted"),
     VersionMismatchError: Problem(412, "version-mismatch", "The user has another version"),
     BodyTooLargeError: Problem(413, "body-too-large", "The body is too large"),

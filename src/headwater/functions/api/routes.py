@@ -1,6 +1,6 @@
 """The routes: each turns a request into one use case, and its receipt into an answer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -57,7 +57,7 @@ class Routes:
         self._leaderboards = leaderboards
         self._clock = clock
 
-    def router(self) -> Router:
+    def router(self, more: Iterable[Route] = ()) -> Router:
         return Router(
             [
                 Route(REGISTER, self.register),
@@ -69,6 +69,7 @@ class Routes:
                 Route(RECORD_PLAY, self.record_play),
                 Route(RECORD_ACTIVITY, self.record_activity),
                 Route("GET /games/{game}/leaderboard", self.read_leaderboard),
+                *more,
             ]
         )
 

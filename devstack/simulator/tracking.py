@@ -1,0 +1,211 @@
+"""Applications in the simulator: who applies and what becomes of it, and what must be true of the tracking pages."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from devstack.simulator.delivery import event_of
+from devstack.simulator.evidence import digest
+from devstack.simulator.findings import Finding, Harm
+from headwater import bootstrap
+from headwater.applications.parking import CONSUMER
+from headwater.attribute_values import marshal_item
+from headwater.clock import timestamp
+
+if TYPE_CHECKING:
+    from devstack.simulator.evidence import Evidence
+    from devstack.simulator.world import World
+    from headwater.dead_letters.parked import ParkedRecords
+
+#: Of the commands that end, so many are followed by an action on an application.
+_SHARE: Final = 0.1
+#: Of the actions, so many cannot be told: their status is unknown, or their application is not there.
+_UNTELLABLE: Final = 0.03
+_ENDINGS: Final = ("Approved", "Rejected", "Withdrawn")
+
+
+@dataclass(slots=True)
+class _Application:
+    id: str
+    account_id: str
+    statuses: list[str] = field(default_factory=list)
+
+
+class Applicants:
+    """Plays the process: it writes applications and actions as its transactions do.
+
+    What it writes meets no fault, since the process is a service of AWS's; what follows meets them all. Its chance is
+    its own, so that the other histories of a seed stay what they were.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._chance = random.Random(world.config.seed)  # noqa: S311  # a history, not a secret
+        self._open: list[_Application] = []
+        self._numbers = 0
+        #: Actions that the Pipe lets through and nobody can be told of, by id.
+        self.untellable: set[str] = set()
+
+    def go_on(self) -> None:
+        """Now and then somebody applies, or an application gets on."""
+        if self._chance.random() >= _SHARE:
+            return
+        if not self._open or self._chance.random() < 0.3:
+            self._apply()
+        else:
+            application = self._chance.choice(self._open)
+            self._move(application, "Preparing" if len(application.statuses) == 1 else self._chance.choice(_ENDINGS))
+
+    def _apply(self) -> None:
+        self._numbers += 1
+        application = _Application(f"application-{self._numbers}", f"account-{self._chance.randrange(8)}")
+        self._open.append(application)
+        self._move(application, "Received")
+
+    def _move(self, application: _Application, status: str) -> None:
+        application.statuses.append(status)
+        if len(application.statuses) == 3:
+            self._open.remove(application)
+        now = timestamp(self._world.engine.utc_now())
+        self._numbers += 1
+        action = {
+            "pk": f"APPLICATION#{application.id}",
+            "sk": f"#ACTION#{now}#action-{self._numbers}",
+            "type": "ApplicationCreated" if status == "Received" else "ApplicationStatusUpdated",
+            "application_id": application.id,
+            "action_id": f"action-{self._numbers}",
+            "status": status,
+            "note": f"note {self._numbers}" if self._chance.random() < 0.5 else None,
+            "occurred_at": now,
+        }
+        item = {
+            "pk": action["pk"],
+            "sk": "#APPLICATION",
+            "application_id": application.id,
+            "account_id": application.account_id,
+            "kind": "licence",
+            "title": "To fish",
+            "status": status,
+            "updated_at": now,
+            "revision": len(application.statuses),
+        }
+        self._write(item, action)
+        if self._chance.random() < _UNTELLABLE:
+            self._write(self._spoilt(action))
+
+    def _spoilt(self, action: dict[str, Any]) -> dict[str, Any]:
+        self._numbers += 1
+        number = f"action-{self._numbers}"
+        self.untellable.add(number)
+        spoilt = {**action, "action_id": number, "sk": f"{action['sk']}-spoilt"}
+        if self._chance.random() < 0.5:
+            return {**spoilt, "status": "Lost in the post"}
+        return {**spoilt, "pk": "APPLICATION#nobody", "application_id": "nobody"}
+
+    def _write(self, *items: dict[str, Any]) -> None:
+        table = bootstrap.settings().applications_table
+        puts = [{"Put": {"TableName": table, "Item": marshal_item(item)}} for item in items]
+        with self._world.faults.suspended():
+            self._world.cloud.dynamodb.transact_write_items(TransactItems=puts)
+        self._world.engine.note(f"application {items[-1]['sk']} of {items[-1]['pk']}")
+
+
+def given_up_by_the_pipe(evidence: Evidence) -> dict[str, str]:
+    """The keys of the actions that were parked after all retries, each with AWS's condition."""
+    return {
+        event_of(raw)[0]: records.reason
+        for records in evidence.parked_records
+        # The target parks without the Pipe's ARN, which it is not told.
+        if records.consumer == CONSUMER and records.mapping != CONSUMER
+        for raw in records.raw
+    }
+
+
+def histories_are_the_actions(evidence: Evidence) -> Iterator[Finding]:
+    """A history holds its application's actions, each once, in order, and nothing else; the status is the last's."""
+    untellable = evidence.world.applicants.untellable
+    actions: dict[str, list[dict[str, Any]]] = {}
+    owners: dict[str, str] = {}
+    for item in evidence.items(bootstrap.settings().applications_table):
+        if item["sk"] == "#APPLICATION":
+            owners[item["application_id"]] = item["account_id"]
+        elif item["action_id"] not in untellable:
+            actions.setdefault(item["application_id"], []).append(item)
+    tracked = {item["application_id"]: item for item in evidence.items(bootstrap.receiver_settings().tracking_table)}
+    given_up = given_up_by_the_pipe(evidence)
+    held = {message.get("action_id") for message in evidence.messages("ApplicationInboxDeadLetterQueue")}
+    for application_id, due in actions.items():
+        due.sort(key=lambda action: (action["occurred_at"], int(action["action_id"].rpartition("-")[2])))
+        row = tracked.pop(application_id, {"history": []})
+        seen = Counter(step["action_id"] for step in row["history"])
+        for action in due:
+            if action["action_id"] in seen:
+                continue
+            if action["action_id"] in held:
+                yield Finding(Harm.HELD, application_id, f"{action['action_id']} waits in the inbox's dead letters")
+            elif f"{action['pk']}{action['sk']}" in given_up:
+                yield Finding(Harm.PARKED, application_id, f"{action['action_id']} was given up and parked")
+            else:
+                yield Finding(Harm.LOST, application_id, f"{action['action_id']} was not tracked, and waits nowhere")
+        for action_id, count in seen.items():
+            if count > 1:
+                yield Finding(Harm.DOUBLED, application_id, f"{action_id} is {count} times in the history")
+        expected = [action for action in due if action["action_id"] in seen]
+        if [step["action_id"] for step in row["history"]] != [action["action_id"] for action in expected]:
+            yield Finding(Harm.ORDER, application_id, "its history is not in the order of its actions")
+        if not expected:
+            continue
+        told = [{name: action[name] for name in ("status", "note", "occurred_at")} for action in expected]
+        shown = [{name: step[name] for name in ("status", "note", "occurred_at")} for step in row["history"]]
+        if shown != told or row["status"] != expected[-1]["status"] or row["account_id"] != owners[application_id]:
+            yield Finding(Harm.WRONG, application_id, f"it is {row['status']}, after {expected[-1]['status']}")
+    for application_id in tracked:
+        yield Finding(Harm.WRONG, application_id, "it is tracked, and nobody applied")
+
+
+def applications_are_archived(evidence: Evidence) -> Iterator[Finding]:
+    """Every action is in the archive, once, as it is in the table."""
+    archived = Counter(
+        digest(record.new_image)
+        for record in evidence.archive("applications")
+        if record.keys["sk"]["S"].startswith("#ACTION#")
+    )
+    waiting = {key for key, _ in evidence.parked("ArchiverFunction")}
+    for item in evidence.world.cloud.items(bootstrap.settings().applications_table):
+        if not item["sk"]["S"].startswith("#ACTION#") or f"{item['pk']['S']}{item['sk']['S']}" in waiting:
+            continue
+        if archived[digest(item)] != 1:
+            found = f"{item['sk']['S']} is {archived[digest(item)]} times in the archive"
+            yield Finding(Harm.LOST, item["pk"]["S"], found)
+
+
+def untellable(evidence: Evidence, records: ParkedRecords) -> bool:
+    """Whether there is an action among parked records that no redrive can tell."""
+    actions = {action.get("action_id") for action in records.parsed}
+    return records.consumer == CONSUMER and bool(actions & evidence.world.applicants.untellable)
+
+
+def what_cannot_be_told_is_parked(evidence: Evidence) -> Iterator[Finding]:
+    """An action with an unknown status, or without its application, waits with its reason; nothing else does."""
+    untellable = evidence.world.applicants.untellable
+    given_up = given_up_by_the_pipe(evidence)
+    parked: dict[str, str] = {}
+    for records in evidence.parked_records:
+        if records.mapping == CONSUMER:
+            parked |= {action["action_id"]: str(records.error) for action in records.parsed}
+    for item in evidence.items(bootstrap.settings().applications_table):
+        action_id = item.get("action_id")
+        if action_id not in untellable:
+            continue
+        if parked.get(action_id):
+            yield Finding(Harm.PARKED, item["application_id"], f"{action_id}: {parked[action_id]}")
+        elif f"{item['pk']}{item['sk']}" in given_up:
+            yield Finding(Harm.PARKED, item["application_id"], f"{action_id} was given up and parked")
+        else:
+            yield Finding(Harm.LOST, item["application_id"], f"{action_id} cannot be told, and waits nowhere")
+    for action_id in parked.keys() - untellable:
+        yield Finding(Harm.WRONG, "", f"{action_id} was parked, and could have been told")
