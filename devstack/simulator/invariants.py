@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, cast
 
 import orjson
 
 from devstack.simulator.evidence import Evidence, Place, digest, place_of
 from devstack.simulator.findings import Finding, Harm
-from devstack.simulator.operator import PARKED
-from devstack.simulator.tracking import untellable
 from headwater.archive import bi_export
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream.records import Operation
@@ -119,13 +117,10 @@ def poison_holds_up_nobody(evidence: Evidence) -> Iterator[Finding]:
 
 
 def nothing_waits_after_the_repair(evidence: Evidence) -> Iterator[Finding]:
-    """Once the cause is repaired and all is redriven, no dead letter is left but of what nobody can ever be told."""
+    """Once the cause is repaired and all is redriven, no dead letter is left."""
     if evidence.world.newer.repaired:
         for queue, _ in evidence.world.operator.queues():
-            waiting: Sequence[Any] = evidence.messages(queue.name)
-            if queue.name == PARKED:
-                waiting = [records for records in evidence.parked_records if not untellable(evidence, records)]
-            for message in waiting:
+            for message in evidence.messages(queue.name):
                 yield Finding(Harm.WRONG, "", f"{queue.name} still holds {str(message)[:200]}")
 
 

@@ -19,7 +19,6 @@ from headwater.clock import timestamp
 if TYPE_CHECKING:
     from devstack.simulator.evidence import Evidence
     from devstack.simulator.world import World
-    from headwater.dead_letters.parked import ParkedRecords
 
 #: Of the commands that end, so many are followed by an action on an application.
 _SHARE: Final = 0.1
@@ -94,7 +93,8 @@ class Applicants:
             "revision": len(application.statuses),
         }
         self._write(item, action)
-        if self._chance.random() < _UNTELLABLE:
+        # No repair could cure these.
+        if self._chance.random() < _UNTELLABLE and not self._world.config.poison:
             self._write(self._spoilt(action))
 
     def _spoilt(self, action: dict[str, Any]) -> dict[str, Any]:
@@ -181,12 +181,6 @@ def applications_are_archived(evidence: Evidence) -> Iterator[Finding]:
         if archived[digest(item)] != 1:
             found = f"{item['sk']['S']} is {archived[digest(item)]} times in the archive"
             yield Finding(Harm.LOST, item["pk"]["S"], found)
-
-
-def untellable(evidence: Evidence, records: ParkedRecords) -> bool:
-    """Whether there is an action among parked records that no redrive can tell."""
-    actions = {action.get("action_id") for action in records.parsed}
-    return records.consumer == CONSUMER and bool(actions & evidence.world.applicants.untellable)
 
 
 def what_cannot_be_told_is_parked(evidence: Evidence) -> Iterator[Finding]:
