@@ -27,11 +27,13 @@ QUIET_SECONDS = 60
 
 
 def project(folder: Path) -> Path:
-    """The template with one retry in place of fifty, so that a batch is given up within seconds."""
-    template = (ROOT / "template.yaml").read_text(encoding="utf-8")
-    template = template.replace("CodeUri: src/", f"CodeUri: {ROOT / 'src'}/")
-    template = template.replace("MaximumRetryAttempts: 50", "MaximumRetryAttempts: 1")
-    (folder / "template.yaml").write_text(template, encoding="utf-8")
+    """The templates with one retry in place of fifty, so that a batch is given up within seconds."""
+    for name in ("template.yaml", "receiver.yaml"):
+        template = (ROOT / name).read_text(encoding="utf-8")
+        template = template.replace("CodeUri: src/", f"CodeUri: {ROOT / 'src'}/")
+        template = template.replace("DefinitionUri: ", f"DefinitionUri: {ROOT}/")
+        template = template.replace("MaximumRetryAttempts: 50", "MaximumRetryAttempts: 1")
+        (folder / name).write_text(template, encoding="utf-8")
     return folder
 
 

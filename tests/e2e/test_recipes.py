@@ -13,7 +13,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("cli", "devstack", "events", "schemas", "src", "tests", "template.yaml", "pyproject.toml")
+PARTS = (
+    "cli",
+    "devstack",
+    "events",
+    "schemas",
+    "src",
+    "statemachines",
+    "tests",
+    "template.yaml",
+    "receiver.yaml",
+    "pyproject.toml",
+)
 NAMES = {
     "PlayerProfiles": "FavouriteGames",
     "player_profiles": "favourite_games",
