@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from headwater.accounts.profiles import Profile
 from headwater.domain.events import PlayCompleted
@@ -494,29 +495,48 @@ def test_an_unknown_path_reaches_neither_log_nor_metric(api: Api, output: Output
     assert CANARY not in json.dumps(output.of_one_request())
 
 
+@dataclass
 class BrokenProfiles:
+    """Fails as AWS does with an error of this code."""
+
+    code: str
+
     def read(self, user_id: str) -> Profile:
-        error = RuntimeError(f"{CANARY} in an item of {user_id}")
-        error.response = {"Error": {"Code": "ProvisionedThroughputExceededException", "Message": CANARY}}  # type: ignore[attr-defined]
-        raise error
+        told = f"{CANARY} in an item of {user_id}"
+        raise ClientError({"Error": {"Code": self.code, "Message": told}}, "GetItem")
+
+
+def answer_of_broken(api: Api, code: str) -> dict[str, Any]:
+    world = api.world
+    routes = Routes(world.accounts, BrokenProfiles(code), world.preferences, world.leaderboards, lambda: world.now)
+    return http_handler("http_api", routes.router())(http_event("GET", f"/users/{NOBODY}"), None)
 
 
 def test_an_unexpected_error_tells_the_client_nothing_and_the_operator_where(api: Api, output: Output) -> None:
     """FAULTS row 31."""
-    world = api.world
-    routes = Routes(world.accounts, BrokenProfiles(), world.preferences, world.leaderboards, lambda: world.now)
-    handler = http_handler("http_api", routes.router())
-
-    response = handler(http_event("GET", f"/users/{NOBODY}"), None)
+    response = answer_of_broken(api, "AccessDeniedException")
 
     entry, metrics = output.of_one_request()
     assert response["statusCode"] == 500
     assert json.loads(response["body"])["type"] == "urn:headwater:problem:unexpected"
     assert CANARY not in json.dumps([response, entry, metrics])
-    assert entry["problem"]["error"] == "RuntimeError"
-    assert entry["problem"]["code"] == "ProvisionedThroughputExceededException"
+    assert entry["problem"]["error"] == "ClientError"
+    assert entry["problem"]["code"] == "AccessDeniedException"
     assert any(frame.startswith("read:") for frame in entry["problem"]["at"])
     assert (entry["level"], metrics["RequestsFailed"]) == ("ERROR", [1])
+
+
+@pytest.mark.parametrize("code", ["ProvisionedThroughputExceededException", "ThrottlingException"])
+def test_throttling_that_outlasts_the_sdk_asks_for_another_attempt(api: Api, output: Output, code: str) -> None:
+    """FAULTS row 15."""
+    response = answer_of_broken(api, code)
+
+    entry, metrics = output.of_one_request()
+    assert response["statusCode"] == 503
+    assert int(response["headers"]["retry-after"]) > 0
+    assert json.loads(response["body"])["type"] == "urn:headwater:problem:busy"
+    assert CANARY not in json.dumps([response, entry, metrics])
+    assert (entry["problem"]["code"], metrics["RequestsFailed"]) == (code, [1])
 
 
 def test_a_password_is_found_nowhere(api: Api, output: Output) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headwater.domain.fields import InvalidFieldsError, UnknownFieldError
-from headwater.functions.api.problems import answer_to
+from headwater.functions.api.problems import answer_to, aws_code
 from headwater.functions.api.request import Answer, Request
 from headwater.functions.api.router import Router
 from headwater.functions.entry import logger, report
@@ -61,8 +61,6 @@ def _summary(error: Exception, answer: Answer) -> dict[str, Any]:
         summary["fields"] = [item.field.partition(".")[0] for item in known]
     if answer.status >= 500:
         summary["at"] = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-        # botocore's ClientError says which of AWS's errors it is in its response.
-        response = getattr(error, "response", None)
-        if isinstance(response, Mapping):
-            summary["code"] = response.get("Error", {}).get("Code")
+        if code := aws_code(error):
+            summary["code"] = code
     return summary

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from headwater.accounts.request_ledger import IdempotencyKeyReusedError, RequestRepeatedError
 from headwater.accounts.use_cases import EmailTakenError, VersionMismatchError
@@ -57,10 +57,24 @@ PROBLEMS: Mapping[type[Exception], Problem] = {
 
 _UNEXPECTED = Problem(500, "unexpected", "Something went wrong on our side", "try again; the error was logged")
 
+_BUSY = Problem(503, "busy", "Too much at once", "try again in a moment; an Idempotency-Key makes that safe")
+_BUSY_SECONDS: Final = 1
+#: How AWS says that it throttles: DynamoDB's capacity and its request rate, and Step Functions' rate. The SDK's own
+#: attempts are behind whoever reads one of these.
+_THROTTLED: Final = frozenset(
+    {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException", "ThrottledException"}
+)
+
+
+def aws_code(error: Exception) -> str | None:
+    """Which of AWS's errors a botocore ClientError is, from its response; None for any other error."""
+    response = getattr(error, "response", None)
+    return response.get("Error", {}).get("Code") if isinstance(response, Mapping) else None
+
 
 def answer_to(error: Exception) -> Answer:
     """The answer for an error; one that is not in the table is told nothing about."""
-    problem = PROBLEMS.get(type(error), _UNEXPECTED)
+    problem = PROBLEMS.get(type(error), _BUSY if aws_code(error) in _THROTTLED else _UNEXPECTED)
     body: dict[str, Any] = {
         "type": f"urn:headwater:problem:{problem.kind}",
         "title": problem.title,
@@ -73,4 +87,6 @@ def answer_to(error: Exception) -> Answer:
             body["errors"] = [{"field": item.field, "problem": item.problem} for item in errors]
         case MethodNotAllowedError(allowed=allowed):
             headers["allow"] = ", ".join(allowed)
+    if problem is _BUSY:
+        headers["retry-after"] = str(_BUSY_SECONDS)
     return Answer(status=problem.status, body=body, headers=headers)
