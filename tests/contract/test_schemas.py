@@ -51,8 +51,9 @@ PERSONAL = {
     "ActivityRecorded": {"details"},
 }
 
-#: Fixtures of functions that get requests, pointers to failed batches, or actions on applications.
+#: Fixtures of functions that get requests, steps, pointers to failed batches, or actions on applications.
 NO_EVENTS = {
+    "CompactionFunction",
     "DeadLettersFunction",
     "HttpApiFunction",
     "ApplicationEnrichmentFunction",
