@@ -16,7 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import batched
 from pathlib import Path
 from typing import Any, Final, cast
@@ -30,6 +30,7 @@ from benchmarks.machine import processor
 from headwater.archive.archiver import Archiver
 from headwater.archive.boundary import Boundary
 from headwater.archive.compaction import ArchivedObject, Compaction
+from headwater.archive.day_claims import DayClaims
 from headwater.archive.growing_objects import GrowingObjects
 from headwater.archive.objects import ObjectStore
 from headwater.incidents import Incidents
@@ -98,10 +99,15 @@ def archive(root: Path, events: int, days: int, progress: Progress) -> str:
 def compact(root: Path) -> dict[str, Any]:
     """Compacts all days, and tells of this process: records, seconds, peaks of memory and of the temporary folder."""
     folder = Folder(root)
+
+    def now() -> datetime:
+        return story.FIRST_DAY + timedelta(days=DAYS + 10)
+
     compaction = Compaction(
         folder,
         Boundary(cast(GrowingObjects, folder)),
-        lambda: story.FIRST_DAY + timedelta(days=DAYS + 10),
+        DayClaims(cast(GrowingObjects, folder), now),
+        now,
     )
     disk = _Peak(Path(tempfile.gettempdir()))
     started = time.perf_counter()

@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -28,12 +28,9 @@ from cli.local_sql import Answer, LocalSql, LocalSqlError
 from cli.saved_sql import SavedQuery, SavedSqlError
 from cli.tables import TABLES, Format, Table
 from cli.target import Target
-from headwater.archive import curated
-from headwater.archive.boundary import Boundary
-from headwater.archive.compaction import ChangedDayError, Compaction, MiscountedDayError, UnreadableDayError
-from headwater.archive.growing_objects import S3GrowingObjects
-from headwater.archive.s3_objects import S3ArchiveObjects
-from headwater.clock import utc_now
+from headwater.archive import curated, s3_objects
+from headwater.archive.compaction import ChangedDayError, MiscountedDayError, UnreadableDayError
+from headwater.archive.day_claims import DayTakenError
 
 #: An answer was given, but objects were left out of it.
 INCOMPLETE: Final = 3
@@ -163,7 +160,8 @@ def compact(target: Callable[[], Target], *, source: Sequence[str], since: datet
     """
     stack = target()
     s3, bucket = stack.client("s3"), stack.output("ArchiveBucketName")
-    compaction = Compaction(S3ArchiveObjects(s3, bucket), Boundary(S3GrowingObjects(s3, bucket)), utc_now)
+    # Long enough for a large day over a slow line.
+    compaction = s3_objects.compaction(s3, bucket, claimed_for=timedelta(hours=3))
     first = since.date().isoformat() if since else ""
     due = [day for each in source for day in compaction.due(each, first, again=again)]
     if not due:
@@ -173,7 +171,7 @@ def compact(target: Callable[[], Target], *, source: Sequence[str], since: datet
         began = time.monotonic()
         try:
             done = compaction.compact(day)
-        except (UnreadableDayError, ChangedDayError, MiscountedDayError) as error:
+        except (UnreadableDayError, ChangedDayError, MiscountedDayError, DayTakenError) as error:
             failed += 1
             click.echo(f"{number} of {len(due)}: {day.source} {day.dt} stays as it is: {error}", err=True)
             continue

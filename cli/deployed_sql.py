@@ -144,6 +144,8 @@ def _view(view: View) -> Iterator[str]:
     yield from _folded(definition(view, "${AnalyticsDatabase}"), 16)
     yield '            - " */"'
     yield "        StorageDescriptor:"
+    # Athena refuses a view of which the catalog has no SerDe at all, though it uses none.
+    yield '          SerdeInfo: {Name: "-", SerializationLibrary: "-"}'
     yield "          Columns:"
     yield from _columns(
         {column.name: column.type for column in view.columns}, {each.name: each.about for each in view.columns}, 12

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -205,13 +206,10 @@ def archiver() -> "ArchiverOfSources":
 
 @cache
 def compaction() -> "Compaction":
-    from headwater.archive.boundary import Boundary
-    from headwater.archive.compaction import Compaction
-    from headwater.archive.growing_objects import S3GrowingObjects
-    from headwater.archive.s3_objects import S3ArchiveObjects
+    from headwater.archive import s3_objects
 
-    bucket = settings().archive_bucket
-    return Compaction(S3ArchiveObjects(s3(), bucket), Boundary(S3GrowingObjects(s3(), bucket)), utc_now)
+    # Longer than a function can run.
+    return s3_objects.compaction(s3(), settings().archive_bucket, claimed_for=timedelta(minutes=20))
 
 
 @cache

@@ -136,6 +136,8 @@ def test_a_view_is_one_that_athena_can_read(template: Node, name: str) -> None:
 
     assert deployed["TableType"] == "VIRTUAL_VIEW"
     assert deployed["Parameters"]["presto_view"] == "true"
+    # HIVE_METASTORE_ERROR otherwise: "Table storage descriptor is missing SerDe info".
+    assert deployed["StorageDescriptor"]["SerdeInfo"]["SerializationLibrary"]
     assert (definition["catalog"], definition["schema"]) == ("awsdatacatalog", DATABASE)
     # Column by column, in order, under each engine's name of the type, and in the order of the SELECT.
     assert columns(deployed) == {column.name: column.type for column in view.columns}

@@ -214,7 +214,7 @@ def test_a_large_day_is_unloaded_and_holds_the_rows_that_the_function_would_writ
     assert _keys("curated/") == [curated.key("events", day, number) for day in DAYS for number in (1, 2)]
     assert rows("SELECT * FROM events") == by_function
     assert rows() == before
-    assert _keys("compaction-runs/") == []
+    assert {key.rsplit("/", 1)[1] for key in _keys("compaction-runs/")} == {"claim.json"}
 
 
 def test_a_day_that_cannot_be_read_is_named_and_the_others_are_compacted(tasks: Tasks) -> None:
@@ -268,6 +268,21 @@ def test_a_day_that_changes_while_athena_reads_it_is_left_for_the_next_night(
     tasks.failing = lambda _step: None
     assert run({})["status"] == "SUCCEEDED"
     assert published() == {DAYS[0]: 2}
+
+
+def test_days_beyond_what_an_execution_takes_are_told_and_taken_by_the_next(
+    tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill()
+    monkeypatch.setattr("headwater.functions.compaction.MOST_DAYS", 2)
+
+    told = run({})
+
+    assert (told["status"], told["error"]) == ("FAILED", "DaysLeftError")
+    assert "2 day(s) were compacted, and 1 more are due: start it again" in told["cause"]
+    assert set(published()) == set(DAYS[:2])
+    assert run({})["status"] == "SUCCEEDED"
+    assert set(published()) == set(DAYS)
 
 
 def test_what_is_transient_is_tried_again(tasks: Tasks) -> None:

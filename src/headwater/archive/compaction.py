@@ -3,7 +3,8 @@
 DuckDB makes one object of a day, up to `LARGE_DAY`; of a larger one Athena makes several (UNLOAD). Either way stopping
 anywhere does no harm. Before the day is in the list nobody reads its objects; they have the day's own names, so that
 another try replaces them. A day of one object that has changed is replaced at once: its readers have the old one or
-the new, whole. Where objects of other names are in the way, the day leaves the list first and is read from raw.
+the new, whole. Where objects of other names are in the way, the day leaves the list first and is read from raw. A claim
+on the day keeps a second run from it meanwhile.
 """
 
 import hashlib
@@ -18,7 +19,9 @@ from typing import Any, Final, Protocol
 
 from headwater.archive import curated
 from headwater.archive.boundary import Boundary, PublishedDay
+from headwater.archive.day_claims import DayClaims
 from headwater.clock import timestamp
+from headwater.ids import uuid7
 
 #: So long after midnight (UTC) a day is closed: the archiver has gathered and written by then, unless it is in trouble.
 #: What it writes later changes the day, which is then compacted again.
@@ -28,6 +31,9 @@ CLOSED_AFTER: Final = timedelta(hours=2)
 LARGE_DAY: Final = 256 * 1024 * 1024
 #: Rows a group: a user's day is in one or two of them, so that few are read for it; and enough to compress well.
 ROW_GROUP: Final = 4_096
+
+#: How long a day is claimed for Athena: by its two queries at their longest, and by the steps between.
+CLAIMED_FOR_ATHENA: Final = timedelta(hours=5)
 
 _DAY: Final = re.compile(r"/dt=(\d{4}-\d{2}-\d{2})/")
 _DOWNLOADS: Final = 8
@@ -106,20 +112,33 @@ class Counts:
 
 
 class Compaction:
-    """Finds the days that are due, and compacts one at a time: `compact`, or for Athena `clear`, `place`, `publish`.
+    """Finds the days that are due, and compacts one at a time: `compact`, or for Athena `begin`, `place`, `publish`.
+
+    Those of Athena take the name of their run, claim the day for it, and raise DayTakenError if it is another run's.
 
     Parameters
     ----------
+    claimed_for
+        How long `compact` may take at most, from its start and again from its upload: then others may have the day.
     memory_mb
         What DuckDB may take; it writes to the temporary folder beyond that.
     """
 
     def __init__(
-        self, objects: ArchiveObjects, boundary: Boundary, now: Callable[[], datetime], *, memory_mb: int = 256
+        self,
+        objects: ArchiveObjects,
+        boundary: Boundary,
+        claims: DayClaims,
+        now: Callable[[], datetime],
+        *,
+        claimed_for: timedelta = timedelta(minutes=20),
+        memory_mb: int = 256,
     ) -> None:
         self._objects = objects
         self._boundary = boundary
+        self._claims = claims
         self._now = now
+        self._claimed_for = claimed_for
         self._memory_mb = memory_mb
 
     def due(self, source: str, since: str = "", *, again: bool = False) -> list[Day]:
@@ -174,7 +193,18 @@ class Compaction:
             An object is corrupt: move it away, or repair it; the day stays with raw meanwhile.
         ChangedDayError
             More was archived meanwhile; the day stays as it was.
+        DayTakenError
+            Somebody else compacts it.
         """
+        # A name of its own each time: the same step may run twice at once, where the first one's answer was lost.
+        run = uuid7()
+        self._claims.take(day.source, day.dt, run, self._claimed_for)
+        try:
+            return self._compact(day, run)
+        finally:
+            self._claims.release(day.source, day.dt, run)
+
+    def _compact(self, day: Day, run: str) -> PublishedDay:
         key = curated.key(day.source, day.dt)
         with tempfile.TemporaryDirectory(prefix="headwater-compaction-") as folder:
             root = Path(folder)
@@ -183,30 +213,33 @@ class Compaction:
                 list(downloads.map(self._objects.download, [each.key for each in day.objects], files))
             parquet = root / "day.parquet"
             records = self._write(day, files, parquet)
+            self._claims.take(day.source, day.dt, run, self._claimed_for)
             self.unchanged(day.source, day.dt, day.digest)
             self._make_way(day, {key})
             self._objects.upload(parquet, key)
         return self._publish(day, [key], records)
 
-    def clear(self, run: str) -> None:
-        """Removes what an earlier try may have left under a run's prefix: UNLOAD wants it empty."""
-        self._objects.delete([each.key for each in self._objects.listed(run)])
+    def begin(self, source: str, dt: str, run: str) -> Day:
+        """Claims a day for Athena, and removes what an earlier try may have left: UNLOAD wants its prefix empty."""
+        self._claims.take(source, dt, run, CLAIMED_FOR_ATHENA)
+        self._clear(source, dt, run)
+        return self.day(source, dt)
 
     def place(self, day: Day, run: str) -> list[str]:
-        """Gives the objects of a run, which Athena has written, their names as the day's; not published yet.
+        """Gives what Athena has written in a run the day's names; not published yet. Returns the keys.
 
-        Whoever counts the day's rows then counts what readers will have. Returns the keys.
+        Whoever counts the day's rows then counts what readers will have. Done again, it does the same.
         """
-        written = [each.key for each in self._objects.listed(run)]
+        self._claims.take(day.source, day.dt, run, CLAIMED_FOR_ATHENA)
+        written = [each.key for each in self._objects.listed(curated.run_prefix(day.source, day.dt, run))]
         keys = [curated.key(day.source, day.dt, number) for number in range(1, len(written) + 1)]
         self._make_way(day, set())
         for key, to in zip(written, keys, strict=True):
             self._objects.copy(key, to)
-        self.clear(run)
         return keys
 
-    def publish(self, day: Day, counts: Counts) -> PublishedDay:
-        """Publishes a day whose objects were placed, if they hold what raw holds.
+    def publish(self, day: Day, run: str, keys: Sequence[str], counts: Counts) -> PublishedDay:
+        """Publishes the objects that were placed, if they are the day's and hold what raw holds; removes the run.
 
         Raises
         ------
@@ -215,14 +248,29 @@ class Compaction:
         MiscountedDayError
             They do not; the day stays with raw.
         """
+        self._claims.take(day.source, day.dt, run, CLAIMED_FOR_ATHENA)
         if counts.nameless:
             raise UnreadableDayError(_nameless(day, counts.nameless))
         if counts.placed != counts.raw:
             raise MiscountedDayError(
                 f"{day.source} of {day.dt}: {counts.raw} changes are raw, {counts.placed} compacted"
             )
-        keys = [each.key for each in self._objects.listed(curated.day_prefix(day.source, day.dt))]
-        return self._publish(day, keys, counts.placed)
+        there = [each.key for each in self._objects.listed(curated.day_prefix(day.source, day.dt))]
+        if sorted(there) != sorted(keys):
+            raise MiscountedDayError(
+                f"{day.source} of {day.dt}: {len(keys)} objects were placed, {len(there)} are there"
+            )
+        published = self._publish(day, keys, counts.placed)
+        self._clear(day.source, day.dt, run)
+        self.release(day.source, day.dt, run)
+        return published
+
+    def release(self, source: str, dt: str, run: str) -> None:
+        """Gives up a run's claim on a day, if it has one."""
+        self._claims.release(source, dt, run)
+
+    def _clear(self, source: str, dt: str, run: str) -> None:
+        self._objects.delete([each.key for each in self._objects.listed(curated.run_prefix(source, dt, run))])
 
     def _make_way(self, day: Day, keep: Set[str]) -> None:
         """Removes the day's objects of other names, which no reader may miss then: first it leaves the list."""

@@ -54,9 +54,14 @@ def day_prefix(source: str, dt: str) -> str:
     return f"curated/source={source}/month={dt[:7]}/{dt}"
 
 
+def runs_prefix(source: str, dt: str) -> str:
+    """Where what is being done about a day lies; no table reads there."""
+    return f"compaction-runs/source={source}/dt={dt}/"
+
+
 def run_prefix(source: str, dt: str, run: str) -> str:
-    """Where Athena writes a day before it is checked; no table reads there."""
-    return f"compaction-runs/source={source}/dt={dt}/{run}/"
+    """Where Athena writes a day before it is checked."""
+    return f"{runs_prefix(source, dt)}{run}/"
 
 
 def raw_prefix(source: str, dt: str = "") -> str:

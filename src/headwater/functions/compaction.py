@@ -54,13 +54,10 @@ def compact(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def unload(event: Mapping[str, Any]) -> dict[str, Any]:
     """What Athena is to do for a large day, and where; ``run`` is the execution's name."""
-    day = compaction.day(event["source"], event["dt"])
-    run = curated.run_prefix(day.source, day.dt, event["run"])
-    compaction.clear(run)
-    location = f"s3://{bootstrap.settings().archive_bucket}/{run}"
+    day = compaction.begin(event["source"], event["dt"], event["run"])
+    location = f"s3://{bootstrap.settings().archive_bucket}/{curated.run_prefix(day.source, day.dt, event['run'])}"
     return {
         "digest": day.digest,
-        "prefix": run,
         "sql": curated.unload_sql(day.source, day.dt, location),
         "count_sql": curated.count_sql(day.source, day.dt),
     }
@@ -68,14 +65,16 @@ def unload(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def place(event: Mapping[str, Any]) -> dict[str, Any]:
     """What Athena wrote becomes the day's objects, which nobody reads yet."""
-    return {"objects": compaction.place(_unchanged(event), event["prefix"])}
+    return {"objects": compaction.place(_unchanged(event), event["run"])}
 
 
 def publish(event: Mapping[str, Any]) -> dict[str, Any]:
     """Publishes what was placed, if Athena counted in it what raw holds; ``counts`` is the row of `count_sql`."""
     started = time.perf_counter()
     raw, nameless, placed = (int(value["VarCharValue"]) for value in event["counts"])
-    published = compaction.publish(_unchanged(event), Counts(raw=raw, nameless=nameless, placed=placed))
+    published = compaction.publish(
+        _unchanged(event), event["run"], event["objects"], Counts(raw=raw, nameless=nameless, placed=placed)
+    )
     report("compaction", "s3", started, RecordsSucceeded=published.records, RecordsFailed=0)
     return {"records": published.records}
 
@@ -86,13 +85,18 @@ def conclude(event: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     DaysLeftError
-        Names those that were not, and why.
+        Names those that were not, and why; or there are more days than one execution takes.
     """
-    days = event["days"]
-    left = [f"{day['source']} of {day['dt']}: {_reason(day['cause'])}" for day in days if "error" in day]
-    if left:
-        raise DaysLeftError(f"{len(left)} of {len(days)} day(s) were not compacted. {'; '.join(left)}")
-    return {"days": len(days), "left_for_next_time": event["left_for_next_time"]}
+    days, more = event["days"], event["left_for_next_time"]
+    failed = [day for day in days if "error" in day]
+    for day in failed:
+        compaction.release(day["source"], day["dt"], event["run"])
+    if failed:
+        reasons = "; ".join(f"{day['source']} of {day['dt']}: {_reason(day['cause'])}" for day in failed)
+        raise DaysLeftError(f"{len(failed)} of {len(days)} day(s) were not compacted. {reasons}")
+    if more:
+        raise DaysLeftError(f"{len(days)} day(s) were compacted, and {more} more are due: start it again")
+    return {"days": len(days)}
 
 
 def _reason(cause: str) -> str:

@@ -1,7 +1,7 @@
 """Compaction with its objects in memory, and stopped wherever it can be."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import pytest
 from backports import zstd
 
 from headwater.archive import curated
-from headwater.archive.boundary import Boundary
+from headwater.archive.boundary import Boundary, PublishedDay
 from headwater.archive.compaction import (
+    CLAIMED_FOR_ATHENA,
     ChangedDayError,
     Compaction,
     Counts,
@@ -19,6 +20,7 @@ from headwater.archive.compaction import (
     MiscountedDayError,
     UnreadableDayError,
 )
+from headwater.archive.day_claims import DayClaims, DayTakenError
 from headwater.archive.growing_objects import ObjectChangedError
 from tests.fakes import duckdb_engine
 from tests.fakes.compaction_objects import InMemoryArchive
@@ -40,7 +42,12 @@ class Bench:
         self.lists = InMemoryGrowingObjects()
         self.now = datetime.fromisoformat(now)
         self.boundary = Boundary(self.lists)
-        self.compaction = Compaction(self.archive, self.boundary, lambda: self.now)
+        self.compaction = self.another()
+
+    def another(self) -> Compaction:
+        """Another process over the same archive."""
+        claims = DayClaims(self.lists, lambda: self.now)
+        return Compaction(self.archive, self.boundary, claims, lambda: self.now)
 
     def archived(self, name: str, *lines: dict[str, Any], day: str = DAY) -> None:
         body = b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
@@ -170,7 +177,9 @@ def test_stopped_before_it_is_published_a_changed_day_is_what_it_was_or_what_it_
     bench.archived("late", line(2))
 
     def refuse(key: str, body: bytes, tag: str | None) -> None:
-        raise KeyboardInterrupt
+        if key == LIST:
+            raise KeyboardInterrupt
+        write(key, body, tag)
 
     write, bench.lists.write = bench.lists.write, refuse  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
@@ -226,9 +235,9 @@ def test_two_that_publish_at_once_lose_nothing() -> None:
 
     def overtaken(key: str) -> tuple[bytes, str | None]:
         found = read(key)
-        if not met:
+        if key == LIST and not met:
             met.append(key)
-            bench.compaction.compact(second)
+            bench.another().compact(second)
         return found
 
     bench.lists.read = overtaken  # type: ignore[method-assign]
@@ -242,25 +251,32 @@ def test_a_list_that_never_rests_is_given_up() -> None:
     bench.archived("a", line(1))
 
     def refuse(key: str, body: bytes, tag: str | None) -> None:
-        raise ObjectChangedError(key)
+        if key == LIST:
+            raise ObjectChangedError(key)
+        write(key, body, tag)
 
-    bench.lists.write = refuse  # type: ignore[method-assign]
+    write, bench.lists.write = bench.lists.write, refuse  # type: ignore[method-assign]
     attempt: Callable[[], object] = bench.compact
     with pytest.raises(ObjectChangedError):
         attempt()
 
 
-RUN = curated.run_prefix("events", DAY, "run-1")
+RUN = "night-1"
 
 
-def placed(bench: Bench, *, objects: int = 2) -> Day:
-    """A day that Athena unloaded, and whose objects were placed."""
-    day = bench.compaction.day("events", DAY)
-    bench.compaction.clear(RUN)
+def begun(bench: Bench, *, objects: int = 2, run: str = RUN) -> Day:
+    """A day that Athena unloaded."""
+    day = bench.compaction.begin("events", DAY, run)
     for number in range(objects):
-        bench.archive.objects[f"{RUN}{number}-of-athenas-own-naming"] = f"part {number}".encode()
-    bench.compaction.place(day, RUN)
+        name = f"{curated.run_prefix('events', DAY, run)}{number}-of-athenas-own-naming"
+        bench.archive.objects[name] = f"part {number}".encode()
     return day
+
+
+def by_athena(bench: Bench, changes: int, *, objects: int = 2) -> PublishedDay:
+    """A day that Athena unloaded and counted, published."""
+    day = begun(bench, objects=objects)
+    return bench.compaction.publish(day, RUN, bench.compaction.place(day, RUN), counted(changes))
 
 
 def counted(changes: int) -> Counts:
@@ -285,15 +301,16 @@ def test_a_large_day_is_left_to_athena(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_athena_wrote_gets_the_days_names_is_counted_and_then_published() -> None:
     bench = Bench()
     bench.archived("a", line(1), line(2))
-    bench.archive.objects[f"{RUN}left-by-a-try-that-failed"] = b"half"
+    bench.archive.objects[f"{curated.run_prefix('events', DAY, RUN)}left-by-a-try-that-failed"] = b"half"
 
-    day = placed(bench)
+    day = begun(bench)
+    keys = bench.compaction.place(day, RUN)
     assert bench.boundary.days("events", "2026-03") == {}
     assert curated_objects(bench) == {f"{DAY}-1.parquet": b"part 0", f"{DAY}-2.parquet": b"part 1"}
+
+    bench.compaction.publish(day, RUN, keys, counted(2))
+
     assert not [key for key in bench.archive.objects if key.startswith("compaction-runs/")]
-
-    bench.compaction.publish(day, counted(2))
-
     (published,) = bench.boundary.days("events", "2026-03").values()
     assert published.records == 2
     assert [key.rsplit("/", 1)[1] for key in published.objects] == [f"{DAY}-1.parquet", f"{DAY}-2.parquet"]
@@ -313,10 +330,11 @@ def test_a_large_day_that_does_not_hold_what_raw_holds_stays_unpublished(
 ) -> None:
     bench = Bench()
     bench.archived("a", line(1), line(2))
-    day = placed(bench)
+    day = begun(bench)
+    keys = bench.compaction.place(day, RUN)
 
     with pytest.raises(error, match=DAY):
-        bench.compaction.publish(day, counts)
+        bench.compaction.publish(day, RUN, keys, counts)
 
     assert bench.boundary.days("events", "2026-03") == {}
     assert [day.dt for day in bench.compaction.due("events")] == [DAY]
@@ -343,10 +361,10 @@ def test_stopped_at_every_step_a_day_whose_objects_change_names_is_never_read_in
         if grew:
             bench.compact()
         else:
-            bench.compaction.publish(placed(bench, objects=3), counted(1))
+            by_athena(bench, 1, objects=3)
         bench.archived("late", line(2))
         if grew:
-            return bench, lambda: bench.compaction.publish(placed(bench), counted(2))
+            return bench, lambda: by_athena(bench, 2)
         return bench, bench.compact
 
     def listed(bench: Bench) -> list[str] | None:
@@ -370,7 +388,8 @@ def test_stopped_at_every_step_a_day_whose_objects_change_names_is_never_read_in
         if listed(bench) is None:
             withdrawn += 1
         else:
-            assert curated_objects(bench) == old
+            assert curated_objects(bench) in (old, new)
+            assert listed(bench) == sorted(curated_objects(bench))
         bench.archive.stop_before = None
         again()
         assert listed(bench) == sorted(new)
@@ -387,3 +406,126 @@ def test_all_closed_days_are_compacted_again_if_asked() -> None:
     assert bench.compaction.due("events") == []
     assert [day.dt for day in bench.compaction.due("events", again=True)] == ["2026-03-01", "2026-03-02"]
     assert [day.dt for day in bench.compaction.due("events", "2026-03-02", again=True)] == ["2026-03-02"]
+
+
+def test_placed_again_because_the_answer_was_lost_it_is_the_same() -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    day = begun(bench)
+
+    once = bench.compaction.place(day, RUN)
+    objects = curated_objects(bench)
+
+    assert bench.compaction.place(day, RUN) == once
+    assert curated_objects(bench) == objects
+    counts = counted(1)
+    assert bench.compaction.publish(day, RUN, once, counts) == bench.compaction.publish(day, RUN, once, counts)
+
+
+def test_a_day_that_is_being_compacted_is_left_to_whoever_does() -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    day = begun(bench)
+    attempts: list[Callable[[], object]] = [bench.compact, lambda: begun(bench, run="night-2")]
+
+    for attempt in attempts:
+        with pytest.raises(DayTakenError, match=f"{DAY} is being compacted by {RUN}.* until 2026-03-05T17:00:00"):
+            attempt()
+    assert curated_objects(bench) == {}
+
+    bench.compaction.publish(day, RUN, bench.compaction.place(day, RUN), counted(1))
+    bench.archived("late", line(2))
+    assert bench.compact() == [DAY]
+
+
+def test_a_run_that_stopped_has_its_day_for_some_hours_and_then_no_more() -> None:
+    """What it does then is refused, however far it is."""
+    bench = Bench()
+    bench.archived("a", line(1))
+    day = begun(bench)
+    keys = bench.compaction.place(day, RUN)
+    bench.now += CLAIMED_FOR_ATHENA
+
+    by_other = begun(bench, objects=3, run="night-2")
+
+    with pytest.raises(DayTakenError, match="night-2"):
+        bench.compaction.publish(day, RUN, keys, counted(1))
+    with pytest.raises(DayTakenError, match="night-2"):
+        bench.compaction.place(day, RUN)
+    bench.compaction.publish(by_other, "night-2", bench.compaction.place(by_other, "night-2"), counted(1))
+    assert len(bench.boundary.days("events", "2026-03")[DAY].objects) == 3
+
+
+def test_one_that_took_too_long_does_not_put_its_object_over_a_newer_one(tmp_path: Path) -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    (day,) = bench.compaction.due("events")
+    download = bench.archive.download
+
+    def slow(key: str, path: Path) -> None:
+        download(key, path)
+        bench.archive.download = download  # type: ignore[method-assign]
+        bench.now += timedelta(hours=1)
+        bench.archived("late", line(2))
+        bench.another().compact(bench.compaction.day("events", DAY))
+
+    bench.archive.download = slow  # type: ignore[method-assign]
+    with pytest.raises(ChangedDayError):
+        bench.compaction.compact(day)
+
+    assert len(bench.rows(tmp_path)) == 2
+    assert bench.compaction.due("events") == []
+
+
+def test_one_that_lost_its_day_to_a_run_under_way_does_not_put_its_object_there() -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    (day,) = bench.compaction.due("events")
+    download = bench.archive.download
+
+    def slow(key: str, path: Path) -> None:
+        download(key, path)
+        bench.now += timedelta(hours=1)
+        by_other = begun(bench)
+        bench.compaction.place(by_other, RUN)
+
+    bench.archive.download = slow  # type: ignore[method-assign]
+    with pytest.raises(DayTakenError, match=RUN):
+        bench.compaction.compact(day)
+
+    assert list(curated_objects(bench)) == [f"{DAY}-1.parquet", f"{DAY}-2.parquet"]
+
+
+def test_what_else_lies_under_the_days_name_is_not_published() -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    day = begun(bench)
+    keys = bench.compaction.place(day, RUN)
+    bench.archive.objects[KEY] = b"of somebody else"
+
+    with pytest.raises(MiscountedDayError, match="2 objects were placed, 3 are there"):
+        bench.compaction.publish(day, RUN, keys, counted(1))
+
+    assert bench.boundary.days("events", "2026-03") == {}
+
+
+def test_two_who_claim_a_day_at_once_do_not_both_have_it() -> None:
+    bench = Bench()
+    claims = DayClaims(bench.lists, lambda: bench.now)
+    read, hour = bench.lists.read, timedelta(hours=1)
+
+    def overtaken(key: str) -> tuple[bytes, str | None]:
+        found = read(key)
+        bench.lists.read = read  # type: ignore[method-assign]
+        claims.take("events", DAY, "faster", hour)
+        return found
+
+    bench.lists.read = overtaken  # type: ignore[method-assign]
+    with pytest.raises(DayTakenError):
+        claims.take("events", DAY, "slower", hour)
+
+    claims.release("events", DAY, "slower")
+    with pytest.raises(DayTakenError, match="faster"):
+        claims.take("events", DAY, "slower", hour)
+    claims.release("events", DAY, "faster")
+    claims.take("events", DAY, "slower", hour)

@@ -16,6 +16,7 @@ from headwater.archive import reader
 from headwater.archive.archiver import Archiver
 from headwater.archive.boundary import Boundary
 from headwater.archive.compaction import Compaction
+from headwater.archive.day_claims import DayClaims
 from headwater.domain.events import (
     ActivityRecorded,
     BadgeEarned,
@@ -202,9 +203,11 @@ def compact(store: InMemoryObjectStore, source: str) -> None:
     lists = InMemoryGrowingObjects()
 
     def over(published: InMemoryGrowingObjects) -> Compaction:
-        return Compaction(
-            InMemoryArchive(store.objects), Boundary(published), lambda: datetime.now(UTC) + timedelta(days=2)
-        )
+        def now() -> datetime:
+            return datetime.now(UTC) + timedelta(days=2)
+
+        claims = DayClaims(InMemoryGrowingObjects(), now)
+        return Compaction(InMemoryArchive(store.objects), Boundary(published), claims, now)
 
     for place, day in enumerate(over(lists).due(source)):
         if place % 4 != 1:
