@@ -1,6 +1,6 @@
 """Calls of AWS's APIs as IAM sees them, and whether a statement of the template allows one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -52,6 +52,15 @@ def calls_of(function: str, service: str, operation: str, params: Mapping[str, A
             yield Call(function, f"cloudformation:{operation}", "AWS::StackId")
         case "s3", "ListObjectsV2":
             yield Call(function, "s3:ListBucket", params["Bucket"])
+        case "s3", "DeleteObjects":
+            for each in params["Delete"]["Objects"]:
+                yield Call(function, "s3:DeleteObject", f"{params['Bucket']}/{each['Key']}")
+        case "s3", "HeadObject":
+            yield Call(function, "s3:GetObject", f"{params['Bucket']}/{params['Key']}")
+        case "s3", "CopyObject":
+            source = params["CopySource"]
+            yield Call(function, "s3:GetObject", f"{source['Bucket']}/{source['Key']}")
+            yield Call(function, "s3:PutObject", f"{params['Bucket']}/{params['Key']}")
         case "sns", "PublishBatch":
             yield Call(function, "sns:Publish", params["TopicArn"].rpartition(":")[2])
         case "s3", _:
@@ -60,6 +69,22 @@ def calls_of(function: str, service: str, operation: str, params: Mapping[str, A
             yield Call(function, "ses:SendEmail", "")
         case _:
             raise AssertionError(f"this test does not know what {service} {operation} needs")
+
+
+def statements(resources: Mapping[str, Node], function: str) -> Iterator[Mapping[str, Any]]:
+    """Those of the function's role."""
+    role = resources[function]["Properties"]["Role"]["Fn::GetAtt"][0]
+    for policy in resources[role]["Properties"]["Policies"]:
+        yield from policy["PolicyDocument"]["Statement"]
+
+
+def denied(resources: Mapping[str, Node], calls: Iterable[Call]) -> set[tuple[str, str, str]]:
+    """The function, action and resource of each call that its role does not allow."""
+    return {
+        (call.function, call.action, call.resource.partition("/")[0])
+        for call in calls
+        if not any(allows(statement, call) for statement in statements(resources, call.function))
+    }
 
 
 def _key(attributes: Mapping[str, Any]) -> str:

@@ -12,9 +12,11 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import boto3
 import orjson
 import pytest
 from backports import zstd
@@ -22,10 +24,12 @@ from ministack.services import stepfunctions
 
 from cli.archive_objects import BucketObjects
 from cli.local_sql import LocalSql
+from devstack.template import Template
 from headwater import bootstrap
 from headwater.archive import curated
 from tests.fakes import duckdb_engine
 from tests.infrastructure.expansion import PROJECT
+from tests.infrastructure.iam import Call, calls_of, denied
 from tests.integration.stream_functions import fixture, stack
 
 __all__ = ["stack"]
@@ -39,8 +43,15 @@ class Tasks:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.calls: set[Call] = set()
         sys.modules.pop("headwater.functions.compaction", None)
-        self.handler: Callable[..., dict[str, Any]] = importlib.import_module("headwater.functions.compaction").handler
+        with pytest.MonkeyPatch.context() as patch:
+            # A client of the function's own: its calls are noted.
+            client = boto3.client("s3", region_name="eu-west-1")
+            client.meta.events.register("provide-client-params.s3", self._note)
+            patch.setattr(bootstrap, "s3", lambda: client)
+            module = importlib.import_module("headwater.functions.compaction")
+        self.handler: Callable[..., dict[str, Any]] = module.handler
         self.answers: dict[str, list[tuple[Any, ...]]] = {}
         self.steps: list[str] = []
         self.failing: Callable[[str], Exception | None] = lambda _step: None
@@ -70,6 +81,9 @@ class Tasks:
         return {
             "ResultSet": {"Rows": [{"Data": [{"VarCharValue": str(value)} for value in row]} for row in rows]},
         }
+
+    def _note(self, params: Mapping[str, Any], model: Any, **_: Any) -> None:
+        self.calls.update(calls_of("CompactionFunction", "s3", model.name, params))
 
     def _query(self, sql: str) -> str:
         name = str(uuid.uuid4())
@@ -297,6 +311,19 @@ def test_what_is_transient_is_tried_again(tasks: Tasks) -> None:
 
     assert run({})["status"] == "SUCCEEDED"
     assert published() == dict.fromkeys(DAYS, 12)
+
+
+def test_every_call_of_the_function_is_allowed(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill()
+    run({})
+    all_large(monkeypatch)
+    run({"again": True})
+    buckets = {
+        call: replace(call, resource=call.resource.replace("archive", "ArchiveBucket", 1)) for call in tasks.calls
+    }
+
+    assert denied(Template.load(PROJECT / "template.yaml").document["Resources"], buckets.values()) == set()
+    assert {call.action for call in tasks.calls} == {"s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"}
 
 
 def test_an_execution_may_start_at_a_day(tasks: Tasks) -> None:

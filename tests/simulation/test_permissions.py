@@ -5,7 +5,7 @@ IAM is enforced by no emulator here, so that a call added without its action wou
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -17,12 +17,12 @@ from devstack.simulator.world import Config, World, opened, simulate
 from devstack.template import Node, Template
 from headwater.dead_letters.pointers import StreamKind
 from tests.fakes.pointers import from_lambda, from_pipe
-from tests.infrastructure.iam import Call, allows, calls_of
+from tests.infrastructure.iam import Call, calls_of, denied, statements
 
 #: The workload plays the API's part: its commands run as HttpApiFunction.
 API = "HttpApiFunction"
-#: Reads alone, on request; tests/integration/test_application_tracking.py has its calls.
-PAGES = "TrackingApiFunction"
+#: One reads alone, on request; the other runs by night, and tests/integration/test_compaction.py checks its calls.
+NOT_SIMULATED = {"TrackingApiFunction", "CompactionFunction"}
 _STREAMS: tuple[tuple[str, StreamKind, str], ...] = (
     ("EventsTable", "dynamodb", "FanOutFunction"),
     ("EventsStream", "kinesis", "BadgesFunction"),
@@ -98,25 +98,11 @@ def resources() -> dict[str, Node]:
     return {**Template.load(RECEIVER).document["Resources"], **Template.load(TEMPLATE).document["Resources"]}
 
 
-def _statements(resources: Mapping[str, Node], function: str) -> Iterator[Mapping[str, Any]]:
-    role = resources[function]["Properties"]["Role"]["Fn::GetAtt"][0]
-    for policy in resources[role]["Properties"]["Policies"]:
-        yield from policy["PolicyDocument"]["Statement"]
-
-
-def _denied(resources: Mapping[str, Node], calls: frozenset[Call]) -> set[tuple[str, str, str]]:
-    return {
-        (call.function, call.action, call.resource.partition("/")[0])
-        for call in calls
-        if not any(allows(statement, call) for statement in _statements(resources, call.function))
-    }
-
-
 def test_every_call_of_a_run_under_faults_is_allowed(resources: dict[str, Node], calls: frozenset[Call]) -> None:
     assert {call.function for call in calls} == {
         name for name, resource in resources.items() if resource["Type"] == "AWS::Serverless::Function"
-    } - {PAGES}
-    assert _denied(resources, calls) == set()
+    } - NOT_SIMULATED
+    assert denied(resources, calls) == set()
 
 
 def test_failed_batches_were_met_in_each_way(calls: frozenset[Call]) -> None:
@@ -136,8 +122,8 @@ def test_failed_batches_were_met_in_each_way(calls: frozenset[Call]) -> None:
 
 def test_a_missing_action_is_noticed(resources: dict[str, Node], calls: frozenset[Call]) -> None:
     poorer = copy.deepcopy(resources)
-    for statement in _statements(poorer, "BadgesFunction"):
+    for statement in statements(poorer, "BadgesFunction"):
         if statement["Sid"] == "HealGapsAndReadAwards":
             statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"].remove("player#*")
 
-    assert _denied(poorer, calls) == {("BadgesFunction", "dynamodb:Query", "EventsTable")}
+    assert denied(poorer, calls) == {("BadgesFunction", "dynamodb:Query", "EventsTable")}
