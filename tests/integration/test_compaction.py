@@ -318,11 +318,9 @@ def test_every_call_of_the_function_is_allowed(tasks: Tasks, monkeypatch: pytest
     run({})
     all_large(monkeypatch)
     run({"again": True})
-    buckets = {
-        call: replace(call, resource=call.resource.replace("archive", "ArchiveBucket", 1)) for call in tasks.calls
-    }
+    calls = [replace(call, resource=call.resource.replace("archive", "ArchiveBucket", 1)) for call in tasks.calls]
 
-    assert denied(Template.load(PROJECT / "template.yaml").document["Resources"], buckets.values()) == set()
+    assert denied(Template.load(PROJECT / "template.yaml").document["Resources"], calls) == set()
     assert {call.action for call in tasks.calls} == {"s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"}
 
 
