@@ -120,10 +120,18 @@ def show_archive_line(console: Console, line: Mapping[str, Any]) -> None:
 
 def show_answer(console: Console, title: str, answer: Answer) -> None:
     table = Table(title=f"Query: {title}", title_justify="left")
-    for column in answer.columns:
-        table.add_column(column, overflow="fold")
-    for row in answer.rows[:_ROWS_SHOWN]:
-        table.add_row(*("" if value is None else str(value) for value in row))
+    shown = [["" if value is None else str(value) for value in row] for row in answer.rows[:_ROWS_SHOWN]]
+    if len(shown) == 1:
+        # One row of many columns is read downwards.
+        table.show_header = False
+        shown = [list(each) for each in zip(answer.columns, shown[0], strict=True)]
+        table.add_column()
+        table.add_column(overflow="fold")
+    else:
+        for column in answer.columns:
+            table.add_column(column, overflow="fold")
+    for row in shown:
+        table.add_row(*row)
     if len(answer.rows) > _ROWS_SHOWN:
         table.caption = f"{_ROWS_SHOWN} of {len(answer.rows)} rows"
     console.print(table)
