@@ -103,7 +103,7 @@ def _carried(api: Api, pages: Api, number: int) -> Carried:
     carried = Carried(application_id, account, ending)
     _follow(pages, carried, "Preparing")
     if ending == "Withdrawn":
-        request = Request("POST", f"/applications/{application_id}/withdraw", {"note": note})
+        request = Request("POST", f"/applications/{application_id}/withdraw", {"account_id": account, "note": note})
     else:
         request = Request("POST", f"/applications/{application_id}/decision", {"status": ending, "note": note})
     _patiently(lambda: api.send(request, ""), application_id)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import timedelta
-from typing import Any, Final, get_args
+from typing import Any, Final, cast, get_args
 
 import pytest
 
@@ -18,6 +18,7 @@ from headwater.change_stream.filters import FilterCriteria
 from headwater.dead_letters.pointers import consumer_of
 from headwater.dead_letters.resolver import FILTERS
 from headwater.functions import entry
+from headwater.functions.api.application_routes import ApplicationRoutes
 from headwater.incidents import Incident, LoggedIncidents
 from headwater.limits import DynamoDbLimits
 from headwater.projections.dynamodb import RANKINGS_INDEX
@@ -265,6 +266,18 @@ def test_each_route_needs_a_signed_request(expanded: Node) -> None:
     for path, methods in expanded["Resources"]["HttpApi"]["Properties"]["Body"]["paths"].items():
         for method, route in methods.items():
             assert route["security"] == [{"AWS_IAM": []}], f"{method} {path}"
+
+
+def test_what_only_some_may_call_has_a_route_of_its_own(expanded: Node) -> None:
+    """As IAM tells routes apart, and behind the default route there is one."""
+    paths = expanded["Resources"]["HttpApi"]["Properties"]["Body"]["paths"]
+    ours = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+    places = (cast(Any, None),) * 5
+
+    gated = {route.name for route in ApplicationRoutes(*places).routes() if route.gated}
+
+    assert gated == {"POST /applications/{id}/decision"}
+    assert gated <= ours
 
 
 # Streams

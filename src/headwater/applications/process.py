@@ -32,16 +32,16 @@ class ApplicationNotFoundError(Exception):
 class ApplicationDecidedError(Exception):
     """It has reached another ending."""
 
-    def __init__(self, status: str | None = None) -> None:
-        said = f"the application is {status} already" if status else "somebody has decided on it meanwhile"
-        super().__init__(f"{said}: an ending is final")
+    def __init__(self, status: str) -> None:
+        super().__init__(f"the application is {status} already: an ending is final")
 
 
 class ApplicationNotReadyError(Exception):
-    """The process waits for no decision yet."""
+    """The process waits for no decision: not yet, or because it has one and is recording it."""
 
-    def __init__(self, status: str) -> None:
-        super().__init__(f"the application is {status}, and not ready for a decision yet: try again in a moment")
+    def __init__(self, status: str, *, answered: bool) -> None:
+        why = "a decision on it is being recorded" if answered else "not ready for a decision yet"
+        super().__init__(f"the application is {status}, and {why}: look again in a moment")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +110,12 @@ class Applications:
             raise ApplicationNotFoundError
         return item
 
+    def withdraw(self, application_id: str, account_id: str, ending: Ending) -> None:
+        """As `end`, for the account whose application it is; another one's is not found."""
+        if self.read(application_id)["account_id"] != account_id:
+            raise ApplicationNotFoundError
+        self.end(application_id, ending)
+
     def end(self, application_id: str, ending: Ending) -> None:
         """Answers what the process waits for: staff's decision, or the applicant's withdrawal. The first one counts.
 
@@ -117,16 +123,23 @@ class Applications:
         ------
         ApplicationNotFoundError, ApplicationDecidedError, ApplicationNotReadyError
         """
-        status: str = self.read(application_id)["status"]
-        if status == ending.status:
+        status = self._open(application_id, ending)
+        if status is None:
             return
-        if is_final(status):
-            raise ApplicationDecidedError(status)
         token = self._reader.token(application_id)
         if token is None:
-            raise ApplicationNotReadyError(status)
-        if not self._process.answer(token, ending):
-            raise ApplicationDecidedError
+            raise ApplicationNotReadyError(status, answered=False)
+        if not self._process.answer(token, ending) and (status := self._open(application_id, ending)) is not None:
+            raise ApplicationNotReadyError(status, answered=True)
+
+    def _open(self, application_id: str, ending: Ending) -> str | None:
+        """The status of an application that has not ended; None if it ended as it was to."""
+        status: str = self.read(application_id)["status"]
+        if status == ending.status:
+            return None
+        if is_final(status):
+            raise ApplicationDecidedError(status)
+        return status
 
 
 class StepFunctions(Protocol):

@@ -20,11 +20,11 @@ from headwater.applications.process import (
     StepFunctionsProcess,
 )
 from headwater.attribute_values import marshal_item
-from headwater.functions.api.application_routes import ApplicationRoutes
+from headwater.functions.api.application_routes import DECIDE, ApplicationRoutes
 from headwater.functions.api.entry import http_handler
 from headwater.functions.api.router import Router
 from tests.fakes.accounts import NOW, InMemoryItems
-from tests.fakes.applications import InMemoryProcess, application
+from tests.fakes.applications import ACCOUNT, InMemoryProcess, application
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.http import http_event
 from tests.fakes.tables import create_tables
@@ -47,9 +47,21 @@ class Api:
         )
         self._handler = http_handler("http_api", Router(routes.routes()))
 
-    def send(self, method: str, path: str, body: Any = None, key: str | None = None) -> tuple[int, dict[str, Any]]:
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        key: str | None = None,
+        *,
+        route_key: str | None = None,
+        user_id: str | None = None,
+    ) -> tuple[int, dict[str, Any]]:
         headers = {} if key is None else {"idempotency-key": key}
-        answer = self._handler(http_event(method, path, body, headers=headers), None)
+        if route_key is None:
+            route_key = DECIDE if path.endswith("/decision") else "$default"
+        event = http_event(method, path, body, headers=headers, route_key=route_key, user_id=user_id)
+        answer = self._handler(event, None)
         return answer["statusCode"], json.loads(answer["body"])
 
 
@@ -111,7 +123,7 @@ def test_a_status_that_is_no_decision_is_refused(api: Api, status: Any) -> None:
     [
         ("decision", {"status": "Approved", "note": "Yes."}, ("Approved", "Yes.")),
         ("decision", {"status": "Rejected"}, ("Rejected", "")),
-        ("withdraw", {"note": "No."}, ("Withdrawn", "No.")),
+        ("withdraw", {"account_id": ACCOUNT, "note": "No."}, ("Withdrawn", "No.")),
     ],
 )
 def test_staff_and_applicants_answer_what_the_process_waits_for(
@@ -131,13 +143,92 @@ def test_the_first_ending_counts(api: Api) -> None:
     api.process.record("a1", "Preparing", token="t1")
     api.send("POST", "/applications/a1/decision", {"status": "Approved"})
 
-    late = api.send("POST", "/applications/a1/withdraw", {})
+    late = api.send("POST", "/applications/a1/withdraw", {"account_id": ACCOUNT})
     api.process.record("a1", "Approved")
+    too_late = api.send("POST", "/applications/a1/withdraw", {"account_id": ACCOUNT})
 
-    assert (late[0], late[1]["type"]) == (409, "urn:headwater:problem:application-decided")
+    # As long as the process has not recorded it, nobody can say that it is decided: the process may yet stand still.
+    assert (late[0], late[1]["type"]) == (409, "urn:headwater:problem:application-not-ready")
+    assert "being recorded" in late[1]["detail"]
+    assert (too_late[0], too_late[1]["type"]) == (409, "urn:headwater:problem:application-decided")
     assert api.send("POST", "/applications/a1/decision", {"status": "Rejected"})[0] == 409
     assert api.send("POST", "/applications/a1/decision", {"status": "Approved"})[0] == 202
     assert [ending.status for ending in api.process.answers.values()] == ["Approved"]
+
+
+def test_a_decision_that_is_sent_twice_is_answered_twice_and_made_once(api: Api) -> None:
+    """FAULTS row 29: before the process has recorded it, too."""
+    api.process.record("a1", "Preparing", token="t1")
+    approval = {"status": "Approved"}
+
+    first = api.send("POST", "/applications/a1/decision", approval, key="k")
+
+    assert first[0] == 202
+    assert api.send("POST", "/applications/a1/decision", approval, key="k") == first
+    api.process.record("a1", "Approved")
+    assert api.send("POST", "/applications/a1/decision", approval, key="k") == first
+
+
+def test_a_key_of_another_request_ends_nothing(api: Api) -> None:
+    """FAULTS row 29: what is refused was not done."""
+    api.process.record("a1", "Preparing", token="t1")
+    api.process.record("a2", "Preparing", token="t2")
+    api.send("POST", "/applications/a1/decision", {"status": "Approved"}, key="k")
+
+    assert api.send("POST", "/applications/a2/decision", {"status": "Rejected"}, key="k")[0] == 422
+    assert list(api.process.answers) == ["t1"]
+
+
+def test_a_request_that_was_refused_may_be_sent_again_under_its_key(api: Api) -> None:
+    api.process.record("a1", "Received")
+    withdrawal = {"account_id": ACCOUNT}
+
+    assert api.send("POST", "/applications/a1/withdraw", withdrawal, key="k")[0] == 409
+    api.process.record("a1", "Preparing", token="t1")
+    assert api.send("POST", "/applications/a1/withdraw", withdrawal, key="k")[0] == 202
+
+
+def test_an_answer_that_came_too_late_is_right_if_it_is_what_was_decided(api: Api) -> None:
+    """Two members of staff approve at once: the second one's token is used when it is their turn."""
+    api.process.record("a1", "Preparing", token="t1")
+    answer = api.process.answer
+
+    def overtaken(token: str, ending: Ending) -> bool:
+        answer(token, ending)
+        api.process.record("a1", "Approved")
+        return answer(token, ending)
+
+    api.process.answer = overtaken  # type: ignore[method-assign]
+
+    assert api.send("POST", "/applications/a1/decision", {"status": "Approved"})[0] == 202
+    assert len(api.process.answers) == 1
+
+
+def test_nobody_withdraws_anothers_application(api: Api) -> None:
+    api.process.record("a1", "Preparing", token="t1")
+
+    assert api.send("POST", "/applications/a1/withdraw", {"account_id": "account-2"})[0] == 404
+    status, body = api.send("POST", "/applications/a1/withdraw", {})
+    assert (status, [error["field"] for error in body["errors"]]) == (400, ["account_id"])
+    assert api.process.answers == {}
+
+
+@pytest.mark.parametrize("route_key", ["$default", "POST /applications/{id}/withdraw"])
+def test_a_decision_is_found_through_its_own_route_alone(api: Api, route_key: str) -> None:
+    """IAM lets others reach those."""
+    api.process.record("a1", "Preparing", token="t1")
+
+    assert api.send("POST", "/applications/a1/decision", {"status": "Approved"}, route_key=route_key)[0] == 404
+    assert api.process.answers == {}
+
+
+def test_who_decided_is_the_person_behind_the_role(api: Api) -> None:
+    api.process.record("a1", "Preparing", token="t1")
+
+    for session in ("jane", "joe"):
+        api.send("POST", "/applications/a1/decision", {"status": "Approved"}, key="k", user_id=f"AROASTAFF:{session}")
+
+    assert [ending.actor for ending in api.process.answers.values()] == ["AROASTAFF:jane"]
 
 
 def test_what_is_not_there_or_not_ready_is_told_so(api: Api) -> None:
@@ -145,8 +236,8 @@ def test_what_is_not_there_or_not_ready_is_told_so(api: Api) -> None:
 
     assert api.send("GET", "/applications/nobody")[0] == 404
     assert api.send("GET", "/applications/%00")[0] == 404
-    assert api.send("POST", "/applications/nobody/withdraw", {})[0] == 404
-    code, body = api.send("POST", "/applications/early/withdraw", {})
+    assert api.send("POST", "/applications/nobody/withdraw", {"account_id": ACCOUNT})[0] == 404
+    code, body = api.send("POST", "/applications/early/withdraw", {"account_id": ACCOUNT})
     assert (code, body["type"]) == (409, "urn:headwater:problem:application-not-ready")
 
 

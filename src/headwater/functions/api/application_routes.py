@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Protocol
 
 from headwater.accounts.commands import parse_fields
@@ -26,6 +27,8 @@ class Requests(Protocol):
 
     def first(self, request: RequestKey, receipt: Receipt, now: datetime) -> Receipt: ...
 
+    def recall(self, request: RequestKey) -> Receipt | None: ...
+
 
 class ApplicationRoutes:
     """Add a method, and its line in `routes`."""
@@ -49,14 +52,17 @@ class ApplicationRoutes:
             Route(APPLY, self.apply),
             Route(READ, self.read),
             Route(WITHDRAW, self.withdraw),
-            Route(DECIDE, self.decide),
+            # IAM lets staff alone reach it: so it must have been reached by its own name.
+            Route(DECIDE, self.decide, gated=True),
         ]
 
     def apply(self, request: Request, _: Mapping[str, str]) -> Answer:
         body = request.json_object()
         required = {"account_id": _named(parse_id, "account_id"), "kind": parse_kind, "title": parse_title}
         values = {"note": "", **parse_fields(body, required, {"note": parse_note})}
-        application_id = self._once(request, APPLY, body, self._new_id())
+        application_id = self._new_id()
+        if (asked := self._asked(request, APPLY, body)) is not None:
+            application_id = self._requests.first(asked, _receipt(application_id), self._clock()).aggregate_key
         self._applications.apply(application_id, NewApplication(actor=self._actor(request), **values))
         return Answer(
             status=202,
@@ -69,34 +75,44 @@ class ApplicationRoutes:
         return Answer(status=200, body={name: item.get(name) for name in _SHOWN})
 
     def withdraw(self, request: Request, path: Mapping[str, str]) -> Answer:
-        body = request.json_object()
-        values = {"status": "Withdrawn", **parse_fields(body, {}, {"note": parse_note})}
-        return self._end(request, WITHDRAW, path, values)
+        required = {"account_id": _named(parse_id, "account_id")}
+        values = parse_fields(request.json_object(), required, {"note": parse_note})
+        application_id, ending = _application_id(path), self._ending(request, {**values, "status": "Withdrawn"})
+        end = partial(self._applications.withdraw, application_id, values["account_id"], ending)
+        return self._end(self._asked(request, WITHDRAW, values), application_id, ending.status, end)
 
     def decide(self, request: Request, path: Mapping[str, str]) -> Answer:
         values = parse_fields(request.json_object(), {"status": parse_decision}, {"note": parse_note})
-        return self._end(request, DECIDE, path, values)
+        application_id, ending = _application_id(path), self._ending(request, values)
+        end = partial(self._applications.end, application_id, ending)
+        return self._end(self._asked(request, DECIDE, values), application_id, ending.status, end)
 
-    def _end(self, request: Request, route: str, path: Mapping[str, str], values: Mapping[str, Any]) -> Answer:
-        application_id, status = _application_id(path), values["status"]
-        ending = Ending(status=status, note=values.get("note", ""), actor=self._actor(request))
-        # Before the key is remembered: a request that was refused may be sent again. One that was answered and not
-        # remembered is told the same, because the application then has, or will have, the status that it asks for.
-        self._applications.end(application_id, ending)
-        self._once(request, route, values, application_id)
+    def _ending(self, request: Request, values: Mapping[str, Any]) -> Ending:
+        return Ending(status=values["status"], note=values.get("note", ""), actor=self._actor(request))
+
+    def _end(self, asked: RequestKey | None, application_id: str, status: str, end: Callable[[], None]) -> Answer:
+        # The key is looked at before anything is done, as it may belong to another request; and remembered after, as
+        # a request that was refused may be sent again.
+        if asked is None or self._requests.recall(asked) is None:
+            end()
+            if asked is not None:
+                self._requests.first(asked, _receipt(application_id), self._clock())
         return Answer(status=202, body={"application_id": application_id, "status": status})
 
-    def _once(self, request: Request, route: str, body: Mapping[str, Any], application_id: str) -> str:
-        """The application that the Idempotency-Key's first request was about; this one, if it is the first."""
+    def _asked(self, request: Request, route: str, body: Mapping[str, Any]) -> RequestKey | None:
+        """The request under its Idempotency-Key; None if it has none."""
         key = request.idempotency_key
         if key is None:
-            return application_id
-        asked = RequestKey.of(caller=self._actor(request), route=route, key=key, path=request.path, body=body)
-        receipt = Receipt(aggregate_id=f"application#{application_id}", version=1, event_id=None)
-        return self._requests.first(asked, receipt, self._clock()).aggregate_key
+            return None
+        caller = request.caller or self._anonymous
+        return RequestKey.of(caller=caller, route=route, key=key, path=request.path, body=body)
 
     def _actor(self, request: Request) -> str:
-        return request.caller or self._anonymous
+        return request.principal or self._anonymous
+
+
+def _receipt(application_id: str) -> Receipt:
+    return Receipt(aggregate_id=f"application#{application_id}", version=1, event_id=None)
 
 
 def _named(parse: Callable[[str, object], str], field: str) -> Callable[[object], str]:

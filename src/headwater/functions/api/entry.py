@@ -29,7 +29,7 @@ def http_handler(function: str, router: Router) -> Handler:
         request = Request.from_event(event)
         entry: dict[str, Any] = {"function": function, "route": _NO_ROUTE, "request_id": request.request_id}
         try:
-            route, parameters = router.find(request.method, request.path)
+            route, parameters = router.find(request)
             entry["route"] = route.name
             answer = route.action(request, parameters)
         except Exception as error:  # noqa: BLE001  # each has an answer; what is not in the table is a 500

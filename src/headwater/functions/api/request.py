@@ -38,8 +38,10 @@ class UnsupportedMediaTypeError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """``headers`` by lower-case name; ``caller`` is the signed principal's stable id, None without a signature.
+    """``headers`` by lower-case name; ``route_key`` is the API's route that took it, ``$default`` if no other did.
 
+    ``principal`` is whose signature it bears, None without one: an IAM user's id, or of an assumed role the id and the
+    session's name, after a colon. ``caller`` is that without the session, which changes from one retry to the next.
     ``query`` is decoded; of a parameter that is there twice it holds both values, with a comma between.
     """
 
@@ -50,7 +52,8 @@ class Request:
     body: str | None
     is_base64: bool
     request_id: str
-    caller: str | None
+    route_key: str
+    principal: str | None
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> "Request":
@@ -71,12 +74,17 @@ class Request:
                 body=event.get("body"),
                 is_base64=bool(event.get("isBase64Encoded")),
                 request_id=context["requestId"],
-                caller=_caller(context),
+                route_key=context["routeKey"],
+                principal=_principal(context),
             )
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(
                 f"the event has no {error} of API Gateway's payload 2.0: invoke this function through its HTTP API"
             ) from error
+
+    @property
+    def caller(self) -> str | None:
+        return None if self.principal is None else self.principal.partition(":")[0]
 
     @property
     def correlation_id(self) -> str:
@@ -174,10 +182,9 @@ def _invalid(field_: str, problem: str) -> InvalidFieldsError:
     return InvalidFieldsError([InvalidFieldError(field_, problem)])
 
 
-def _caller(context: Mapping[str, Any]) -> str | None:
+def _principal(context: Mapping[str, Any]) -> str | None:
     iam = (context.get("authorizer") or {}).get("iam") or {}
-    # An assumed role's id is <role id>:<session name>, and the session's name changes from one retry to the next.
-    return str(iam["userId"]).partition(":")[0] if iam.get("userId") else None
+    return str(iam["userId"]) if iam.get("userId") else None
 
 
 def _loads(content: bytes) -> Any:

@@ -27,10 +27,15 @@ class MethodNotAllowedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``name`` is its method and template, ``POST /users/{id}/plays``: what logs, metrics and keys call it."""
+    """``name`` is its method and template, ``POST /users/{id}/plays``: what logs, metrics and keys call it.
+
+    One that is ``gated`` is a route of the API of that name, so that IAM can tell who may call it. It is found through
+    no other: whatever spelling of its path slips by the API's route, slips by IAM too.
+    """
 
     name: str
     action: Action
+    gated: bool = False
 
     @property
     def method(self) -> str:
@@ -45,17 +50,21 @@ class Router:
     def __init__(self, routes: Iterable[Route]) -> None:
         self._routes = [(re.compile(route.pattern), route) for route in routes]
 
-    def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
-        """The route and the path's parameters.
+    def find(self, request: Request) -> tuple[Route, Mapping[str, str]]:
+        """The request's route and its path's parameters.
 
         Raises
         ------
         RouteNotFoundError, MethodNotAllowedError
         """
-        matches = [(route, match.groupdict()) for pattern, route in self._routes if (match := pattern.fullmatch(path))]
+        matches = [
+            (route, match.groupdict())
+            for pattern, route in self._routes
+            if (match := pattern.fullmatch(request.path)) and (not route.gated or request.route_key == route.name)
+        ]
         if not matches:
             raise RouteNotFoundError
         for route, parameters in matches:
-            if route.method == method:
+            if route.method == request.method:
                 return route, parameters
         raise MethodNotAllowedError(sorted(route.method for route, _ in matches))
