@@ -356,7 +356,8 @@ class ProjectionRunner:
             if inbox.gate in row.parked_from and not inbox.redriven:
                 # Acknowledged: the event store holds them for the redrive, and none may overtake what is parked.
                 continue
-            if inbox.given_up and row.parked_from.get(inbox.gate) == inbox.given_up:
+            # Not by the mark: it stands until the last of several transactions, and would set the gate back.
+            if inbox.given_up and folded.applied.get(inbox.gate, 0) + 1 == inbox.given_up:
                 folded.applied[inbox.gate] = inbox.given_up
             try:
                 self._fold_aggregate(inbox, row.state, folded)
