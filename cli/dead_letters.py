@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli import waiting
-from cli.queues import HOLD_SECONDS, Held, held
+from cli.queues import HOLD_SECONDS, Held, Message, held
 from cli.target import Target
 from cli.waiting import DeadLetter
 from headwater.change_stream.claim_checks import S3ClaimStore
@@ -61,8 +61,10 @@ class Waiting:
         Raises
         ------
         click.ClickException
-            None does, or several.
+            It is empty, none begins so, or several do.
         """
+        if not identifier.strip():
+            raise click.ClickException("the ID is empty: 'dead-letters list' shows them")
         found = [each for each in self.letters if each.id.startswith(identifier) or each.key.startswith(identifier)]
         if len(found) != 1:
             raise click.ClickException(
@@ -83,7 +85,7 @@ def opened(target: Target) -> Iterator[Waiting]:
     """What waits in the stack's queues and its bucket."""
     sqs, s3, found = target.client("sqs"), target.client("s3"), Waiting()
     claims = S3ClaimStore(s3, target.output("ArchiveBucketName"))
-    readers: list[tuple[str, str, Callable[[Any], DeadLetter]]] = [
+    readers: list[tuple[str, str, Callable[[Message], DeadLetter]]] = [
         (waiting.PARKED, target.output("ParkedRecordsQueueUrl"), lambda message: waiting.of_parked(message, claims)),
         (waiting.UNRESOLVED, target.output("UnresolvedPointersQueueUrl"), waiting.of_pointer),
     ]
@@ -99,7 +101,7 @@ def opened(target: Target) -> Iterator[Waiting]:
                 holds.push(manager)
         for (name, _, read), entered in zip(readers, opening, strict=True):
             queue = found.queues[name] = entered.result()
-            found.letters += map(read, queue.messages)
+            found.letters += [_read(read, name, message) for message in queue.messages]
             if queue.hidden:
                 found.hidden[name] = queue.hidden
         bucket = target.output("FailedBatchesBucketName")
@@ -112,7 +114,14 @@ def opened(target: Target) -> Iterator[Waiting]:
         yield found
 
 
-def _event_reader(queue: str) -> Callable[[Any], DeadLetter]:
+def _read(read: Callable[[Message], DeadLetter], queue: str, message: Message) -> DeadLetter:
+    try:
+        return read(message)
+    except Exception as error:  # noqa: BLE001  # one that nobody thought of must not hide all others
+        return waiting.unknown(queue, "", message, f"{type(error).__name__}: {error}")
+
+
+def _event_reader(queue: str) -> Callable[[Message], DeadLetter]:
     consumer = re.sub(r"(?<!^)(?=[A-Z])", "_", re.sub(r"(Subscription)?DeadLetterQueue$", "", queue)).lower()
     return lambda message: waiting.of_event(message, queue, consumer)
 
@@ -140,13 +149,13 @@ def list_(target: Callable[[], Target], consumer: str | None, aggregate: str | N
     now = datetime.now(UTC)
     with opened(target()) as found:
         letters = found.chosen(consumer, aggregate)
+        _tell_hidden(found)
         if as_json:
             for letter in letters:
                 click.echo(orjson.dumps(_summary(letter)))
             return
-        _tell_hidden(found)
         if not letters:
-            click.echo("Nothing waits.")
+            _tell_none(found)
             return
         console = Console()
         console.print(_table(letters, now))
@@ -158,14 +167,17 @@ def list_(target: Callable[[], Target], consumer: str | None, aggregate: str | N
 @click.pass_obj
 def show(target: Callable[[], Target], identifier: str, raw: bool) -> None:
     """Prints one dead letter with its parsed events. It holds personal data: mind who sees the screen."""
-    with opened(target()) as found:
+    stack = target()
+    with opened(stack) as found:
         letter = found.find(identifier)
         if raw:
             click.echo(letter.raw if isinstance(letter.raw, str) else orjson.dumps(letter.raw))
             return
         console = Console()
         console.print(JSON.from_data(_summary(letter)))
-        for event in letter.events or [letter.raw]:
+        claims = S3ClaimStore(stack.client("s3"), stack.output("ArchiveBucketName"))
+        for each in letter.events or [letter.raw]:
+            event = waiting.whole(each, claims)
             if event is None:
                 console.print("a record that cannot be read; --raw prints it", style="bold red")
             elif isinstance(event, str):
@@ -195,7 +207,7 @@ def redrive(
         letters = found.chosen(consumer, aggregate)
         _tell_hidden(found)
         if not letters:
-            click.echo("Nothing waits.")
+            _tell_none(found)
             return
         if dry_run:
             _redrive(letters, None)
@@ -290,9 +302,8 @@ class _Redriving:
 
     def redrive(self, letter: DeadLetter) -> str:
         """Processes it and takes it off; gives what was done, in a word or two."""
+        _demand_known(letter)
         match letter.place:
-            case _ if letter.reason == waiting.UNKNOWN and letter.place != waiting.UNRESOLVED:
-                raise RedriveFailedError("nobody can tell what it is: discard it, or redrive it by hand")
             case waiting.PARKED:
                 done = self._parked(letter)
             case waiting.UNRESOLVED:
@@ -328,12 +339,23 @@ class _Redriving:
         return f"sent to {url.rpartition('/')[2]}"
 
 
+def _demand_known(letter: DeadLetter) -> None:
+    # A pointer of unknown shape may be one that the function has learned meanwhile.
+    if letter.reason == waiting.UNKNOWN and letter.place != waiting.UNRESOLVED:
+        raise RedriveFailedError("nobody can tell what it is: discard it, or redrive it by hand")
+
+
+def _only_say(letter: DeadLetter) -> str:
+    _demand_known(letter)
+    return f"would be taken off {letter.place}"
+
+
 def _redrive(letters: Sequence[DeadLetter], redriving: _Redriving | None) -> int:
     """Prints a line a dead letter; gives how many failed. Past an aggregate's first failure, its others wait."""
     table = Table(title="Redrive" if redriving else "Redrive, dry run: nothing is done", title_justify="left")
     for column in ("id", "consumer", "aggregate", "records", "result"):
         table.add_column(column, overflow="fold")
-    redrive = redriving.redrive if redriving else (lambda letter: f"would be taken off {letter.place}")
+    redrive = redriving.redrive if redriving else _only_say
     failed = 0
     for letter, done in in_order(letters, lambda letter: (letter.consumer, letter.aggregate), redrive):
         match done:
@@ -355,6 +377,14 @@ def _take_off(target: Target, found: Waiting, letter: DeadLetter) -> None:
         found.queues[letter.place].delete(letter.message)
     else:
         target.client("s3").delete_object(Bucket=target.output("FailedBatchesBucketName"), Key=letter.key)
+
+
+def _tell_none(found: Waiting) -> None:
+    if not found.letters:
+        click.echo("Nothing waits.")
+        return
+    consumers = sorted({letter.consumer or "nobody knows whom" for letter in found.letters})
+    click.echo(f"Nothing waits that was asked for. {len(found.letters)} others do, of {', '.join(consumers)}.")
 
 
 def _tell_hidden(found: Waiting) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import orjson
 
 from headwater.change_stream.claim_checks import ClaimStore
+from headwater.clock import read_timestamp
 from headwater.limits import SqsLimits
 from headwater.sending import queue_text
 
@@ -78,10 +79,32 @@ def decode(body: bytes | str, claims: ClaimStore) -> ParkedRecords:
     try:
         message = orjson.loads(body)
         if isinstance(message, dict) and _DATAREF in message:
-            message = orjson.loads(claims.get(message[_DATAREF]))
-        return ParkedRecords(**message)
+            message = orjson.loads(claims.get(_typed(_DATAREF, message[_DATAREF], str)))
+        return _checked(ParkedRecords(**message))
     except (TypeError, ValueError) as error:
         raise MalformedParkedError(f"not a message of parked records: {error}") from error
+
+
+def _checked(parked: ParkedRecords) -> ParkedRecords:
+    for name in ("consumer", "mapping", "source_arn", "aggregate_id", "reason", "failed_at", "parked_at"):
+        _typed(name, getattr(parked, name), str)
+    for name in ("versions", "parsed", "raw"):
+        _typed(name, getattr(parked, name), list)
+    for version in parked.versions:
+        _typed("versions", version, int)
+    _typed("error", parked.error, str, type(None))
+    _typed("attempts", parked.attempts, int, type(None))
+    try:
+        read_timestamp(parked.failed_at)
+    except ValueError as error:
+        raise ValueError(f"its 'failed_at' is not a time: {error}") from error
+    return parked
+
+
+def _typed(name: str, value: Any, *types: type) -> Any:
+    if not isinstance(value, types):
+        raise TypeError(f"its {name!r} is not of type {types[0].__name__}")
+    return value
 
 
 class SqsParkingLot:

@@ -65,7 +65,9 @@ def item_of(raw: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _contents(kind: StreamKind, raw: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "kinesis":
-        return asdict(cloud_events.decode(kinesis.body(raw)).event)
+        delivery = cloud_events.decode(kinesis.body(raw))
+        event = asdict(delivery.event)
+        return event if delivery.dataref is None else {**event, "data": None, "dataref": delivery.dataref}
     change = dynamodb.parse(raw)
     return asdict(codec.decode(_image(change))) if "aggregate_id" in change.keys else unmarshal_item(_image(change))
 
