@@ -22,8 +22,9 @@ from cli.target import Target
 from cli.waiting import DeadLetter
 from headwater.change_stream.claim_checks import S3ClaimStore
 from headwater.clock import timestamp
-from headwater.dead_letters.redrive import Discarded, HeldUpError, in_order
+from headwater.dead_letters.redrive import Discarded, HeldUpError, StillFailingError, in_order
 from headwater.dead_letters.unresolved import REASON
+from headwater.projections.runner import NotStoppedError
 
 _QUEUE_URL: Final = re.compile(r"(\w+?)(Subscription)?DeadLetterQueueUrl")
 #: Where Lambda puts what a mapping gives up.
@@ -128,7 +129,7 @@ def _event_reader(queue: str) -> Callable[[Message], DeadLetter]:
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """Shows, redrives and discards what consumers gave up.
+    """Shows, redrives and discards what consumers gave up, and releases what stands still.
 
     Looking takes nothing off a queue. While a command works, others do not see what it looks at; that is over when the
     command ends, or five minutes after it was killed.
@@ -233,9 +234,7 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
     stack = target()
     with opened(stack) as found:
         letter = found.find(identifier)
-        bucket = stack.output("FailedBatchesBucketName")
         now = timestamp(datetime.now(UTC))
-        key = f"discarded/{now[:10]}/{letter.id}-{now[11:]}.json"
         record = {
             **_summary(letter),
             "reason_to_discard": reason,
@@ -244,14 +243,10 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
             "events": letter.events,
             "raw": letter.raw,
         }
-
-        def keep(**more: Any) -> None:
-            body = orjson.dumps({**record, **more})
-            stack.client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
-
+        keep = _recorder(stack, f"discarded/{now[:10]}/{letter.id}-{now[11:]}.json", record)
         last = _is_last(found, letter)
         # First the record: a command that dies in between has discarded nothing.
-        keep()
+        kept = keep()
         if last:
             discarded = _go_on(stack, letter)
             for aggregate, version in discarded.given_up:
@@ -261,7 +256,68 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
             if discarded.stopped:
                 raise click.ClickException(f"it stays, as its aggregate cannot go on: {discarded.stopped}")
         _take_off(stack, found, letter)
-    click.echo(f"Discarded. s3://{bucket}/{key} keeps it for a year.")
+    click.echo(f"Discarded. {kept} keeps it for a year.")
+
+
+@dead_letters.command()
+@click.option("--consumer", required=True, help="Whose rows: badges, or the name of a read model.")
+@click.option("--aggregate", required=True, help="Which one stands still, such as 'player#0199…' (in quotes).")
+@click.option("--reason", required=True, help="Why it is done by hand. It is recorded, with your name.")
+@click.pass_obj
+def release(target: Callable[[], Target], consumer: str, aggregate: str, reason: str) -> None:
+    """Lets an aggregate go on that stands still although none of its dead letters is left: the last one expired.
+
+    It is applied from the event store, and gives up no event: at one that still fails it stops, and its next event
+    parks it anew, to be seen, redriven or discarded.
+    """
+    if not reason.strip():
+        raise click.BadParameter("say why", param_hint="--reason")
+    stack = target()
+    with opened(stack) as found:
+        if any(each.place == waiting.PARKED for each in found.chosen(consumer, aggregate)):
+            raise click.ClickException("dead letters of it wait: redrive them, or discard them")
+        _demand_none_hidden(found, waiting.PARKED)
+        with stack.as_function():
+            # Late: it reads the environment.
+            from headwater import bootstrap
+
+            try:
+                failing = bootstrap.redrive().release(consumer, aggregate)
+            except (NotStoppedError, StillFailingError) as error:
+                raise click.ClickException(str(error)) from error
+        now = timestamp(datetime.now(UTC))
+        record = {
+            "consumer": consumer,
+            "aggregate": aggregate,
+            "reason_to_release": reason,
+            "released_by": stack.client("sts").get_caller_identity()["Arn"],
+            "released_at": now,
+            "still_failing": failing,
+        }
+        kept = _recorder(stack, f"discarded/{now[:10]}/release-{consumer}-{now[11:]}.json", record)()
+    if failing:
+        click.echo(f"It still fails, and its next event parks it anew: {failing}")
+    click.echo(f"Released. {kept} keeps a record of it for a year.")
+
+
+def _recorder(target: Target, key: str, record: Mapping[str, Any]) -> Callable[..., str]:
+    """Keeps a record of what was done, with what is added to it; gives its address."""
+    bucket = target.output("FailedBatchesBucketName")
+
+    def keep(**more: Any) -> str:
+        body = orjson.dumps({**record, **more})
+        target.client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
+        return f"s3://{bucket}/{key}"
+
+    return keep
+
+
+def _demand_none_hidden(found: Waiting, place: str) -> None:
+    if hidden := found.hidden.get(place):
+        raise click.ClickException(
+            f"{hidden} more in {place} are being looked at by somebody else, perhaps of the same aggregate: "
+            f"try again within {HOLD_SECONDS // 60} minutes"
+        )
 
 
 def _is_last(found: Waiting, letter: DeadLetter) -> bool:
@@ -272,11 +328,7 @@ def _is_last(found: Waiting, letter: DeadLetter) -> bool:
     parked = [each for each in found.letters if (each.place, each.consumer, each.aggregate) == (letter.place, *lane)]
     if len(parked) > 1:
         return False
-    if hidden := found.hidden.get(letter.place):
-        raise click.ClickException(
-            f"{hidden} more in {letter.place} are being looked at by somebody else, perhaps of the same aggregate: "
-            f"try again within {HOLD_SECONDS // 60} minutes"
-        )
+    _demand_none_hidden(found, letter.place)
     return True
 
 

@@ -468,6 +468,7 @@ def redrive() -> "Redrive":
             **{name: runner.redrive for name, runner in marking.items()},
         },
         {name: runner.discard for name, runner in marking.items()},
+        {name: runner.release for name, runner in marking.items()},
     )
 
 

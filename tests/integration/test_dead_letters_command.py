@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -14,12 +15,14 @@ from cli.target import Target
 from headwater import bootstrap
 from headwater.change_stream.claim_checks import S3ClaimStore
 from headwater.dead_letters.parked import encode
-from headwater.domain.events import PlayCompleted
+from headwater.domain.events import PlayCompleted, RecordedEvent
+from headwater.event_store import codec
+from headwater.projections.leaderboard import LEADERBOARD
 from tests.fakes.events import AT, recorded
 from tests.fakes.kinesis_records import kinesis_batch, kinesis_record
 from tests.fakes.parking_lot import InMemoryParkingLot, parking
 from tests.fakes.pointers import from_lambda
-from tests.integration.stream_functions import SETTINGS, stack
+from tests.integration.stream_functions import SETTINGS, item, stack
 
 __all__ = ["stack"]
 
@@ -145,3 +148,76 @@ def test_an_event_that_travelled_apart_from_its_data_is_shown_with_them(scene: S
     assert '"game": "chess"' in shown.output
     bootstrap.s3().delete_object(Bucket=SETTINGS["ARCHIVE_BUCKET"], Key=f"claims/{event.event_id}.json")
     assert "cannot be had" in scene.run("show", letter["id"]).output
+
+
+# Releasing
+
+
+def store(event: RecordedEvent) -> None:
+    bootstrap.dynamodb().put_item(TableName=SETTINGS["EVENTS_TABLE"], Item=codec.encode(event))
+
+
+def standing_still(scene: Scene) -> None:
+    """An aggregate that the leaderboard stopped at its second event, and whose dead letter has expired."""
+    history = [recorded("player#ada", version, PLAY) for version in (1, 2, 3)]
+    history[1] = replace(history[1], type="PlayUndone")
+    for event in history:
+        store(event)
+    bootstrap.projection(LEADERBOARD).process(kinesis_batch(history[:2]))
+    bootstrap.sqs().purge_queue(QueueUrl=scene.outputs["ParkedRecordsQueueUrl"])
+    assert item("leaderboard@1#ada")["parked_from"] == {"player": 2}
+
+
+def released(
+    scene: Scene, consumer: str = "leaderboard", aggregate: str = "player#ada", reason: str = "it expired"
+) -> Result:
+    return scene.run("release", "--consumer", consumer, "--aggregate", aggregate, "--reason", reason)
+
+
+def test_an_aggregate_whose_dead_letters_expired_is_released_and_that_is_recorded(scene: Scene) -> None:
+    standing_still(scene)
+
+    shown = released(scene)
+
+    assert shown.exit_code == 0, shown.output
+    assert "It still fails, and its next event parks it anew: version 2: UnknownEventError" in shown.output
+    assert "parked_from" not in item("leaderboard@1#ada")
+    (record,) = bootstrap.s3().list_objects_v2(Bucket="failed", Prefix="discarded/")["Contents"]
+    kept = json.loads(bootstrap.s3().get_object(Bucket="failed", Key=record["Key"])["Body"].read())
+    assert (kept["aggregate"], kept["reason_to_release"]) == ("player#ada", "it expired")
+    assert "UnknownEventError" in kept["still_failing"]
+    assert "arn:aws:" in kept["released_by"]
+
+    # And once it is repaired
+    store(recorded("player#ada", 2, PLAY))
+    bootstrap.projection(LEADERBOARD).process(kinesis_batch([recorded("player#ada", 3, PLAY)]))
+    assert item("leaderboard@1#ada")["applied"] == {"player": 3}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"consumer": "leaderbord"}, "'leaderbord' lets no aggregate stand still: achievements, badges, leaderboard"),
+        ({"aggregate": "player#bob"}, "player#bob does not stand still in leaderboard"),
+        ({"reason": " "}, "say why"),
+    ],
+)
+def test_what_cannot_be_released_is_told(scene: Scene, options: dict[str, str], message: str) -> None:
+    standing_still(scene)
+
+    shown = released(scene, **options)
+
+    assert shown.exit_code != 0
+    assert message in shown.output
+    assert item("leaderboard@1#ada")["parked_from"] == {"player": 2}
+
+
+def test_an_aggregate_of_which_dead_letters_wait_is_not_released(scene: Scene) -> None:
+    standing_still(scene)
+    scene.park(*kinesis_batch([recorded("player#ada", 2, PLAY)]))
+
+    assert "dead letters of it wait" in released(scene).output
+
+    bootstrap.sqs().receive_message(QueueUrl=scene.outputs["ParkedRecordsQueueUrl"], VisibilityTimeout=60)
+    assert "being looked at by somebody else" in released(scene).output
+    assert item("leaderboard@1#ada")["parked_from"] == {"player": 2}
