@@ -442,8 +442,10 @@ def dead_letters() -> "Resolver":
         },
         ArchivedRecords(
             S3ObjectStore(s3(), settings().archive_bucket),
+            S3ObjectStore(s3(), settings().failed_batches_bucket),
             events_stream.hash_keys,
             sources={APPLICATION_STATUS: "applications"},
+            now=utc_now,
         ),
         parking_lot(),
         SqsUnresolvedPointers(sqs(), settings().unresolved_pointers_queue),

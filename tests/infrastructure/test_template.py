@@ -14,7 +14,7 @@ import pytest
 from cli.dead_letters import dead_letter_queues
 from cli.target import SETTINGS
 from headwater import bootstrap
-from headwater.archive.lookup import PUBLISHING_TAKES
+from headwater.archive.lookup import PUBLISHING_TAKES, STREAM_REMEMBERS
 from headwater.change_stream.filters import FilterCriteria
 from headwater.dead_letters.pointers import consumer_of
 from headwater.dead_letters.resolver import FILTERS
@@ -346,6 +346,13 @@ def test_the_archive_is_searched_as_far_back_as_the_fan_out_may_try(expanded: No
     mapping = stream_mappings(expanded)["FanOutFunctionEventsTableStream"]
 
     assert timedelta(seconds=mapping["MaximumRecordAgeInSeconds"]) == PUBLISHING_TAKES
+
+
+def test_the_archiver_is_done_with_a_change_before_its_stream_forgets_it(expanded: Node) -> None:
+    """FAULTS row 22: from then on the archive lacks what FailedBatchesBucket holds, and nothing else."""
+    mappings = stream_mappings(expanded)
+    for name in ("ArchiverFunctionEventsTableStream", "ArchiverFunctionApplicationsTableStream"):
+        assert timedelta(seconds=mappings[name]["MaximumRecordAgeInSeconds"]) < STREAM_REMEMBERS
 
 
 def test_the_archiver_keeps_a_batch_together(expanded: Node) -> None:

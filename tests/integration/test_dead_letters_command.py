@@ -34,7 +34,9 @@ class Scene:
 
     def __init__(self) -> None:
         s3, sqs = bootstrap.s3(), bootstrap.sqs()
-        s3.create_bucket(Bucket="failed", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        s3.create_bucket(
+            Bucket=SETTINGS["FAILED_BATCHES_BUCKET"], CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+        )
         urls = {
             output: sqs.create_queue(QueueName=name)["QueueUrl"]
             for output, name in {
@@ -44,7 +46,7 @@ class Scene:
             }.items()
         }
         settings = {output: SETTINGS[field.upper()] for field, output in OUTPUTS.items()}
-        self.outputs = {**settings, **urls, "FailedBatchesBucketName": "failed"}
+        self.outputs = {**settings, **urls}
         self.target = Target(boto3.Session(), None, self.outputs)
 
     def send(self, queue: str, body: Any) -> None:
@@ -182,8 +184,12 @@ def test_an_aggregate_whose_dead_letters_expired_is_released_and_that_is_recorde
     assert shown.exit_code == 0, shown.output
     assert "It still fails, and its next event parks it anew: version 2: UnknownEventError" in shown.output
     assert "parked_from" not in item("leaderboard@1#ada")
-    (record,) = bootstrap.s3().list_objects_v2(Bucket="failed", Prefix="discarded/")["Contents"]
-    kept = json.loads(bootstrap.s3().get_object(Bucket="failed", Key=record["Key"])["Body"].read())
+    (record,) = bootstrap.s3().list_objects_v2(Bucket=SETTINGS["FAILED_BATCHES_BUCKET"], Prefix="discarded/")[
+        "Contents"
+    ]
+    kept = json.loads(
+        bootstrap.s3().get_object(Bucket=SETTINGS["FAILED_BATCHES_BUCKET"], Key=record["Key"])["Body"].read()
+    )
     assert (kept["aggregate"], kept["reason_to_release"]) == ("player#ada", "it expired")
     assert "UnknownEventError" in kept["still_failing"]
     assert "arn:aws:" in kept["released_by"]
