@@ -435,8 +435,9 @@ def _tell_none(found: Waiting) -> None:
     if not found.letters:
         click.echo("Nothing waits.")
         return
-    consumers = sorted({letter.consumer or "nobody knows whom" for letter in found.letters})
-    click.echo(f"Nothing waits that was asked for. {len(found.letters)} others do, of {', '.join(consumers)}.")
+    counts = Counter(letter.consumer or "nobody knows whose" for letter in found.letters)
+    others = ", ".join(f"{consumer} ({count})" for consumer, count in sorted(counts.items()))
+    click.echo(f"Nothing of that waits. What does: {others}.")
 
 
 def _tell_hidden(found: Waiting) -> None:

@@ -121,7 +121,7 @@ def test_a_consumer_of_whom_nothing_waits_does_not_hide_those_who_have(scene: Sc
 
     shown = scene.run(*misspelt)
     assert shown.exit_code == 0
-    assert shown.output == "Nothing waits that was asked for. 1 others do, of leaderboard.\n"
+    assert shown.output == "Nothing of that waits. What does: leaderboard (1).\n"
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["list", "--json"]])

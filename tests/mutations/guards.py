@@ -107,6 +107,14 @@ MUTATIONS = (
         tests=("tests/unit/projections/test_parking.py",),
     ),
     Mutation(
+        name="archive-without-holes",
+        rule="a pointer is let go only once all its records are parked",
+        module="headwater.archive.lookup",
+        guard="        self._demand_no_holes(pointer)\n",
+        without="",
+        tests=("tests/unit/archive/test_lookup.py",),
+    ),
+    Mutation(
         name="discard-never-sets-a-gate-back",
         rule="1, version gate: what a discard has passed over and gone beyond is not folded again",
         module="headwater.projections.runner",
