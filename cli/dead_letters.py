@@ -17,13 +17,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli import waiting
-from cli.queues import HOLD_SECONDS, Held, held
+from cli.queues import HOLD_SECONDS, Held, Message, held
 from cli.target import Target
 from cli.waiting import DeadLetter
 from headwater.change_stream.claim_checks import S3ClaimStore
 from headwater.clock import timestamp
-from headwater.dead_letters.redrive import Discarded, HeldUpError, in_order
+from headwater.dead_letters.redrive import Discarded, HeldUpError, StillFailingError, in_order
 from headwater.dead_letters.unresolved import REASON
+from headwater.projections.runner import NotStoppedError
 
 _QUEUE_URL: Final = re.compile(r"(\w+?)(Subscription)?DeadLetterQueueUrl")
 #: Where Lambda puts what a mapping gives up.
@@ -61,8 +62,10 @@ class Waiting:
         Raises
         ------
         click.ClickException
-            None does, or several.
+            It is empty, none begins so, or several do.
         """
+        if not identifier.strip():
+            raise click.ClickException("the ID is empty: 'dead-letters list' shows them")
         found = [each for each in self.letters if each.id.startswith(identifier) or each.key.startswith(identifier)]
         if len(found) != 1:
             raise click.ClickException(
@@ -83,7 +86,7 @@ def opened(target: Target) -> Iterator[Waiting]:
     """What waits in the stack's queues and its bucket."""
     sqs, s3, found = target.client("sqs"), target.client("s3"), Waiting()
     claims = S3ClaimStore(s3, target.output("ArchiveBucketName"))
-    readers: list[tuple[str, str, Callable[[Any], DeadLetter]]] = [
+    readers: list[tuple[str, str, Callable[[Message], DeadLetter]]] = [
         (waiting.PARKED, target.output("ParkedRecordsQueueUrl"), lambda message: waiting.of_parked(message, claims)),
         (waiting.UNRESOLVED, target.output("UnresolvedPointersQueueUrl"), waiting.of_pointer),
     ]
@@ -99,7 +102,7 @@ def opened(target: Target) -> Iterator[Waiting]:
                 holds.push(manager)
         for (name, _, read), entered in zip(readers, opening, strict=True):
             queue = found.queues[name] = entered.result()
-            found.letters += map(read, queue.messages)
+            found.letters += [_read(read, name, message) for message in queue.messages]
             if queue.hidden:
                 found.hidden[name] = queue.hidden
         bucket = target.output("FailedBatchesBucketName")
@@ -112,14 +115,21 @@ def opened(target: Target) -> Iterator[Waiting]:
         yield found
 
 
-def _event_reader(queue: str) -> Callable[[Any], DeadLetter]:
+def _read(read: Callable[[Message], DeadLetter], queue: str, message: Message) -> DeadLetter:
+    try:
+        return read(message)
+    except Exception as error:  # noqa: BLE001  # one that nobody thought of must not hide all others
+        return waiting.unknown(queue, "", message, f"{type(error).__name__}: {error}")
+
+
+def _event_reader(queue: str) -> Callable[[Message], DeadLetter]:
     consumer = re.sub(r"(?<!^)(?=[A-Z])", "_", re.sub(r"(Subscription)?DeadLetterQueue$", "", queue)).lower()
     return lambda message: waiting.of_event(message, queue, consumer)
 
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """Shows, redrives and discards what consumers gave up.
+    """Shows, redrives and discards what consumers gave up, and releases what stands still.
 
     Looking takes nothing off a queue. While a command works, others do not see what it looks at; that is over when the
     command ends, or five minutes after it was killed.
@@ -140,13 +150,13 @@ def list_(target: Callable[[], Target], consumer: str | None, aggregate: str | N
     now = datetime.now(UTC)
     with opened(target()) as found:
         letters = found.chosen(consumer, aggregate)
+        _tell_hidden(found)
         if as_json:
             for letter in letters:
                 click.echo(orjson.dumps(_summary(letter)))
             return
-        _tell_hidden(found)
         if not letters:
-            click.echo("Nothing waits.")
+            _tell_none(found)
             return
         console = Console()
         console.print(_table(letters, now))
@@ -158,14 +168,17 @@ def list_(target: Callable[[], Target], consumer: str | None, aggregate: str | N
 @click.pass_obj
 def show(target: Callable[[], Target], identifier: str, raw: bool) -> None:
     """Prints one dead letter with its parsed events. It holds personal data: mind who sees the screen."""
-    with opened(target()) as found:
+    stack = target()
+    with opened(stack) as found:
         letter = found.find(identifier)
         if raw:
             click.echo(letter.raw if isinstance(letter.raw, str) else orjson.dumps(letter.raw))
             return
         console = Console()
         console.print(JSON.from_data(_summary(letter)))
-        for event in letter.events or [letter.raw]:
+        claims = S3ClaimStore(stack.client("s3"), stack.output("ArchiveBucketName"))
+        for each in letter.events or [letter.raw]:
+            event = waiting.whole(each, claims)
             if event is None:
                 console.print("a record that cannot be read; --raw prints it", style="bold red")
             elif isinstance(event, str):
@@ -195,7 +208,7 @@ def redrive(
         letters = found.chosen(consumer, aggregate)
         _tell_hidden(found)
         if not letters:
-            click.echo("Nothing waits.")
+            _tell_none(found)
             return
         if dry_run:
             _redrive(letters, None)
@@ -221,9 +234,7 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
     stack = target()
     with opened(stack) as found:
         letter = found.find(identifier)
-        bucket = stack.output("FailedBatchesBucketName")
         now = timestamp(datetime.now(UTC))
-        key = f"discarded/{now[:10]}/{letter.id}-{now[11:]}.json"
         record = {
             **_summary(letter),
             "reason_to_discard": reason,
@@ -232,14 +243,10 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
             "events": letter.events,
             "raw": letter.raw,
         }
-
-        def keep(**more: Any) -> None:
-            body = orjson.dumps({**record, **more})
-            stack.client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
-
+        keep = _recorder(stack, f"discarded/{now[:10]}/{letter.id}-{now[11:]}.json", record)
         last = _is_last(found, letter)
         # First the record: a command that dies in between has discarded nothing.
-        keep()
+        kept = keep()
         if last:
             discarded = _go_on(stack, letter)
             for aggregate, version in discarded.given_up:
@@ -249,7 +256,68 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
             if discarded.stopped:
                 raise click.ClickException(f"it stays, as its aggregate cannot go on: {discarded.stopped}")
         _take_off(stack, found, letter)
-    click.echo(f"Discarded. s3://{bucket}/{key} keeps it for a year.")
+    click.echo(f"Discarded. {kept} keeps it for a year.")
+
+
+@dead_letters.command()
+@click.option("--consumer", required=True, help="Whose rows: badges, or the name of a read model.")
+@click.option("--aggregate", required=True, help="Which one stands still, such as 'player#0199…' (in quotes).")
+@click.option("--reason", required=True, help="Why it is done by hand. It is recorded, with your name.")
+@click.pass_obj
+def release(target: Callable[[], Target], consumer: str, aggregate: str, reason: str) -> None:
+    """Lets an aggregate go on that stands still although none of its dead letters is left: the last one expired.
+
+    It is applied from the event store, and gives up no event: at one that still fails it stops, and its next event
+    parks it anew, to be seen, redriven or discarded.
+    """
+    if not reason.strip():
+        raise click.BadParameter("say why", param_hint="--reason")
+    stack = target()
+    with opened(stack) as found:
+        if any(each.place == waiting.PARKED for each in found.chosen(consumer, aggregate)):
+            raise click.ClickException("dead letters of it wait: redrive them, or discard them")
+        _demand_none_hidden(found, waiting.PARKED)
+        with stack.as_function():
+            # Late: it reads the environment.
+            from headwater import bootstrap
+
+            try:
+                failing = bootstrap.redrive().release(consumer, aggregate)
+            except (NotStoppedError, StillFailingError) as error:
+                raise click.ClickException(str(error)) from error
+        now = timestamp(datetime.now(UTC))
+        record = {
+            "consumer": consumer,
+            "aggregate": aggregate,
+            "reason_to_release": reason,
+            "released_by": stack.client("sts").get_caller_identity()["Arn"],
+            "released_at": now,
+            "still_failing": failing,
+        }
+        kept = _recorder(stack, f"discarded/{now[:10]}/release-{consumer}-{now[11:]}.json", record)()
+    if failing:
+        click.echo(f"It still fails, and its next event parks it anew: {failing}")
+    click.echo(f"Released. {kept} keeps a record of it for a year.")
+
+
+def _recorder(target: Target, key: str, record: Mapping[str, Any]) -> Callable[..., str]:
+    """Keeps a record of what was done, with what is added to it; gives its address."""
+    bucket = target.output("FailedBatchesBucketName")
+
+    def keep(**more: Any) -> str:
+        body = orjson.dumps({**record, **more})
+        target.client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
+        return f"s3://{bucket}/{key}"
+
+    return keep
+
+
+def _demand_none_hidden(found: Waiting, place: str) -> None:
+    if hidden := found.hidden.get(place):
+        raise click.ClickException(
+            f"{hidden} more in {place} are being looked at by somebody else, perhaps of the same aggregate: "
+            f"try again within {HOLD_SECONDS // 60} minutes"
+        )
 
 
 def _is_last(found: Waiting, letter: DeadLetter) -> bool:
@@ -260,11 +328,7 @@ def _is_last(found: Waiting, letter: DeadLetter) -> bool:
     parked = [each for each in found.letters if (each.place, each.consumer, each.aggregate) == (letter.place, *lane)]
     if len(parked) > 1:
         return False
-    if hidden := found.hidden.get(letter.place):
-        raise click.ClickException(
-            f"{hidden} more in {letter.place} are being looked at by somebody else, perhaps of the same aggregate: "
-            f"try again within {HOLD_SECONDS // 60} minutes"
-        )
+    _demand_none_hidden(found, letter.place)
     return True
 
 
@@ -290,9 +354,8 @@ class _Redriving:
 
     def redrive(self, letter: DeadLetter) -> str:
         """Processes it and takes it off; gives what was done, in a word or two."""
+        _demand_known(letter)
         match letter.place:
-            case _ if letter.reason == waiting.UNKNOWN and letter.place != waiting.UNRESOLVED:
-                raise RedriveFailedError("nobody can tell what it is: discard it, or redrive it by hand")
             case waiting.PARKED:
                 done = self._parked(letter)
             case waiting.UNRESOLVED:
@@ -328,12 +391,23 @@ class _Redriving:
         return f"sent to {url.rpartition('/')[2]}"
 
 
+def _demand_known(letter: DeadLetter) -> None:
+    # A pointer of unknown shape may be one that the function has learned meanwhile.
+    if letter.reason == waiting.UNKNOWN and letter.place != waiting.UNRESOLVED:
+        raise RedriveFailedError("nobody can tell what it is: discard it, or redrive it by hand")
+
+
+def _only_say(letter: DeadLetter) -> str:
+    _demand_known(letter)
+    return f"would be taken off {letter.place}"
+
+
 def _redrive(letters: Sequence[DeadLetter], redriving: _Redriving | None) -> int:
     """Prints a line a dead letter; gives how many failed. Past an aggregate's first failure, its others wait."""
     table = Table(title="Redrive" if redriving else "Redrive, dry run: nothing is done", title_justify="left")
     for column in ("id", "consumer", "aggregate", "records", "result"):
         table.add_column(column, overflow="fold")
-    redrive = redriving.redrive if redriving else (lambda letter: f"would be taken off {letter.place}")
+    redrive = redriving.redrive if redriving else _only_say
     failed = 0
     for letter, done in in_order(letters, lambda letter: (letter.consumer, letter.aggregate), redrive):
         match done:
@@ -355,6 +429,15 @@ def _take_off(target: Target, found: Waiting, letter: DeadLetter) -> None:
         found.queues[letter.place].delete(letter.message)
     else:
         target.client("s3").delete_object(Bucket=target.output("FailedBatchesBucketName"), Key=letter.key)
+
+
+def _tell_none(found: Waiting) -> None:
+    if not found.letters:
+        click.echo("Nothing waits.")
+        return
+    counts = Counter(letter.consumer or "nobody knows whose" for letter in found.letters)
+    others = ", ".join(f"{consumer} ({count})" for consumer, count in sorted(counts.items()))
+    click.echo(f"Nothing of that waits. What does: {others}.")
 
 
 def _tell_hidden(found: Waiting) -> None:

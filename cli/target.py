@@ -30,6 +30,7 @@ SETTINGS: Mapping[str, str] = {
     "on_unconfirmed_email": "OnUnconfirmedEmail",
     "parked_records_queue": "ParkedRecordsQueueUrl",
     "unresolved_pointers_queue": "UnresolvedPointersQueueUrl",
+    "failed_batches_bucket": "FailedBatchesBucketName",
     "applications_table": "ApplicationsTableName",
     "application_process": "ApplicationProcessArn",
     "application_inbox_queue": "ApplicationInboxQueueUrl",

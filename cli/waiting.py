@@ -10,7 +10,9 @@ import orjson
 from botocore.exceptions import ClientError
 
 from cli.queues import Message
+from headwater.change_stream.batch import records_of
 from headwater.change_stream.claim_checks import ClaimStore
+from headwater.clock import read_timestamp
 from headwater.dead_letters import parked, pointers
 from headwater.dead_letters.parked import MalformedParkedError
 from headwater.dead_letters.pointers import UnknownPointerError
@@ -20,6 +22,7 @@ PARKED: Final = "ParkedRecordsQueue"
 UNRESOLVED: Final = "UnresolvedPointersQueue"
 ARCHIVER: Final = "FailedBatchesBucket"
 UNKNOWN: Final = "unknown shape"
+_VERSIONS: Final = range(2**64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +61,7 @@ def of_parked(message: Message, claims: ClaimStore) -> DeadLetter:
         found = parked.decode(message.body, claims)
     except (MalformedParkedError, ClientError) as error:
         # A claim that cannot be had must not keep the other rows from being seen.
-        return _unknown(PARKED, "", message, str(error))
+        return unknown(PARKED, "", message, str(error))
     return DeadLetter(
         place=PARKED,
         key=message.id,
@@ -67,7 +70,7 @@ def of_parked(message: Message, claims: ClaimStore) -> DeadLetter:
         aggregate=found.aggregate_id,
         versions=found.versions,
         records=len(found.raw),
-        failed_at=datetime.fromisoformat(found.failed_at),
+        failed_at=read_timestamp(found.failed_at),
         expires_at=message.expires_at,
         error=found.error,
         attempts=found.attempts,
@@ -77,12 +80,22 @@ def of_parked(message: Message, claims: ClaimStore) -> DeadLetter:
     )
 
 
+def whole(event: Any, claims: ClaimStore) -> Any:
+    """An event with its data: one that was too large for its stream carries a claim check in their place."""
+    if not (isinstance(event, dict) and isinstance(event.get("dataref"), str)):
+        return event
+    try:
+        return {**event, "data": orjson.loads(claims.get(event["dataref"]))["data"]}
+    except (ClientError, KeyError, TypeError, ValueError) as error:
+        return {**event, "data": f"cannot be had: {error}"}
+
+
 def of_pointer(message: Message) -> DeadLetter:
     """A message of UnresolvedPointersQueue."""
     try:
         pointer = pointers.parse(message.body)
     except UnknownPointerError as error:
-        return _unknown(UNRESOLVED, "", message, message.attributes.get(REASON, str(error)))
+        return unknown(UNRESOLVED, "", message, message.attributes.get(REASON, str(error)))
     return DeadLetter(
         place=UNRESOLVED,
         key=message.id,
@@ -91,7 +104,7 @@ def of_pointer(message: Message) -> DeadLetter:
         aggregate="",
         versions=(),
         records=pointer.records,
-        failed_at=datetime.fromisoformat(pointer.failed_at),
+        failed_at=read_timestamp(pointer.failed_at),
         expires_at=message.expires_at,
         error=pointer.reason,
         attempts=pointer.attempts,
@@ -106,8 +119,10 @@ def of_event(message: Message, queue: str, consumer: str) -> DeadLetter:
     try:
         envelope = orjson.loads(message.body)
         aggregate, version = str(envelope["subject"]), int(envelope["sequence"])
-    except (KeyError, TypeError, ValueError) as error:
-        return _unknown(queue, consumer, message, f"no event: {type(error).__name__}")
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
+        return unknown(queue, consumer, message, f"no event: {type(error).__name__}")
+    if version not in _VERSIONS:
+        return unknown(queue, consumer, message, "no event: its version has more than 64 bits")
     return DeadLetter(
         place=queue,
         key=message.id,
@@ -131,8 +146,8 @@ def of_object(key: str, body: bytes) -> DeadLetter:
     try:
         pointer = pointers.parse(body.decode())
         payload = orjson.loads(body)["payload"]
-        records = (orjson.loads(payload) if isinstance(payload, str) else payload)["Records"]
-    except (UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        records = records_of(orjson.loads(payload) if isinstance(payload, str) else payload)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         return DeadLetter(
             place=ARCHIVER,
             key=key,
@@ -156,7 +171,7 @@ def of_object(key: str, body: bytes) -> DeadLetter:
         aggregate="",
         versions=(),
         records=len(records),
-        failed_at=datetime.fromisoformat(pointer.failed_at),
+        failed_at=read_timestamp(pointer.failed_at),
         expires_at=None,
         error=pointer.error,
         attempts=pointer.attempts,
@@ -165,7 +180,8 @@ def of_object(key: str, body: bytes) -> DeadLetter:
     )
 
 
-def _unknown(place: str, consumer: str, message: Message, error: str) -> DeadLetter:
+def unknown(place: str, consumer: str, message: Message, error: str) -> DeadLetter:
+    """A message that cannot be read, whatever it is: it is kept, counted and shown as it came."""
     return DeadLetter(
         place=place,
         key=message.id,

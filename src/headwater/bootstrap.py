@@ -440,8 +440,10 @@ def dead_letters() -> "Resolver":
         },
         ArchivedRecords(
             S3ObjectStore(s3(), settings().archive_bucket),
+            S3ObjectStore(s3(), settings().failed_batches_bucket),
             events_stream.hash_keys,
             sources={APPLICATION_STATUS: "applications"},
+            now=utc_now,
         ),
         parking_lot(),
         SqsUnresolvedPointers(sqs(), settings().unresolved_pointers_queue),
@@ -466,6 +468,7 @@ def redrive() -> "Redrive":
             **{name: runner.redrive for name, runner in marking.items()},
         },
         {name: runner.discard for name, runner in marking.items()},
+        {name: runner.release for name, runner in marking.items()},
     )
 
 

@@ -50,6 +50,7 @@ class Settings(_FromEnvironment):
     on_unconfirmed_email: str
     parked_records_queue: str
     unresolved_pointers_queue: str
+    failed_batches_bucket: str
     applications_table: str
     application_process: str
     application_inbox_queue: str

@@ -1,6 +1,7 @@
 """Parked records on a queue, over the simulator's SQS and moto's."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -119,10 +120,36 @@ def test_row_23_entries_that_stay_refused_fail_the_whole() -> None:
     aws = FakeAws(Refusing(100))
     url = aws.cloud.create_queue("parked")
 
-    with pytest.raises(NotParkedError, match="1 of 10 messages were refused: \\['InternalError'\\]"):
+    with pytest.raises(NotParkedError, match="SQS kept refusing 1 messages: \\['InternalError'\\]"):
         SqsParkingLot(aws.sqs, url, InMemoryClaimStore(), sleep=lambda _: None).park(
             [parked(f"player#{number}") for number in range(10)]
         )
+
+
+def test_row_23_what_stays_refused_does_not_keep_later_batches_from_being_parked() -> None:
+    """FAULTS row 23."""
+    aws = FakeAws(Refusing(5))
+    url = aws.cloud.create_queue("parked")
+
+    with pytest.raises(NotParkedError, match="refusing 1 messages"):
+        SqsParkingLot(aws.sqs, url, InMemoryClaimStore(), sleep=lambda _: None).park(
+            [parked(f"player#{number}") for number in range(23)]
+        )
+
+    assert aws.cloud.queue_depth(url) == 22
+
+
+def test_characters_that_the_queue_refuses_are_parked_escaped(queue: "tuple[SQSClient, str]") -> None:
+    client, url = queue
+    claims = InMemoryClaimStore()
+    # Escapes make a text longer: the second one is above the limit only with them.
+    odd = [replace(parked(), parsed=[{"game": "chess\ufffe\uffff" * times}]) for times in (1, 100_000)]
+
+    SqsParkingLot(client, url, claims).park(odd)
+
+    found = [decode(body, claims) for body in bodies(client, url)]
+    assert sorted(found, key=lambda each: len(str(each))) == odd
+    assert len(claims.claims) == 1
 
 
 @pytest.mark.parametrize("body", ["", "hello", "[]", "{}", '{"consumer": "badges"}', '{"dataref": "elsewhere"}'])

@@ -241,3 +241,20 @@ def test_a_shards_hash_keys_are_told_and_those_of_an_unknown_one_are_not(build: 
         assert service.hash_keys(stream.arn, stream.shard_id) == range(2**128)
         assert service.hash_keys(stream.arn, "shardId-000000000099") is None
         assert service.hash_keys(stream.arn + "-gone", stream.shard_id) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "gone"), [("ResourceNotFoundException", True), ("InvalidArgumentException", True), ("Throttling", False)]
+)
+def test_hash_keys_are_unknown_where_the_stream_says_so_and_not_where_it_is_busy(code: str, gone: bool) -> None:
+    class Client:
+        def list_shards(self, **_: Any) -> Any:
+            raise ClientError({"Error": {"Code": code, "Message": "no"}}, "ListShards")
+
+    service = KinesisStream(cast(Any, Client()))
+
+    if gone:
+        assert service.hash_keys("arn", "shard") is None
+    else:
+        with pytest.raises(ClientError):
+            service.hash_keys("arn", "shard")

@@ -61,7 +61,7 @@ def command(*arguments: str) -> Result:
 
     def noted(self: Any, operation: str, params: dict[str, Any]) -> Any:
         thread = threading.current_thread()
-        writes_rows = arguments[0] in {"redrive", "discard"} and thread.name.startswith("leaderboard_")
+        writes_rows = arguments[0] in {"redrive", "discard", "release"} and thread.name.startswith("leaderboard_")
         if writes_rows or thread is threading.main_thread():
             CALLS[arguments[0]].append((self.meta.service_model.service_name, operation, params))
         return call(self, operation, params)
@@ -202,6 +202,34 @@ def test_the_last_discard_of_an_aggregate_lets_it_go_on_without_the_event(stack:
     assert listed() == []
 
 
+def test_an_aggregate_whose_dead_letters_expired_is_released_and_parked_anew(stack: LocalStack, api: Api) -> None:
+    """FAULTS row 20: the mark does not outlive what is parked for ever."""
+    user_id = register(api, "dan")
+    poison.strew(stack, [traffic.User(0, "dan", "dan@example.org", user_id=user_id)], 1)
+    stack.wait_until_quiet(QUIET_SECONDS)
+    where = ("--aggregate", f"player#{user_id}", "--consumer", "leaderboard")
+    until(lambda: listed(*where), 30)
+    # As after 14 days
+    sqs, url = stack.client("sqs"), stack.outputs["ParkedRecordsQueueUrl"]
+    sqs.purge_queue(QueueUrl=url)
+    play(api, user_id, 5)
+    stack.wait_until_quiet(QUIET_SECONDS)
+    assert listed() == [], "it is acknowledged and held back"
+
+    released = command("release", *where, "--reason", "it expired")
+
+    assert released.exit_code == 0, released.output
+    assert "its next event parks it anew" in released.output
+    play(api, user_id, 6)
+    stack.wait_until_quiet(QUIET_SECONDS)
+    (letter,) = until(lambda: listed(*where), 30)
+    discarded = command("discard", letter["id"], "--reason", "a test's own")
+    assert discarded.exit_code == 0, discarded.output
+    entries = api.send(Request("GET", "/games/chess/leaderboard"))["entries"]
+    assert [entry["score"] for entry in entries if entry["user_id"] == user_id] == [6]
+    assert listed() == []
+
+
 def test_a_dead_e_mail_is_in_the_same_table_and_goes_back_to_its_queue(stack: LocalStack, api: Api) -> None:
     user_id = register(api, "bob")
     stack.wait_until_quiet(QUIET_SECONDS)
@@ -311,11 +339,12 @@ def test_the_policies_for_the_person_on_call_allow_what_the_commands_called(stac
                     refused.add((named.action, named.resource))
         return refused
 
-    assert CALLS.keys() >= {"list", "show", "redrive", "discard"}
+    assert CALLS.keys() >= {"list", "show", "redrive", "discard", "release"}
     assert denied("list", reader) == set()
     assert denied("show", reader) == set()
     assert denied("redrive", [*reader, *redrive]) == set()
     assert denied("discard", [*reader, *redrive]) == set()
+    assert denied("release", [*reader, *redrive]) == set()
     assert denied("redrive", reader), "or the check would let everything pass"
 
 

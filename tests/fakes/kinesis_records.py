@@ -6,6 +6,7 @@ from typing import Any
 
 from headwater.change_stream import cloud_events
 from headwater.change_stream.batch import BatchOutcome
+from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import OutgoingEvent
 from headwater.domain.events import MalformedEventError, RecordedEvent
 from headwater.event_store import codec
@@ -35,7 +36,7 @@ def outgoing(event: RecordedEvent) -> OutgoingEvent:
 
 
 def kinesis_record(
-    event: RecordedEvent, sequence_number: int, *, body: bytes | None = None, claims: InMemoryClaimStore | None = None
+    event: RecordedEvent, sequence_number: int, *, body: bytes | None = None, claims: ClaimStore | None = None
 ) -> dict[str, Any]:
     """One record; ``body`` replaces the event's own, and ``claims`` takes the event in, leaving a claim check."""
     message = outgoing(event)

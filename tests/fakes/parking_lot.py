@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from headwater.dead_letters.parked import NotParkedError, ParkedRecords
+from headwater.dead_letters.parked import NotParkedError, ParkedRecords, ParkingLot
 from headwater.dead_letters.parking import Parking
 from tests.fakes.events import AT
 
@@ -27,6 +27,6 @@ class InMemoryParkingLot:
         self.parked += parked
 
 
-def parking(lot: InMemoryParkingLot | None = None, consumer: str = "tests") -> Parking:
+def parking(lot: ParkingLot | None = None, consumer: str = "tests") -> Parking:
     """Parks the records of a Kinesis stream; without a lot nothing, so that what fails for good fails its test."""
     return Parking(consumer, "kinesis", lot or InMemoryParkingLot(closed=True), lambda: datetime.fromisoformat(AT))

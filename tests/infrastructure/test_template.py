@@ -13,7 +13,8 @@ import pytest
 
 from cli.dead_letters import dead_letter_queues
 from cli.target import SETTINGS
-from headwater.archive.lookup import PUBLISHING_TAKES
+from headwater import bootstrap
+from headwater.archive.lookup import PUBLISHING_TAKES, STREAM_REMEMBERS
 from headwater.change_stream.filters import FilterCriteria
 from headwater.dead_letters.pointers import consumer_of
 from headwater.dead_letters.resolver import FILTERS
@@ -21,9 +22,11 @@ from headwater.functions import entry
 from headwater.functions.api.application_routes import ApplicationRoutes
 from headwater.incidents import Incident, LoggedIncidents
 from headwater.limits import DynamoDbLimits
+from headwater.notifications.mailer import QUOTA_RETRY_AFTER
 from headwater.projections.dynamodb import RANKINGS_INDEX
 from headwater.settings import Settings
 from tests.infrastructure.expansion import PROJECT, TEMPLATE, Node
+from tests.infrastructure.iam import Call, allows
 
 FUNCTIONS: Final = {
     "ArchiverFunction": "archiver",
@@ -358,6 +361,13 @@ def test_the_archive_is_searched_as_far_back_as_the_fan_out_may_try(expanded: No
     assert timedelta(seconds=mapping["MaximumRecordAgeInSeconds"]) == PUBLISHING_TAKES
 
 
+def test_the_archiver_is_done_with_a_change_before_its_stream_forgets_it(expanded: Node) -> None:
+    """FAULTS row 22: from then on the archive lacks what FailedBatchesBucket holds, and nothing else."""
+    mappings = stream_mappings(expanded)
+    for name in ("ArchiverFunctionEventsTableStream", "ArchiverFunctionApplicationsTableStream"):
+        assert timedelta(seconds=mappings[name]["MaximumRecordAgeInSeconds"]) < STREAM_REMEMBERS
+
+
 def test_the_archiver_keeps_a_batch_together(expanded: Node) -> None:
     """An object is named by its batch's first record: other bounds would write records twice."""
     mapping = stream_mappings(expanded)["ArchiverFunctionEventsTableStream"]
@@ -591,6 +601,20 @@ def test_each_function_has_an_alarm(expanded: Node, metric: str) -> None:
     assert {dimension(alarm, "FunctionName")["Ref"] for alarm in alarms_on(expanded, metric)} == set(FUNCTIONS)
 
 
+def test_the_person_on_call_can_give_up_a_claim_and_nothing_else_of_the_ledger(expanded: Node) -> None:
+    """FAULTS row 26: what docs/runbook.md does under OnUnconfirmedEmail=hold."""
+    policy = expanded["Resources"]["DeadLettersRedrivePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+
+    def allowed(action: str, key: str) -> bool:
+        call = Call("on call", f"dynamodb:{action}", "LedgerTable", key)
+        return any(allows(statement, call) for statement in policy)
+
+    assert allowed("GetItem", "effect#welcome_email#1")
+    assert allowed("DeleteItem", "effect#change_notice#1#old_address")
+    assert not allowed("PutItem", "effect#welcome_email#1")
+    assert not allowed("DeleteItem", "request#1")
+
+
 def test_each_queue_that_nobody_consumes_has_an_alarm_at_the_first_message(expanded: Node) -> None:
     alarms = alarms_on(expanded, "ApproximateNumberOfMessagesVisible")
     watched = {dimension(alarm, "QueueName")["Fn::GetAtt"][0] for alarm in alarms}
@@ -604,13 +628,45 @@ def test_each_queue_that_nobody_consumes_has_an_alarm_a_day_before_a_message_exp
     alarms = alarms_on(expanded, "ApproximateAgeOfOldestMessage")
     watched = {dimension(alarm, "QueueName")["Fn::GetAtt"][0]: alarm["Threshold"] for alarm in alarms}
     queues = of_type(expanded, "AWS::SQS::Queue")
-    spent_before = max(
-        queues[name]["RedrivePolicy"]["maxReceiveCount"] * queues[name]["VisibilityTimeout"]
-        for name in consumed(expanded)
-    )
+    spent_before: dict[str, float] = {}
+    for name in consumed(expanded):
+        policy = queues[name]["RedrivePolicy"]
+        postponed = QUOTA_RETRY_AFTER.total_seconds() if name in {"WelcomeEmailQueue", "ChangeNoticeQueue"} else 0
+        spent = policy["maxReceiveCount"] * (queues[name]["VisibilityTimeout"] + postponed)
+        spent_before[policy["deadLetterTargetArn"]["Fn::GetAtt"][0]] = spent
 
+    assert spent_before["WelcomeEmailDeadLetterQueue"] > 30 * 3600
     for name in set(queues) - consumed(expanded):
-        assert watched[name] <= queues[name]["MessageRetentionPeriod"] - spent_before - 24 * 3600, name
+        age = queues[name]["MessageRetentionPeriod"] - spent_before.get(name, 0) - 24 * 3600
+        assert watched[name] <= age, name
+
+
+def test_each_mapping_that_gives_batches_to_a_bucket_has_an_alarm(expanded: Node) -> None:
+    to_bucket = {
+        name
+        for name, mapping in stream_mappings(expanded).items()
+        if mapping["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"][0] == "FailedBatchesBucket"
+    }
+
+    alarms = alarms_on(expanded, "OnFailureDestinationDeliveredEventCount")
+
+    assert {dimension(alarm, "EventSourceMappingUUID")["Ref"] for alarm in alarms} == to_bucket
+    assert len(to_bucket) == 2
+
+
+def test_what_a_read_model_holds_back_rings_by_the_metric_that_its_function_emits(
+    expanded: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """FAULTS row 20: even once what was parked has expired."""
+    entry.report("badges", "kinesis", 0.0, RecordsSucceeded=0, RecordsFailed=0, RecordsParked=1)
+    counted = emitted(capsys.readouterr().out)
+
+    watched = watched_metrics(expanded, "RecordsParked")
+
+    assert {dimension(metric, "function") for metric in watched} == {*bootstrap._projections(), "badges"}
+    for metric in watched:
+        assert (metric["Namespace"], dimension(metric, "source")) == ("Headwater", "kinesis")
+        assert {part["Name"] for part in metric["Dimensions"]} == counted["RecordsParked"]
 
 
 def emitted(text: str) -> dict[str, set[str]]:

@@ -30,6 +30,7 @@ SETTINGS = {
     "ON_UNCONFIRMED_EMAIL": "hold",
     "PARKED_RECORDS_QUEUE": "https://sqs.eu-west-1.amazonaws.com/123456789012/parked-records",
     "UNRESOLVED_POINTERS_QUEUE": "https://sqs.eu-west-1.amazonaws.com/123456789012/unresolved-pointers",
+    "FAILED_BATCHES_BUCKET": "failed-batches",
     "APPLICATIONS_TABLE": "applications",
     "APPLICATION_PROCESS": "arn:aws:states:eu-west-1:123456789012:stateMachine:process",
     "APPLICATION_INBOX_QUEUE": "https://sqs.eu-west-1.amazonaws.com/123456789012/inbox",

@@ -100,11 +100,27 @@ MUTATIONS = (
         name="discard-gives-up-one-event",
         rule="6, parking: a discard passes over the event at which the aggregate stands, and over no other",
         module="headwater.projections.runner",
-        guard="            if inbox.given_up and row.parked_from.get(inbox.gate) == inbox.given_up:\n"
+        guard="            if inbox.given_up and folded.applied.get(inbox.gate, 0) + 1 == inbox.given_up:\n"
         "                folded.applied[inbox.gate] = inbox.given_up\n",
         without="            if inbox.given_up and inbox.gate in row.parked_from:\n"
         "                folded.applied[inbox.gate] = row.parked_from[inbox.gate]\n",
         tests=("tests/unit/projections/test_parking.py",),
+    ),
+    Mutation(
+        name="archive-without-holes",
+        rule="a pointer is let go only once all its records are parked",
+        module="headwater.archive.lookup",
+        guard="        self._demand_no_holes(pointer)\n",
+        without="",
+        tests=("tests/unit/archive/test_lookup.py",),
+    ),
+    Mutation(
+        name="discard-never-sets-a-gate-back",
+        rule="1, version gate: what a discard has passed over and gone beyond is not folded again",
+        module="headwater.projections.runner",
+        guard="            if inbox.given_up and folded.applied.get(inbox.gate, 0) + 1 == inbox.given_up:\n",
+        without="            if inbox.given_up and row.parked_from.get(inbox.gate) == inbox.given_up:\n",
+        tests=("tests/unit/projections/test_leaderboard.py",),
     ),
     Mutation(
         name="discard-applies-what-it-can",

@@ -3,6 +3,10 @@
 The table's records are found by their sequence numbers. The archive knows no Kinesis records: those are published anew
 from the table's changes of the time before they arrived, for the hash keys of the failed shard. That is more than
 the batch, which does no harm: consumers discard what they have.
+
+Neither numbers nor counts prove that nothing is missing in between. What does: the archiver has no more to come of that
+time, since it archives a change or gives it up before the table's stream forgets it; and what it gave up, none of which
+waits to be redriven.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +20,7 @@ from headwater.archive.envelope import UnreadableRecordError, change_record
 from headwater.archive.objects import ObjectStore
 from headwater.change_stream import cloud_events, dynamodb, kinesis
 from headwater.change_stream.records import Operation
+from headwater.clock import timestamp, utc_now
 from headwater.dead_letters.pointers import Pointer
 from headwater.domain.events import MalformedEventError
 
@@ -26,6 +31,10 @@ type HashKeys = Callable[[str, str], range | None]
 #: Clocks of several services are compared here, and S3 and the stream keep whole seconds.
 _SLACK: Final = timedelta(minutes=5)
 _PAGE_RECORDS: Final = 1000
+#: The retention of a table's stream ("Change data capture for DynamoDB Streams").
+STREAM_REMEMBERS: Final = timedelta(hours=24)
+#: Where Lambda puts the archiver's batches ("Retaining discarded batch records").
+_GIVEN_UP: Final = "aws/lambda/"
 #: The longest that a change may wait until it is on Kinesis: MaximumRecordAgeInSeconds of fan-out's mapping.
 PUBLISHING_TAKES: Final = timedelta(hours=4)
 
@@ -35,14 +44,25 @@ class NotArchivedError(Exception):
 
 
 class ArchivedRecords:
-    """The archive as a place to read failed batches from. ``sources``: those of consumers that read no events."""
+    """The archive as a place to read failed batches from.
+
+    ``given_up`` are the batches that the archiver gave up; ``sources`` those of consumers that read no events.
+    """
 
     def __init__(
-        self, objects: ObjectStore, hash_keys: HashKeys, *, sources: Mapping[str, str] = MappingProxyType({})
+        self,
+        objects: ObjectStore,
+        given_up: ObjectStore,
+        hash_keys: HashKeys,
+        *,
+        sources: Mapping[str, str] = MappingProxyType({}),
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._objects = objects
+        self._given_up = given_up
         self._hash_keys = hash_keys
         self._sources = sources
+        self._now = now
 
     def records(self, pointer: Pointer) -> Iterator[list[Raw]]:
         """The batch's records, page by page, as Lambda's event shows them; each once.
@@ -50,8 +70,9 @@ class ArchivedRecords:
         Raises
         ------
         NotArchivedError
-            Some are not there. Pages given before are then to be forgotten.
+            Some are not there, or may not be. Pages given before are then to be forgotten.
         """
+        self._demand_no_holes(pointer)
         found = 0
         page: list[Raw] = []
         for raw in self._changes(pointer) if pointer.kind == "dynamodb" else self._published(pointer):
@@ -68,10 +89,22 @@ class ArchivedRecords:
                 f"of {pointer.shard_id}"
             )
 
+    def _demand_no_holes(self, pointer: Pointer) -> None:
+        since, until = _span(pointer)
+        settled = until + STREAM_REMEMBERS
+        # A table's records are archived in the order of their shard, of which the batch's last one is looked for.
+        if pointer.kind == "kinesis" and self._now() < settled:
+            raise NotArchivedError(
+                f"nobody can tell before {timestamp(settled)} whether the archive has all that {pointer.shard_id} had"
+            )
+        for key, written_at in self._given_up.listed(_GIVEN_UP):
+            if since <= written_at <= settled:
+                raise NotArchivedError(f"the archiver gave up a batch of that time: redrive {key} first")
+
     def _changes(self, pointer: Pointer) -> Iterator[Raw]:
         first, last = int(pointer.first), int(pointer.last)
         bounds = set()
-        for columns in self._lines(pointer, timedelta(0), last):
+        for columns in self._lines(pointer, last):
             number = columns.get("sequence_number")
             if number is None or not first <= int(number) <= last:
                 continue
@@ -85,10 +118,9 @@ class ArchivedRecords:
 
     def _published(self, pointer: Pointer) -> Iterator[Raw]:
         keys = self._hash_keys(pointer.stream_arn, pointer.shard_id)
-        since = pointer.arrived_from - (PUBLISHING_TAKES + _SLACK).total_seconds()
-        until = pointer.arrived_until + _SLACK.total_seconds()
+        since, until = (moment.timestamp() for moment in _span(pointer))
         number = int(pointer.first)
-        for columns in self._lines(pointer, PUBLISHING_TAKES):
+        for columns in self._lines(pointer):
             if columns.get("operation") != Operation.INSERT:
                 continue
             record = change_record(columns)
@@ -112,10 +144,9 @@ class ArchivedRecords:
             )
             number += 1
 
-    def _lines(self, pointer: Pointer, before: timedelta, last: int | None = None) -> Iterator[dict[str, Any]]:
+    def _lines(self, pointer: Pointer, last: int | None = None) -> Iterator[dict[str, Any]]:
         """Lines of the objects that may hold the batch, each line once."""
-        since = datetime.fromtimestamp(pointer.arrived_from, UTC) - before - _SLACK
-        until = datetime.fromtimestamp(pointer.arrived_until, UTC) + _SLACK
+        since, until = _span(pointer)
         seen: set[str] = set()
         source = self._sources.get(pointer.consumer, "events")
         for offset in range((until.date() - since.date()).days + 1):
@@ -128,6 +159,15 @@ class ArchivedRecords:
                     if columns["stream_event_id"] not in seen:
                         seen.add(columns["stream_event_id"])
                         yield columns
+
+
+def _span(pointer: Pointer) -> tuple[datetime, datetime]:
+    """When the batch's changes were captured, at the earliest and at the latest."""
+    before = PUBLISHING_TAKES if pointer.kind == "kinesis" else timedelta(0)
+    return (
+        datetime.fromtimestamp(pointer.arrived_from, UTC) - before - _SLACK,
+        datetime.fromtimestamp(pointer.arrived_until, UTC) + _SLACK,
+    )
 
 
 def _first_sequence_number(key: str) -> int:

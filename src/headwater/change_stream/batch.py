@@ -19,11 +19,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class BatchOutcome:
-    """How many records came, which of them failed, and how many are done with and not applied: they wait parked."""
+    """How many records came, which of them failed, and how many are done with and not applied: they wait parked.
+
+    ``stopped`` are the aggregates that stand still, of which more will be held back until somebody sees to them.
+    """
 
     received: int
     failures: Sequence[Failure] = ()
     parked: int = 0
+    stopped: Sequence[str] = ()
 
     @property
     def succeeded(self) -> int:

@@ -142,6 +142,6 @@ def _count(name: str, text: str) -> int:
         number = int(text)
     except ValueError:
         number = 0
-    if number < 1:
-        raise MalformedEventError(f"the attribute {name!r} gives no version from 1 up")
+    if not 1 <= number < 2**64:
+        raise MalformedEventError(f"the attribute {name!r} gives no version from 1 up, of 64 bits at most")
     return number

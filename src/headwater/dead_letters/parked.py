@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import orjson
 
 from headwater.change_stream.claim_checks import ClaimStore
+from headwater.clock import read_timestamp
 from headwater.limits import SqsLimits
+from headwater.sending import queue_text
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -28,7 +30,7 @@ class MalformedParkedError(ValueError):
 
 
 class NotParkedError(Exception):
-    """SQS kept refusing messages; those before them are parked."""
+    """SQS kept refusing messages; all others are parked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ class ParkingLot(Protocol):
 
 def encode(parked: ParkedRecords) -> bytes:
     """The message's body."""
-    return orjson.dumps(parked)
+    return queue_text(orjson.dumps(parked)).encode()
 
 
 def decode(body: bytes | str, claims: ClaimStore) -> ParkedRecords:
@@ -77,10 +79,32 @@ def decode(body: bytes | str, claims: ClaimStore) -> ParkedRecords:
     try:
         message = orjson.loads(body)
         if isinstance(message, dict) and _DATAREF in message:
-            message = orjson.loads(claims.get(message[_DATAREF]))
-        return ParkedRecords(**message)
+            message = orjson.loads(claims.get(_typed(_DATAREF, message[_DATAREF], str)))
+        return _checked(ParkedRecords(**message))
     except (TypeError, ValueError) as error:
         raise MalformedParkedError(f"not a message of parked records: {error}") from error
+
+
+def _checked(parked: ParkedRecords) -> ParkedRecords:
+    for name in ("consumer", "mapping", "source_arn", "aggregate_id", "reason", "failed_at", "parked_at"):
+        _typed(name, getattr(parked, name), str)
+    for name in ("versions", "parsed", "raw"):
+        _typed(name, getattr(parked, name), list)
+    for version in parked.versions:
+        _typed("versions", version, int)
+    _typed("error", parked.error, str, type(None))
+    _typed("attempts", parked.attempts, int, type(None))
+    try:
+        read_timestamp(parked.failed_at)
+    except ValueError as error:
+        raise ValueError(f"its 'failed_at' is not a time: {error}") from error
+    return parked
+
+
+def _typed(name: str, value: Any, *types: type) -> Any:
+    if not isinstance(value, types):
+        raise TypeError(f"its {name!r} is not of type {types[0].__name__}")
+    return value
 
 
 class SqsParkingLot:
@@ -102,17 +126,21 @@ class SqsParkingLot:
         self._sleep = sleep
 
     def park(self, parked: Iterable[ParkedRecords]) -> None:
+        # What is refused must not keep the rest from people's eyes: it is told when all others are parked.
+        refused: list[str] = []
         batch: list[str] = []
         size = 0
         for each in parked:
             body = self._body(each)
             if batch and (len(batch) == self._limits.entries or size + len(body) > self._limits.request_bytes):
-                self._send(batch)
+                refused += self._send(batch)
                 batch, size = [], 0
             batch.append(body.decode())
             size += len(body)
         if batch:
-            self._send(batch)
+            refused += self._send(batch)
+        if refused:
+            raise NotParkedError(f"SQS kept refusing {len(refused)} messages: {sorted(set(refused))}")
 
     def _body(self, parked: ParkedRecords) -> bytes:
         body = encode(parked)
@@ -121,13 +149,14 @@ class SqsParkingLot:
         # Named by its content, so that parking it again puts the same object.
         return orjson.dumps({_DATAREF: self._claims.put(hashlib.sha256(body).hexdigest(), body)})
 
-    def _send(self, bodies: Sequence[str]) -> None:
+    def _send(self, bodies: Sequence[str]) -> list[str]:
+        """Why it stays refused, of each message that does."""
         left: list[Any] = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)]
         for attempt in range(_ATTEMPTS):
             answer = self._client.send_message_batch(QueueUrl=self._queue_url, Entries=left)
             refused = {failed["Id"]: failed["Code"] for failed in answer.get("Failed", [])}
             left = [entry for entry in left if entry["Id"] in refused]
             if not left:
-                return
+                break
             self._sleep(random.uniform(0, _BASE_SECONDS * 2**attempt))  # noqa: S311  # jitter
-        raise NotParkedError(f"{len(left)} of {len(bodies)} messages were refused: {sorted(set(refused.values()))}")
+        return list(refused.values())

@@ -5,11 +5,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import orjson
-
-from headwater.attribute_values import MalformedAttributeError, unmarshal_item
+from headwater.attribute_values import AttributeMap, unmarshal_item
 from headwater.change_stream import cloud_events, dynamodb, kinesis
-from headwater.change_stream.records import MalformedRecordError
+from headwater.change_stream.records import ChangeRecord, MalformedRecordError
 from headwater.dead_letters.parked import ParkedRecords, ParkingLot
 from headwater.dead_letters.pointers import StreamKind
 from headwater.domain.events import MalformedEventError, UnknownEventError
@@ -56,28 +54,47 @@ class Parking:
 
 
 def parsed(kind: StreamKind, raw: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The event in a record, or another table's item, for a person to read; None if nothing in it can be read."""
-    try:
-        if kind == "kinesis":
-            return asdict(cloud_events.decode(kinesis.body(raw)).event)
-        change = dynamodb.parse(raw)
-        if "aggregate_id" not in change.keys:
-            return item_of(raw)
-        return asdict(codec.decode(change.new_image or change.old_image or {}))
-    except (MalformedRecordError, MalformedEventError):
-        return None
+    """The event in a record, or another table's item, in values that JSON has; None if it cannot be read."""
+    return _readable(lambda: _contents(kind, raw))
 
 
 def item_of(raw: Mapping[str, Any]) -> dict[str, Any] | None:
     """The item that a record of a table's stream shows, in values that JSON has; None if it cannot be read."""
+    return _readable(lambda: unmarshal_item(_image(dynamodb.parse(raw))))
+
+
+def _contents(kind: StreamKind, raw: Mapping[str, Any]) -> dict[str, Any]:
+    if kind == "kinesis":
+        delivery = cloud_events.decode(kinesis.body(raw))
+        event = asdict(delivery.event)
+        return event if delivery.dataref is None else {**event, "data": None, "dataref": delivery.dataref}
+    change = dynamodb.parse(raw)
+    return asdict(codec.decode(_image(change))) if "aggregate_id" in change.keys else unmarshal_item(_image(change))
+
+
+def _image(change: ChangeRecord) -> AttributeMap:
+    return change.new_image or change.old_image or {}
+
+
+def _readable(read: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
     try:
-        change = dynamodb.parse(raw)
-        item = unmarshal_item(change.new_image or change.old_image or {})
-    except (MalformedRecordError, MalformedAttributeError):
+        shown: dict[str, Any] = _shown(read())
+    except Exception:  # noqa: BLE001  # for people's eyes alone: whatever it meets, the record itself is parked
         return None
-    shown: dict[str, Any] = orjson.loads(orjson.dumps(item, default=_shown))
     return shown
 
 
-def _shown(value: object) -> Any:
-    return sorted(value, key=str) if isinstance(value, set) else str(value)
+def _shown(value: Any) -> Any:
+    match value:
+        case dict():
+            return {name: _shown(member) for name, member in value.items()}
+        case list():
+            return [_shown(member) for member in value]
+        case set():
+            return sorted(map(_shown, value), key=str)
+        # JSON has no limit here, but those who read it have one: 64 bits.
+        case int() if not -(2**63) <= value < 2**64:
+            return str(value)
+        case str() | int() | float() | None:
+            return value
+    return str(value)

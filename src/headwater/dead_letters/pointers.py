@@ -8,13 +8,16 @@ neither attempts nor an error.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
 
 import orjson
 
+from headwater.clock import read_timestamp
+
 type StreamKind = Literal["dynamodb", "kinesis"]
 
+#: Of the longest sequence number (SequenceNumber, Kinesis API reference).
+_MOST_DIGITS = 129
 _BATCHES: Mapping[str, StreamKind] = {"DDBStreamBatchInfo": "dynamodb", "KinesisBatchInfo": "kinesis"}
 #: CloudFormation names a function <stack>-<logical id>-<random>, the logical id cut after 24 characters.
 _LOGICAL_ID = re.compile(r"(?:^|-)([A-Z][A-Za-z0-9]*?)(?:Function|Pipe)(?=-|$)")
@@ -83,14 +86,15 @@ def parse(body: str) -> Pointer:
         kind=kind,
         consumer=consumer_of(arn),
         resource_arn=arn,
-        stream_arn=_text(batch, "streamArn"),
+        # Of an enhanced fan-out consumer: "Consumers" in the Kinesis service authorization reference.
+        stream_arn=_text(batch, "streamArn").partition("/consumer/")[0],
         shard_id=_text(batch, "shardId"),
         first=_digits(batch, "startSequenceNumber"),
         last=_digits(batch, "endSequenceNumber"),
         records=_whole(batch, "batchSize"),
         arrived_from=_instant(batch, "approximateArrivalOfFirstRecord"),
         arrived_until=_instant(batch, "approximateArrivalOfLastRecord"),
-        failed_at=_text(message, "timestamp"),
+        failed_at=_time(message, "timestamp"),
         reason=_text(context, "condition"),
         error=function_error if isinstance(function_error, str) else None,
         attempts=attempts,
@@ -128,8 +132,8 @@ def _text(part: Mapping[str, Any], name: str) -> str:
 
 def _digits(part: Mapping[str, Any], name: str) -> str:
     value = _text(part, name)
-    if not (value.isascii() and value.isdecimal()):
-        raise UnknownPointerError(f"its {name!r} is not a text of digits")
+    if not (value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS):
+        raise UnknownPointerError(f"its {name!r} is not a text of digits, {_MOST_DIGITS} at most")
     return value
 
 
@@ -141,10 +145,13 @@ def _whole(part: Mapping[str, Any], name: str) -> int:
 
 
 def _instant(part: Mapping[str, Any], name: str) -> float:
+    return read_timestamp(_time(part, name)).timestamp()
+
+
+def _time(part: Mapping[str, Any], name: str) -> str:
+    text = _text(part, name)
     try:
-        moment = datetime.fromisoformat(_text(part, name))
+        read_timestamp(text)
     except ValueError as error:
-        raise UnknownPointerError(f"its {name!r} is not a time in ISO 8601") from error
-    if moment.tzinfo is None:
-        raise UnknownPointerError(f"its {name!r} has no zone")
-    return moment.timestamp()
+        raise UnknownPointerError(f"its {name!r} is not a time in ISO 8601: {error}") from error
+    return text

@@ -9,6 +9,8 @@ from headwater.change_stream.batch import BatchOutcome
 type Process = Callable[[Sequence[Mapping[str, Any]]], BatchOutcome]
 #: Gives up the events at which the records' aggregates stand: their ids and versions, and what fails then.
 type Discard = Callable[[Sequence[Mapping[str, Any]]], tuple[Sequence[tuple[str, int]], BatchOutcome]]
+#: Takes an aggregate's mark away: the version that still fails, and why, if one does.
+type Release = Callable[[str], tuple[int, Exception] | None]
 #: What is redriven in order: a consumer and an aggregate, which is empty where nobody knows it.
 type Lane = tuple[str, str]
 
@@ -30,11 +32,14 @@ class Discarded:
 
 
 class Redrive:
-    """The consumers by name, each as its function calls it; of those that mark aggregates, how they discard."""
+    """The consumers by name, each as its function calls it; of those that mark aggregates, how they go on."""
 
-    def __init__(self, consumers: Mapping[str, Process], discards: Mapping[str, Discard]) -> None:
+    def __init__(
+        self, consumers: Mapping[str, Process], discards: Mapping[str, Discard], releases: Mapping[str, Release]
+    ) -> None:
         self._consumers = consumers
         self._discards = discards
+        self._releases = releases
 
     def run(self, consumer: str, records: Sequence[Mapping[str, Any]]) -> None:
         """Processes one run of records, in order.
@@ -61,6 +66,23 @@ class Redrive:
         given_up, outcome = self._discards[consumer](records)
         stopped = next((f"{type(each.error).__name__}: {each.error}" for each in outcome.failures), None)
         return Discarded(given_up, stopped)
+
+    def release(self, consumer: str, aggregate_id: str) -> str | None:
+        """Lets an aggregate that stands still try again, though none of its parked records is left.
+
+        Says which version still fails, and why, if one does.
+
+        Raises
+        ------
+        StillFailingError
+            The consumer marks no aggregates.
+        """
+        if consumer not in self._releases:
+            raise StillFailingError(
+                f"{consumer!r} lets no aggregate stand still: {', '.join(sorted(self._releases))} do"
+            )
+        failing = self._releases[consumer](aggregate_id)
+        return f"version {failing[0]}: {type(failing[1]).__name__}: {failing[1]}" if failing else None
 
 
 def in_order[L, R](

@@ -153,7 +153,7 @@ def _parked(pointer: Pointer, aggregate_id: str, run: Sequence[bytes], parked_at
         source_arn=pointer.stream_arn,
         aggregate_id=aggregate_id,
         # Another table's items have none.
-        versions=[event["version"] for event in events if event and "aggregate_id" in event],
+        versions=[event["version"] for event in events if event and isinstance(event.get("version"), int)],
         reason=pointer.reason,
         error=pointer.error,
         attempts=pointer.attempts,

@@ -179,8 +179,10 @@ class KinesisStream:
         while True:
             try:
                 answer = self._client.list_shards(**request)
-            except self._client.exceptions.ResourceNotFoundException:
-                return None
+            except ClientError as error:
+                if error.response["Error"]["Code"] in _GONE:
+                    return None
+                raise
             for shard in answer["Shards"]:
                 if shard["ShardId"] == shard_id:
                     keys = shard["HashKeyRange"]

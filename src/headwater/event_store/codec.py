@@ -13,6 +13,8 @@ from headwater.domain.events import MalformedEventError, RecordedEvent
 
 #: The item's attributes that hold text and must be there.
 _TEXT = ("aggregate_id", "event_id", "type", "occurred_at", "data", "metadata")
+#: DynamoDB holds 38 digits, those who read our JSON no more than 64 bits.
+_INTEGERS = range(-(2**63), 2**64)
 
 
 def encode(event: RecordedEvent) -> dict[str, dict[str, Any]]:
@@ -42,7 +44,6 @@ def decode(item: AttributeMap) -> RecordedEvent:
         An attribute is missing or of another type; the message names it.
     """
     text = {name: _text(item, name) for name in _TEXT}
-    expires_at = unmarshal(item["expires_at"]) if "expires_at" in item else None
     return RecordedEvent(
         aggregate_id=text["aggregate_id"],
         version=_integer(item, "version"),
@@ -52,12 +53,13 @@ def decode(item: AttributeMap) -> RecordedEvent:
         occurred_at=text["occurred_at"],
         data=_json_object("data", text["data"]),
         metadata=_json_object("metadata", text["metadata"]),
-        expires_at=None if expires_at is None else int(expires_at),
+        expires_at=_seconds(item, "expires_at") if "expires_at" in item else None,
     )
 
 
 def _text(item: AttributeMap, name: str) -> str:
-    value = item.get(name, {}).get("S")
+    attribute = item.get(name)
+    value = attribute.get("S") if isinstance(attribute, Mapping) else None
     if not isinstance(value, str):
         raise MalformedEventError(f"the event item has no text attribute {name!r}")
     return value
@@ -65,9 +67,21 @@ def _text(item: AttributeMap, name: str) -> str:
 
 def _integer(item: AttributeMap, name: str) -> int:
     try:
-        return int(item[name]["N"])
+        value = int(item[name]["N"])
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedEventError(f"the event item has no integer attribute {name!r}") from error
+    if value not in _INTEGERS:
+        raise MalformedEventError(f"the event item's attribute {name!r} has more than 64 bits")
+    return value
+
+
+def _seconds(item: AttributeMap, name: str) -> int | None:
+    """DynamoDB expires by fractions too, and leaves alone what is no number."""
+    try:
+        value = unmarshal(item[name])
+        return None if value is None else int(value)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise MalformedEventError(f"the event item's attribute {name!r} is not a number of seconds") from error
 
 
 def _json_object(name: str, text: str) -> Mapping[str, Any]:

@@ -2,7 +2,8 @@
 
 Metrics are EMF log lines in the namespace Headwater, by function and source: RecordsSucceeded, RecordsFailed, and
 RecordsParked where there are any (acknowledged and not applied, until a redrive) as counts; ProcessingTime
-(milliseconds a batch). The HTTP API's entry reports through the same `report`.
+(milliseconds a batch). The log names the aggregates that stand still. The HTTP API's entry reports through the same
+`report`.
 """
 
 import time
@@ -46,6 +47,9 @@ def batch_handler(function: str, source: Source, process: Callable[[Any], BatchO
                 reason=str(failure.error),
                 request_id=context.aws_request_id,
             )
+        if outcome.stopped:
+            # Their parked records say so too, and expire.
+            logger.warning("aggregates stand still", function=function, aggregates=outcome.stopped)
         parked: dict[str, Any] = {"RecordsParked": outcome.parked} if outcome.parked else {}
         failed = len(outcome.failures)
         report(function, source, started, RecordsSucceeded=outcome.succeeded, RecordsFailed=failed, **parked)

@@ -31,7 +31,7 @@ _LOCAL_PART_CHARACTERS = 64
 
 #: The daily quota is over the last 24 hours, so that every hour frees some of it ("Service quotas in Amazon SES").
 #: Waiting so long, a queue's ten receives last for 27 hours.
-_QUOTA_RETRY_AFTER = timedelta(hours=3)
+QUOTA_RETRY_AFTER = timedelta(hours=3)
 
 
 class UndeliverableAddressError(ValueError):
@@ -139,7 +139,7 @@ class SesMailer:
         if not 400 <= status < 500:
             return DeliveryUnknownError(reason)
         if "quota" in message:
-            return NotSentError(f"{reason}: the daily quota is used up", _QUOTA_RETRY_AFTER)
+            return NotSentError(f"{reason}: the daily quota is used up", QUOTA_RETRY_AFTER)
         # All of a request but its recipient is the same for everybody. A rejection names the identities that are not
         # verified: the sender is ours to verify, and a recipient is among them only in SES's sandbox.
         if code == "BadRequestException" or (code == "MessageRejected" and self._sender.lower() not in message):

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from headwater.change_stream import cloud_events, kinesis
 from headwater.change_stream.batch import BatchOutcome, Failure
@@ -40,6 +40,10 @@ class GapError(Exception):
 
 class HeldBackError(Exception):
     """An event whose aggregate stopped at an earlier one."""
+
+
+class NotStoppedError(Exception):
+    """An aggregate that stands still nowhere, as far as this projection knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +108,14 @@ class _Folded:
     full: bool = False
 
 
+class _Settled(NamedTuple):
+    """What became of one row: failures, how many records wait parked, and which of its aggregates stand still."""
+
+    failures: list[Failure]
+    parked: int = 0
+    stopped: Sequence[str] = ()
+
+
 class ProjectionRunner:
     """Applies batches of Kinesis records to one projection.
 
@@ -139,7 +151,7 @@ class ProjectionRunner:
         self._sleep = sleep
         # The checkpoint is one of the transaction's items.
         self._most_parts = (limits or DynamoDbLimits()).transaction_items - 1
-        self._map: Callable[..., Iterable[tuple[list[Failure], int]]] = map if writers is None else writers.map
+        self._map: Callable[..., Iterable[_Settled]] = map if writers is None else writers.map
 
     def process(self, records: Sequence[Mapping[str, Any]]) -> BatchOutcome:
         """Applies one batch; reports every record whose event is not in its row afterwards.
@@ -178,11 +190,60 @@ class ProjectionRunner:
         given_up = [(inbox.aggregate_id, inbox.given_up) for inbox in standing]
         return given_up, self._process(records, standing, [])
 
+    def release(self, aggregate_id: str) -> tuple[int, Exception] | None:
+        """Takes away the mark of an aggregate of which nothing is parked any more, and gives up nothing.
+
+        It is applied from the event store as far as it goes. Gives the version that still fails, and why, if one does:
+        the aggregate's next event tries it again, and parks it anew.
+
+        Raises
+        ------
+        NotStoppedError
+            It has no mark.
+        Exception
+            Whatever kept it from being tried for now; the mark stays.
+        """
+        inbox = _Inbox(aggregate_id, self._projection.gate_of(aggregate_id), redriven=True)
+        if not (self._projection.follows(aggregate_id) and self._mark(inbox)):
+            raise NotStoppedError(f"{aggregate_id} does not stand still in {self._projection.name}")
+        # It stands for the records that are gone, so that what fails is told.
+        inbox.arrivals.append((0, "0", {}))
+        outcome = self._process([{}], [inbox], [])
+        if not outcome.failures:
+            return None
+        error = outcome.failures[0].error
+        if not isinstance(error, PERMANENT):
+            raise error
+        return self._unmark(inbox), error
+
+    def _unmark(self, inbox: _Inbox) -> int:
+        """Takes a mark away; gives the version that comes next."""
+        attempt = 1
+        while True:
+            row = self._row(inbox) or self._new_row(self._projection.key(inbox.aggregate_id))
+            if inbox.gate in row.parked_from:
+                marks = {gate: version for gate, version in row.parked_from.items() if gate != inbox.gate}
+                try:
+                    self._rows.put(replace(row, parked_from=marks, revision=row.revision + 1))
+                except RowConflictError:
+                    if attempt == _WRITE_ATTEMPTS:
+                        raise
+                    self._pause(attempt)
+                    attempt += 1
+                    continue
+            return row.applied.get(inbox.gate, 0) + 1
+
     def _mark(self, inbox: _Inbox) -> int:
         """The version at which its aggregate stands; 0 if it does not."""
-        pk = self._projection.pk(self._projection.key(inbox.aggregate_id))
-        row = self._rows.get([pk]).get(pk)
+        row = self._row(inbox)
         return row.parked_from.get(inbox.gate, 0) if row else 0
+
+    def _row(self, inbox: _Inbox) -> Row | None:
+        pk = self._projection.pk(self._projection.key(inbox.aggregate_id))
+        return self._rows.get([pk]).get(pk)
+
+    def _pause(self, attempt: int) -> None:
+        self._sleep(random.uniform(0, _WRITE_BASE_SECONDS * 2**attempt))  # noqa: S311  # jitter
 
     def _process(
         self, records: Sequence[Mapping[str, Any]], inboxes: Iterable[_Inbox], failures: list[Failure]
@@ -192,11 +253,12 @@ class ProjectionRunner:
             by_key.setdefault(self._projection.key(inbox.aggregate_id), []).append(inbox)
         stored = self._rows.get([self._projection.pk(key) for key in by_key])
         rows = [stored.get(self._projection.pk(key)) for key in by_key]
-        parked = 0
-        for failed, waiting in self._map(self._settle, by_key.keys(), by_key.values(), rows):
-            failures += failed
-            parked += waiting
-        return BatchOutcome(len(records), failures, parked)
+        parked, stopped = 0, list[str]()
+        for settled in self._map(self._settle, by_key.keys(), by_key.values(), rows):
+            failures += settled.failures
+            parked += settled.parked
+            stopped += settled.stopped
+        return BatchOutcome(len(records), failures, parked, stopped)
 
     def _sort(self, records: Sequence[Mapping[str, Any]]) -> tuple[Iterable[_Inbox], list[Failure], int]:
         """Deliveries by aggregate, failures, and how many were parked.
@@ -270,17 +332,18 @@ class ProjectionRunner:
             return failed
         return None
 
-    def _settle(self, key: str, inboxes: Sequence[_Inbox], row: Row | None) -> tuple[list[Failure], int]:
-        """One row, from what was read to what is written: failures, and how many records wait parked."""
+    def _settle(self, key: str, inboxes: Sequence[_Inbox], row: Row | None) -> _Settled:
+        """One row, from what was read to what is written."""
         row = row or self._new_row(key)
         try:
             folded = self._advance(key, inboxes, row)
         except Exception as error:  # noqa: BLE001  # whatever fails here fails this row's records alone; others go on
             failures = [each for inbox in inboxes for each in inbox.failures(row.applied.get(inbox.gate, 0), error)]
-            return failures, 0
+            return _Settled(failures)
         # Neither applied nor reported: parked, or behind a mark.
         above = sum(len(inbox.above(folded.applied.get(inbox.gate, 0))) for inbox in inboxes if not inbox.redriven)
-        return folded.failures, max(0, above - len(folded.failures))
+        stopped = [inbox.aggregate_id for inbox in inboxes if inbox.gate in folded.parked_from]
+        return _Settled(folded.failures, max(0, above - len(folded.failures)), stopped)
 
     def _advance(self, key: str, inboxes: Sequence[_Inbox], row: Row) -> _Folded:
         attempt = 1
@@ -300,7 +363,7 @@ class ProjectionRunner:
                 # Another lane's write, or our own whose answer was lost: the gates tell what is still above them.
                 if attempt == _WRITE_ATTEMPTS:
                     raise
-                self._sleep(random.uniform(0, _WRITE_BASE_SECONDS * 2**attempt))  # noqa: S311  # jitter
+                self._pause(attempt)
                 row = self._rows.get([row.pk]).get(row.pk) or self._new_row(key)
                 attempt += 1
             else:
@@ -356,7 +419,8 @@ class ProjectionRunner:
             if inbox.gate in row.parked_from and not inbox.redriven:
                 # Acknowledged: the event store holds them for the redrive, and none may overtake what is parked.
                 continue
-            if inbox.given_up and row.parked_from.get(inbox.gate) == inbox.given_up:
+            # Not by the mark: it stands until the last of several transactions, and would set the gate back.
+            if inbox.given_up and folded.applied.get(inbox.gate, 0) + 1 == inbox.given_up:
                 folded.applied[inbox.gate] = inbox.given_up
             try:
                 self._fold_aggregate(inbox, row.state, folded)

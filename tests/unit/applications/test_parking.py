@@ -51,7 +51,7 @@ def test_a_redrive_tells_what_can_be_told_now() -> None:
     inbox = InMemoryInbox()
     pipe = PipeRedrive(Enrichment(InMemoryApplications(application())), inbox)
 
-    Redrive({CONSUMER: pipe.redrive}, {}).run(found.consumer, found.raw)
+    Redrive({CONSUMER: pipe.redrive}, {}, {}).run(found.consumer, found.raw)
 
     assert [message["action_id"] for message in inbox.messages] == ["x1"]
 
@@ -61,4 +61,4 @@ def test_what_still_cannot_be_told_fails_with_the_reason() -> None:
     pipe = PipeRedrive(Enrichment(InMemoryApplications()), InMemoryInbox())
 
     with pytest.raises(StillFailingError, match="there is no application a1"):
-        Redrive({CONSUMER: pipe.redrive}, {}).run(found.consumer, found.raw)
+        Redrive({CONSUMER: pipe.redrive}, {}, {}).run(found.consumer, found.raw)

@@ -23,9 +23,14 @@ class Archived:
     """An archive that real batches went into."""
 
     def __init__(self, hash_keys: range | None = EVERYTHING) -> None:
-        self.objects = InMemoryObjectStore()
+        self.objects, self.given_up = InMemoryObjectStore(), InMemoryObjectStore()
+        self.now = NOON + timedelta(days=7)
         self._archiver = Archiver(self.objects, RecordedIncidents())
-        self.lookup = ArchivedRecords(self.objects, lambda _arn, _shard: hash_keys)
+        self.lookup = ArchivedRecords(self.objects, self.given_up, lambda _arn, _shard: hash_keys, now=lambda: self.now)
+
+    def give_up(self, at: datetime) -> None:
+        self.given_up.now = at
+        self.given_up.put_new("aws/lambda/uuid/shardId-1/2026/03/01/batch", b"{}")
 
     def write(self, *batches: list[dict[str, Any]], at: datetime = NOON) -> None:
         self.objects.now = at
@@ -189,11 +194,59 @@ def test_row_22_fewer_than_the_batch_had_are_not_all() -> None:
         archive.found(pointer("kinesis", "495", "499", 2))
 
 
+def test_row_22_what_others_wrote_before_does_not_stand_for_what_the_archiver_gave_up() -> None:
+    """FAULTS row 22: counted, there are plenty."""
+    archive = Archived()
+    archive.write(plays(*"abcdefgh", at="2026-03-01T09:00:00Z"), at=NOON - timedelta(hours=3))
+    archive.give_up(NOON + timedelta(hours=22))
+
+    with pytest.raises(NotArchivedError, match="redrive aws/lambda/uuid/shardId-1/2026/03/01/batch first"):
+        archive.found(pointer("kinesis", "495", "499", 3))
+
+    # As a redrive of the archiver's batches leaves it
+    archive.given_up.objects.clear()
+    archive.write([stream_record(9, play_image(9))])
+    assert len(archive.found(pointer("kinesis", "495", "499", 3))) == 9
+
+
+@pytest.mark.parametrize(("hours", "holes"), [(-5, False), (-4, True), (24, True), (25, False)])
+@pytest.mark.parametrize("kind", ["dynamodb", "kinesis"])
+def test_only_what_the_archiver_gave_up_of_that_time_makes_holes(kind: StreamKind, hours: int, holes: bool) -> None:
+    archive = Archived()
+    archive.write(play_records(1, 4))
+    archive.give_up(NOON + timedelta(hours=hours))
+    wanted = pointer(kind, number(1), number(4), 4)
+
+    if holes and not (kind == "dynamodb" and hours < 0):
+        with pytest.raises(NotArchivedError, match="gave up a batch of that time"):
+            archive.found(wanted)
+    else:
+        assert len(archive.found(wanted)) == 4
+
+
+def test_row_22_a_kinesis_batch_is_not_taken_from_an_archive_that_may_still_get_some_of_it() -> None:
+    """FAULTS row 22: a table's batch may be, as the archive has its last record."""
+    archive = Archived()
+    archive.write(play_records(1, 4))
+    archive.now = NOON + timedelta(hours=24)
+
+    with pytest.raises(NotArchivedError, match="nobody can tell before 2026-03-02T12:05:00"):
+        archive.found(pointer("kinesis", "495", "499", 4))
+    assert len(archive.found(pointer("dynamodb", number(1), number(4), 4))) == 4
+    archive.now += timedelta(minutes=5)
+    assert len(archive.found(pointer("kinesis", "495", "499", 4))) == 4
+
+
 def test_row_22_the_pipes_batch_is_looked_for_among_the_applications() -> None:
     """FAULTS row 22."""
     objects = InMemoryObjectStore()
     Archiver(objects, RecordedIncidents(), source="applications").archive(play_records(1, 4))
-    lookup = ArchivedRecords(objects, lambda _arn, _shard: EVERYTHING, sources={"application_status": "applications"})
+    lookup = ArchivedRecords(
+        objects,
+        InMemoryObjectStore(),
+        lambda _arn, _shard: EVERYTHING,
+        sources={"application_status": "applications"},
+    )
     noon = NOON.timestamp()
     info: dict[str, Any] = {"records": 2, "arrived": (noon, noon)}
     given = {

@@ -104,6 +104,7 @@ def test_an_image_that_is_no_event_is_refused(attribute: str, value: Any) -> Non
     [
         {"id": None},
         {"sequence": "first"},
+        {"sequence": "9" * 20},
         {"dataschema": "urn:other:schema:PlayCompleted:1"},
         {"dataschema": "urn:headwater:schema:BadgeEarned:1"},
         {"dataschema": 7},

@@ -27,6 +27,49 @@ def test_a_parked_message_of_another_shape_is_a_row_that_says_so() -> None:
     assert letter.expires_at == AT + timedelta(days=14)
 
 
+PARKED: dict[str, Any] = {
+    "consumer": "badges",
+    "mapping": "m",
+    "source_arn": "a",
+    "aggregate_id": "player#ada",
+    "versions": [1],
+    "reason": "r",
+    "error": None,
+    "attempts": None,
+    "failed_at": "2026-03-01T12:00:00.000Z",
+    "parked_at": "2026-03-01T12:00:00.000Z",
+    "parsed": [None],
+    "raw": [{}],
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"failed_at": "yesterday"},
+        {"failed_at": "2026-03-01T12:00:00"},
+        {"failed_at": "0001-01-01T00:00:00+14:00"},
+        {"failed_at": None},
+        {"raw": None},
+        {"versions": ["one"]},
+        {"versions": None},
+        {"parsed": {}},
+        {"error": 5},
+        {"attempts": "many"},
+        {"aggregate_id": None},
+        {"dataref": 5},
+    ],
+)
+def test_a_parked_message_with_a_field_of_another_type_is_a_row_that_says_so(change: dict[str, Any]) -> None:
+    assert waiting.of_parked(message(PARKED), InMemoryClaimStore()).consumer == "badges"
+
+    letter = waiting.of_parked(message(PARKED | change), InMemoryClaimStore())
+
+    assert letter.reason == "unknown shape"
+    (name,) = change
+    assert f"its '{name}' is not" in str(letter.error)
+
+
 def test_a_parked_message_whose_claim_is_gone_is_a_row_that_says_so() -> None:
     letter = waiting.of_parked(message({"dataref": "memory://claims/gone"}), InMemoryClaimStore())
 
@@ -48,7 +91,18 @@ def test_row_22_an_unresolved_pointer_is_shown_with_its_consumer_and_as_many_rec
     assert (letter.consumer, letter.reason, letter.records) == ("badges", "records not found", 7)
 
 
-@pytest.mark.parametrize("body", ["hello", "[]", "{}", '{"subject": "user#1", "sequence": "one"}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "hello",
+        "[]",
+        "{}",
+        '{"subject": "user#1", "sequence": "one"}',
+        '{"subject": "user#1", "sequence": 1e400}',
+        json.dumps({"subject": "user#1", "sequence": "9" * 5000}),
+        json.dumps({"subject": "user#1", "sequence": "9" * 20}),
+    ],
+)
 def test_a_dead_letter_that_is_no_event_is_a_row_that_says_so(body: str) -> None:
     letter = waiting.of_event(message(body), "WelcomeEmailDeadLetterQueue", "welcome_email")
 
@@ -56,7 +110,14 @@ def test_a_dead_letter_that_is_no_event_is_a_row_that_says_so(body: str) -> None
 
 
 @pytest.mark.parametrize(
-    "body", [b"\xff", b"{}", json.dumps(from_lambda("dynamodb", "1", "2", "ArchiverFunction")).encode()]
+    "body",
+    [
+        b"\xff",
+        b"{}",
+        json.dumps(from_lambda("dynamodb", "1", "2", "ArchiverFunction")).encode(),
+        json.dumps({**from_lambda("dynamodb", "1", "2", "ArchiverFunction"), "payload": {"Records": 5}}).encode(),
+        json.dumps({**from_lambda("dynamodb", "1", "2", "ArchiverFunction"), "payload": []}).encode(),
+    ],
 )
 def test_an_object_that_is_no_batch_is_a_row_that_says_so(body: bytes) -> None:
     letter = waiting.of_object("aws/lambda/x", body)

@@ -92,6 +92,12 @@ def test_row_25_a_pipes_message_has_a_context_of_its_own_and_knows_no_attempts(k
     assert pointer.stream_arn == (TABLE_STREAM if kind == "dynamodb" else EVENTS_STREAM)
 
 
+def test_of_an_enhanced_fan_out_consumer_the_stream_is_read() -> None:
+    message = from_lambda("kinesis", "7", "9", stream_arn=f"{EVENTS_STREAM}/consumer/badges:1772366400")
+
+    assert parse(json.dumps(message)).stream_arn == EVENTS_STREAM
+
+
 def test_a_batch_that_aged_before_it_was_ever_tried_has_no_response() -> None:
     message = from_lambda("kinesis", "7", "9") | {"responseContext": None}
     message["requestContext"] |= {"condition": "RecordAgeExceeded", "approximateInvokeCount": 0}
@@ -147,10 +153,14 @@ def broken(**changes: Any) -> str:
         (broken(startSequenceNumber="seven"), "'startSequenceNumber' is not a text of digits"),
         (broken(startSequenceNumber=7), "'startSequenceNumber' is not a text"),
         (broken(endSequenceNumber="6"), "above its 'endSequenceNumber'"),
+        (broken(endSequenceNumber="9" * 130), "'endSequenceNumber' is not a text of digits, 129 at most"),
         (broken(batchSize=True), "'batchSize' is not a whole number"),
         (broken(batchSize=-1), "'batchSize' is not a whole number"),
         (broken(approximateArrivalOfFirstRecord="yesterday"), "'approximateArrivalOfFirstRecord' is not a time"),
         (broken(approximateArrivalOfLastRecord="2026-03-01T12:00:00"), "has no zone"),
+        (json.dumps(from_lambda("kinesis", "7", "9") | {"timestamp": "yesterday"}), "'timestamp' is not a time"),
+        (json.dumps(from_lambda("kinesis", "7", "9") | {"timestamp": "2026-03-01T12:00:30.717"}), "has no zone"),
+        (json.dumps(from_lambda("kinesis", "7", "9") | {"timestamp": "0001-01-01T00:00:00+14:00"}), "calendar"),
         (broken(streamArn=""), "'streamArn' is not a text"),
     ],
 )

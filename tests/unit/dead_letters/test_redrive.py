@@ -13,7 +13,7 @@ def test_records_run_through_the_consumer_of_that_name() -> None:
         seen.append(records)
         return BatchOutcome(1)
 
-    redrive = Redrive({"badges": process}, {})
+    redrive = Redrive({"badges": process}, {}, {})
 
     redrive.run("badges", [{"a": 1}])
 
@@ -21,7 +21,7 @@ def test_records_run_through_the_consumer_of_that_name() -> None:
 
 
 def test_what_fails_again_says_why() -> None:
-    redrive = Redrive({"badges": lambda _: BatchOutcome(1, [Failure("1", OSError("no route"))])}, {})
+    redrive = Redrive({"badges": lambda _: BatchOutcome(1, [Failure("1", OSError("no route"))])}, {}, {})
 
     with pytest.raises(StillFailingError, match="OSError: no route"):
         redrive.run("badges", [{}])

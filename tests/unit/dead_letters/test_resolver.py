@@ -8,14 +8,15 @@ import pytest
 
 from headwater.change_stream import dynamodb, kinesis
 from headwater.change_stream.filters import FilterCriteria
-from headwater.dead_letters.parked import ParkedRecords
+from headwater.dead_letters.parked import ParkedRecords, SqsParkingLot, decode
 from headwater.dead_letters.pointers import Pointer
 from headwater.dead_letters.resolver import Gates, Resolver
 from headwater.dead_letters.shards import Raw, RecordsGoneError
 from headwater.domain.events import PlayCompleted, RecordedEvent
+from tests.fakes.cloud import FakeAws
 from tests.fakes.events import recorded
 from tests.fakes.incidents import RecordedIncidents
-from tests.fakes.kinesis_records import kinesis_batch, kinesis_record
+from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_batch, kinesis_record
 from tests.fakes.pointers import from_lambda, from_pipe
 from tests.fakes.stream_records import play_records
 
@@ -85,7 +86,7 @@ class Scene:
         shard: Pages,
         archive: Pages | None = None,
         *,
-        lot: Lot | None = None,
+        lot: Any = None,
         gates: Mapping[str, Gates] | None = None,
         filters: Mapping[str, FilterCriteria] | None = None,
     ) -> None:
@@ -157,6 +158,37 @@ def test_row_20_what_cannot_be_read_is_parked_with_its_aggregate() -> None:
     assert parked.versions == [1]
     assert parked.raw == records
     assert parked.parsed[1] is None
+
+
+@pytest.mark.parametrize(
+    "odd", [{"expires_at": {"S": "tomorrow"}}, {"version": {"N": "9" * 38}}, {"data": {"S": "\uffff"}}]
+)
+def test_row_20_one_odd_record_does_not_keep_a_batch_from_being_parked(odd: dict[str, Any]) -> None:
+    """FAULTS row 20."""
+    records = play_records(1, 3)
+    records[1]["dynamodb"]["NewImage"] |= odd
+    aws = FakeAws()
+    url = aws.cloud.create_queue("parked")
+    scene = Scene(Pages(records), lot=SqsParkingLot(aws.sqs, url, InMemoryClaimStore()))
+
+    assert scene.failed(from_lambda("dynamodb", "1", "3", "FanOutFunction", records=3)) == []
+
+    parked = decode(aws.sqs.receive_message(QueueUrl=url)["Messages"][0]["Body"], InMemoryClaimStore())
+    assert (parked.versions, parked.parsed[1]) == ([1, 3], None)
+    assert parked.raw == records
+
+
+def test_another_tables_item_has_no_version_whatever_its_attributes_are_called() -> None:
+    (record,) = play_records(1, 1)
+    keys = {"pk": {"S": "APPLICATION#1"}, "sk": {"S": "#ACTION#1"}}
+    record["dynamodb"] |= {
+        "Keys": keys,
+        "NewImage": {**keys, "aggregate_id": {"S": "player#ada"}, "version": {"S": "x"}},
+    }
+    scene = Scene(Pages([record]))
+
+    assert scene.failed(from_pipe("dynamodb", "1", "1")) == []
+    assert scene.lot.parked[0].versions == []
 
 
 def test_row_24_what_the_mappings_filter_had_dropped_is_dropped_again() -> None:

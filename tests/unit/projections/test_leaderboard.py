@@ -29,7 +29,7 @@ from headwater.projections.runner import ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import AT, recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, failed, kinesis_batch, kinesis_record
-from tests.fakes.parking_lot import parking
+from tests.fakes.parking_lot import InMemoryParkingLot, parking
 from tests.fakes.read_models import InMemoryReadModels
 
 LATER = "2026-03-02T12:00:00.000Z"
@@ -39,12 +39,12 @@ LIMITS = DynamoDbLimits()
 class System:
     """A runner over the leaderboard with everything it talks to in memory, and the reader."""
 
-    def __init__(self, limits: DynamoDbLimits = LIMITS) -> None:
+    def __init__(self, limits: DynamoDbLimits = LIMITS, lot: InMemoryParkingLot | None = None) -> None:
         self.rows = InMemoryReadModels()
         self.events = InMemoryEventStore()
         self.claims = InMemoryClaimStore()
         self.runner = ProjectionRunner(
-            LEADERBOARD, self.rows, self.events, self.claims, parking=parking(), sleep=lambda _: None, limits=limits
+            LEADERBOARD, self.rows, self.events, self.claims, parking=parking(lot), sleep=lambda _: None, limits=limits
         )
         self.leaderboards = Leaderboards(ReadModelReader(self.rows))
 
@@ -151,6 +151,41 @@ def test_an_unknown_type_stops_its_player_and_nobody_else(system: System) -> Non
     assert isinstance(outcome.failures[0].error, NotParkedError)
     assert system.row("u1").applied == {"player": 1}
     assert system.row("u2").applied == {"player": 1}
+
+
+def stopped_at_its_second_of(count: int) -> tuple[System, InMemoryParkingLot]:
+    """A player whose second play cannot be read, in a system whose transactions take nine games each."""
+    lot = InMemoryParkingLot()
+    system = System(DynamoDbLimits(transaction_items=10), lot)
+    history = [play(1, "game-1"), replace(play(2), type="PlayUndone"), *games(count - 2, 3)]
+    system.stored(history)
+    assert system.process(history[:2]) == []
+    return system, lot
+
+
+def test_an_event_is_given_up_once_though_what_follows_takes_several_transactions() -> None:
+    """FAULTS row 4: the gate never goes back."""
+    system, lot = stopped_at_its_second_of(50)
+    system.rows.faults = [None] * 20 + [AssertionError("it goes on for ever")]
+
+    given_up, outcome = system.runner.discard(lot.parked[0].raw)
+
+    assert (given_up, outcome.failures) == ([("player#u1", 2)], [])
+    assert (system.row("u1").applied, system.row("u1").parked_from) == ({"player": 50}, {})
+    assert set(map(str, system.states().values())) == {str(play_state())}
+    assert len(system.states()) == 49
+
+
+def test_a_discard_that_is_stopped_between_two_transactions_is_finished_by_the_next() -> None:
+    """FAULTS row 3."""
+    system, lot = stopped_at_its_second_of(50)
+    system.rows.faults = [None, ConnectionError("the command was stopped")]
+
+    assert system.runner.discard(lot.parked[0].raw)[1].failures
+    assert system.runner.discard(lot.parked[0].raw)[1].failures == []
+
+    assert (system.row("u1").applied, system.row("u1").parked_from) == ({"player": 50}, {})
+    assert set(map(str, system.states().values())) == {str(play_state())}
 
 
 def test_a_score_that_the_index_could_not_sort_is_malformed(system: System) -> None:

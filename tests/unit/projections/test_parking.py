@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from headwater.dead_letters.parked import NotParkedError
-from headwater.domain.events import RecordedEvent
+from headwater.domain.events import RecordedEvent, UnknownEventError
 from headwater.projections.player_profiles import PLAYER_PROFILES
-from headwater.projections.runner import ProjectionRunner
+from headwater.projections.read_models import RowConflictError
+from headwater.projections.runner import NotStoppedError, ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_batch
 from tests.fakes.parking_lot import InMemoryParkingLot, parking
@@ -195,6 +196,64 @@ def test_what_could_not_be_parked_failed_and_is_counted_once(system: System) -> 
     outcome = system.runner.process(kinesis_batch([*poisoned(), *plays(2, "u2")]))
 
     assert (len(outcome.failures), outcome.succeeded, outcome.parked) == (2, 3, 0)
+
+
+def test_the_aggregates_that_stand_still_are_named_at_each_of_their_events(system: System) -> None:
+    assert system.runner.process(kinesis_batch([*poisoned(), *plays(2, "u2")])).stopped == ["player#u1"]
+    assert system.runner.process(kinesis_batch([*plays(1, first=4), *plays(3, "u2")])).stopped == ["player#u1"]
+    assert system.runner.process(kinesis_batch(plays(4, "u2"))).stopped == []
+
+
+# Releasing
+
+
+def test_a_release_heals_what_was_repaired_though_nothing_is_parked_any_more(system: System) -> None:
+    system.runner.process(kinesis_batch(poisoned()))
+    system.store(plays(5))
+
+    assert system.runner.release("player#u1") is None
+
+    assert (system.row.applied, system.row.parked_from, system.row.state["plays"]) == ({"player": 5}, {}, 5)
+
+
+def test_a_release_gives_nothing_up_and_the_next_event_parks_it_anew(system: System) -> None:
+    history = [*poisoned(), *plays(2, first=4)]
+    system.runner.process(kinesis_batch([*history[:3], registered()]))
+    system.rows.rows["player_profiles@1#u1"] = replace(system.row, parked_from={"player": 2, "user": 9})
+    system.store(history)
+    system.rows.faults = [RowConflictError("player_profiles@1#u1", 0)]
+
+    released = system.runner.release("player#u1")
+
+    assert released is not None
+    assert (released[0], type(released[1])) == (2, UnknownEventError)
+    assert (system.row.applied, system.row.parked_from) == ({"player": 1, "user": 1}, {"user": 9})
+    assert system.runner.process(kinesis_batch(history[4:])).failures == []
+    assert (system.row.applied["player"], system.row.parked_from["player"]) == (1, 2)
+    assert [parked.versions for parked in system.lot.parked] == [[2, 3], [5]]
+
+
+def test_a_release_keeps_the_mark_while_the_store_does_not_answer(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system.runner.process(kinesis_batch(poisoned()))
+
+    def refuse(aggregate_id: str, after: int = 0) -> list[RecordedEvent]:
+        raise ConnectionError(f"no route to {aggregate_id} after {after}")
+
+    monkeypatch.setattr(system.events, "load", refuse)
+
+    with pytest.raises(ConnectionError):
+        system.runner.release("player#u1")
+    assert system.row.parked_from == {"player": 2}
+
+
+@pytest.mark.parametrize("aggregate_id", ["player#u2", "player#nobody", "game#chess", "u1", ""])
+def test_what_does_not_stand_still_cannot_be_released(system: System, aggregate_id: str) -> None:
+    system.runner.process(kinesis_batch([*poisoned(), *plays(2, "u2")]))
+
+    with pytest.raises(NotStoppedError, match="does not stand still"):
+        system.runner.release(aggregate_id)
 
 
 # Discarding

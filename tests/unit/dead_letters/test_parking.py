@@ -1,0 +1,79 @@
+"""What people are shown of a parked record: never the reason why it could not be parked."""
+
+import json
+from typing import Any
+
+import pytest
+
+from headwater.change_stream import kinesis
+from headwater.dead_letters.parked import SqsParkingLot, decode
+from headwater.dead_letters.parking import item_of, parsed
+from headwater.dead_letters.pointers import StreamKind
+from tests.fakes.cloud import FakeAws
+from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_record
+from tests.fakes.parking_lot import parking
+from tests.fakes.stream_records import play_image, stream_record
+from tests.unit.projections.test_runner import plays
+
+DEEP: dict[str, Any] = {"N": "1"}
+for _ in range(2000):
+    DEEP = {"L": [DEEP]}
+
+
+def of_table(**odd: Any) -> dict[str, Any]:
+    return stream_record(1, play_image(1) | odd)
+
+
+def of_other_table(**odd: Any) -> dict[str, Any]:
+    keys = {"pk": {"S": "APPLICATION#1"}, "sk": {"S": "#ACTION#1"}}
+    record = stream_record(1, keys | odd)
+    record["dynamodb"]["Keys"] = keys
+    return record
+
+
+def of_stream(**odd: Any) -> dict[str, Any]:
+    record = kinesis_record(plays(1)[0], 1)
+    return kinesis_record(plays(1)[0], 1, body=json.dumps(json.loads(kinesis.body(record)) | odd).encode())
+
+
+ODD: dict[str, tuple[StreamKind, dict[str, Any]]] = {
+    "expires at no time": ("dynamodb", of_table(expires_at={"S": "tomorrow"})),
+    "expires at a list": ("dynamodb", of_table(expires_at={"L": []})),
+    "version of 20 digits": ("dynamodb", of_table(version={"N": "9" * 20})),
+    "image of texts": ("dynamodb", of_table(event_id="x")),
+    "no number": ("dynamodb", of_other_table(amount={"N": "x"})),
+    "nested deeply": ("dynamodb", of_other_table(amount=DEEP["L"][0]["L"][0])),
+    "sequence of 25 digits": ("kinesis", of_stream(sequence="1" * 25)),
+    "no table's record": ("dynamodb", {"dynamodb": {"Keys": {"aggregate_id": None}}}),
+}
+
+
+@pytest.mark.parametrize(("kind", "record"), ODD.values(), ids=ODD.keys())
+def test_what_cannot_be_read_is_shown_as_nothing(kind: StreamKind, record: dict[str, Any]) -> None:
+    assert parsed(kind, record) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({"N": "9" * 38}, "9" * 38),
+        ({"N": "-9223372036854775809"}, "-9223372036854775809"),
+        ({"N": "9223372036854775807"}, 9223372036854775807),
+        ({"M": {"x": {"L": [{"N": "9" * 20}]}}}, {"x": ["9" * 20]}),
+        ({"NS": ["2", "9" * 38, "1"]}, [1, 2, "9" * 38]),
+        ({"N": "1.5"}, "1.5"),
+    ],
+)
+def test_row_17_numbers_that_no_json_reader_holds_are_parked_as_text(value: Any, shown: Any) -> None:
+    """FAULTS row 17: of 38 digits."""
+    aws, claims = FakeAws(), InMemoryClaimStore()
+    url = aws.cloud.create_queue("parked")
+    record = of_other_table(amount=value)
+
+    parking(SqsParkingLot(aws.sqs, url, claims)).park("APPLICATION#1", [], [record], ValueError("x"))
+
+    (message,) = aws.sqs.receive_message(QueueUrl=url)["Messages"]
+    assert decode(message["Body"], claims).raw == [record]
+    assert parsed("dynamodb", record) == item_of(record)
+    assert (item_of(record) or {})["amount"] == shown
+    assert json.loads(json.dumps(shown)) == shown
