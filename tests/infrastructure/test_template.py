@@ -7,12 +7,15 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final, get_args
 
 import pytest
 
 from cli.dead_letters import dead_letter_queues
 from cli.target import SETTINGS
+from devstack.console import Console
+from devstack.functions import FunctionHost
 from headwater.archive.lookup import PUBLISHING_TAKES
 from headwater.change_stream.filters import FilterCriteria
 from headwater.dead_letters.pointers import consumer_of
@@ -185,6 +188,14 @@ def test_each_setting_is_an_output_too_so_that_an_operator_can_run_the_functions
         assert template["Outputs"][output]["Value"] == variables[setting.upper()], setting
 
 
+def test_a_function_that_is_called_by_its_name_has_it_here_and_on_the_local_stack(template: Node) -> None:
+    name = template["Globals"]["Function"]["Environment"]["Variables"]["APPLICATION_TARGET_FUNCTION"]
+    host = FunctionHost([], Path(), Console(), "${AWS::StackName}")
+
+    assert template["Resources"]["ApplicationTargetFunction"]["Properties"]["FunctionName"] == name
+    assert name == {"Fn::Sub": host.function_name("ApplicationTargetFunction")}
+
+
 def test_each_queue_of_dead_letters_is_an_output_and_the_queue_to_send_it_back_to_as_well(template: Node) -> None:
     queues = {name for name in of_type(template, "AWS::SQS::Queue") if name.endswith("DeadLetterQueue")}
     outputs = {name: f"https://sqs/{name.removesuffix('Url')}" for name in template["Outputs"] if name.endswith("Url")}
@@ -196,6 +207,25 @@ def test_each_queue_of_dead_letters_is_an_output_and_the_queue_to_send_it_back_t
 
 
 # Permissions
+
+
+def test_nobody_but_the_target_may_send_to_the_account_domain_since_nobody_else_is_let_in(expanded: Node) -> None:
+    """FAULTS row 36: with two accounts, a right on this side alone opens nothing; a redrive invokes the target."""
+    senders = {
+        owner
+        for owner, statement in statements(expanded)
+        for resource in as_list(statement["Resource"])
+        if text(resource).endswith("-application-inbox")
+    }
+    invokers = {
+        owner
+        for owner, statement in statements(expanded)
+        if "lambda:InvokeFunction" in as_list(statement["Action"])
+        and {"Fn::GetAtt": ["ApplicationTargetFunction", "Arn"]} in as_list(statement["Resource"])
+    }
+
+    assert senders == {"ApplicationTargetRole"}
+    assert invokers == {"ApplicationStatusPipeRole", "DeadLettersRedrivePolicy"}
 
 
 def test_no_function_gets_a_managed_policy_of_aws(expanded: Node) -> None:
