@@ -185,8 +185,8 @@ def redrive(
 ) -> None:
     """Processes again what waits, in order, and takes off what succeeds. The rest stays where it is.
 
-    Parked records run through their consumer's code here, with your rights; repair and deploy first. The Pipe's are told
-    by its deployed target function. An e-mail's event goes back to its queue, an unresolved pointer to the function that
+    Parked records run through their consumer's code here, with your rights; repair and deploy first. The Pipe's are
+    told by its target function. An e-mail's event goes back to its queue, an unresolved pointer to the function that
     looks for its records.
     """
     if everything == bool(consumer or aggregate):
