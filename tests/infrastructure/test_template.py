@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final, get_args
 
 import pytest
@@ -16,15 +17,19 @@ from cli.dead_letters import dead_letter_queues
 from cli.target import SETTINGS
 from devstack.console import Console
 from devstack.functions import FunctionHost
+from headwater.applications.enrichment import Enrichment
+from headwater.applications.target import Target
 from headwater.archive.lookup import PUBLISHING_TAKES
 from headwater.change_stream.filters import FilterCriteria
 from headwater.dead_letters.pointers import consumer_of
 from headwater.dead_letters.resolver import FILTERS
 from headwater.functions import entry
+from headwater.functions.pipe import target_handler
 from headwater.incidents import Incident, LoggedIncidents
 from headwater.limits import DynamoDbLimits
 from headwater.projections.dynamodb import RANKINGS_INDEX
 from headwater.settings import Settings
+from tests.fakes.applications import InMemoryApplications, InMemoryInbox, InMemoryParking, action, application, record
 from tests.infrastructure.expansion import PROJECT, TEMPLATE, Node
 
 FUNCTIONS: Final = {
@@ -451,6 +456,31 @@ def test_the_pipe_has_alarms(expanded: Node, metric: str) -> None:
         "AWS/EventBridge/Pipes",
         {"Ref": "ApplicationStatusPipe"},
     )
+
+
+def test_row_36_an_operator_hears_at_once_of_what_the_account_domains_queue_refuses(
+    expanded: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """FAULTS row 36: the target answers for it as it should, so that neither Lambda nor the Pipe counts a failure."""
+    # Given a batch of which the queue refuses a message
+    inbox = InMemoryInbox()
+    inbox.refuses = {"x1"}
+    elements = Enrichment(InMemoryApplications(application())).enrich([record(action()), record(action("x2"))])
+    handler = target_handler("application_target", Target(inbox, InMemoryParking()).deliver)
+    answer = handler([element.to_json() for element in elements], SimpleNamespace(aws_request_id="request-1"))
+    assert len(answer["batchItemFailures"]) == 1
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+
+    # Then an alarm watches the figure that the function wrote, and a single record is enough
+    alarm = expanded["Resources"]["ApplicationTargetRefusalsAlarm"]["Properties"]
+    (dimensions,) = line["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
+    assert line[alarm["MetricName"]] == [1.0]
+    assert alarm["Namespace"] == line["_aws"]["CloudWatchMetrics"][0]["Namespace"]
+    assert {each["Name"]: each["Value"] for each in alarm["Dimensions"]} == {name: line[name] for name in dimensions}
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 0)
+    # The Pipe tries less and less often: a period without a try must not put it off.
+    assert alarm["DatapointsToAlarm"] < alarm["EvaluationPeriods"]
+    assert alarm["Period"] * alarm["EvaluationPeriods"] <= 15 * 60
 
 
 # Queues
