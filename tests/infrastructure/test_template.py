@@ -483,6 +483,30 @@ def test_row_36_an_operator_hears_at_once_of_what_the_account_domains_queue_refu
     assert alarm["Period"] * alarm["EvaluationPeriods"] <= 15 * 60
 
 
+# State machines
+
+
+@pytest.mark.parametrize("metric", ["ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"])
+def test_a_process_that_ends_without_an_ending_rings(expanded: Node, metric: str) -> None:
+    watched = [dimension(found, "StateMachineArn") for found in watched_metrics(expanded, metric)]
+
+    assert {"Ref": "ApplicationProcess"} in watched
+
+
+def test_all_waits_of_the_process_and_its_retries_fit_into_the_year_that_an_execution_has(template: Node) -> None:
+    """Or it would end as timed out, without any of its endings."""
+    longest = sum(template["Parameters"][name]["MaxValue"] for name in ("ReceivedSeconds", "DecisionSeconds"))
+    states = json.loads((PROJECT / "statemachines" / "application_process.asl.json").read_text())["States"]
+    retries = sum(
+        retry["MaxAttempts"] * (state.get("TimeoutSeconds", 0) + retry.get("MaxDelaySeconds", 60))
+        for state in states.values()
+        for retry in state.get("Retry", [])
+    )
+
+    assert retries > 0
+    assert longest + retries < 365 * 24 * 3600
+
+
 # Queues
 
 
