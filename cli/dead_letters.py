@@ -198,8 +198,9 @@ def redrive(
 ) -> None:
     """Processes again what waits, in order, and takes off what succeeds. The rest stays where it is.
 
-    Parked records run through their consumer's code here, with your rights; repair and deploy first. An e-mail's event
-    goes back to its queue, an unresolved pointer to the function that looks for its records.
+    Parked records run through their consumer's code here, with your rights; repair and deploy first. The Pipe's are
+    told by its target function. An e-mail's event goes back to its queue, an unresolved pointer to the function that
+    looks for its records.
     """
     if everything == bool(consumer or aggregate):
         raise click.UsageError("say what to redrive: --all, or --consumer and --aggregate to choose")

@@ -34,16 +34,21 @@ SETTINGS: Mapping[str, str] = {
     "applications_table": "ApplicationsTableName",
     "application_process": "ApplicationProcessArn",
     "application_inbox_queue": "ApplicationInboxQueueUrl",
+    "application_target_function": "ApplicationTargetFunctionName",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A session for a stack, and that stack's outputs by name."""
+    """A session for a stack, and that stack's outputs by name.
+
+    ``functions_url`` is where functions are invoked, if not at ``endpoint_url``: the local stack hosts them itself.
+    """
 
     session: boto3.session.Session
     endpoint_url: str | None
     outputs: Mapping[str, str]
+    functions_url: str | None = None
 
     def client(self, service: str) -> Any:
         return self.session.client(service, endpoint_url=self.endpoint_url)
@@ -82,6 +87,8 @@ class Target:
                 "AWS_ACCESS_KEY_ID": keys.access_key if keys else "",
                 "AWS_SECRET_ACCESS_KEY": keys.secret_key if keys else "",
             }
+        if self.functions_url is not None:
+            variables["AWS_ENDPOINT_URL_LAMBDA"] = self.functions_url
         before = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)
         try:
@@ -108,14 +115,17 @@ def resolve(stack: str, region: str | None) -> Target:
             raise click.ClickException(
                 "no local stack is running here: start one with 'make run', or name one with --stack"
             )
-        return _target(running.session(), running.endpoint_url, running.stack_name)
+        return _target(running.session(), running.endpoint_url, running.stack_name, running.url)
     return _target(boto3.session.Session(region_name=region), None, stack)
 
 
-def _target(session: boto3.session.Session, endpoint_url: str | None, stack: str) -> Target:
+def _target(
+    session: boto3.session.Session, endpoint_url: str | None, stack: str, functions_url: str | None = None
+) -> Target:
     try:
         described = session.client("cloudformation", endpoint_url=endpoint_url).describe_stacks(StackName=stack)
     except (BotoCoreError, ClientError) as error:
         raise click.ClickException(f"cannot read the stack {stack!r}: {error}") from error
     outputs = described["Stacks"][0].get("Outputs", [])
-    return Target(session, endpoint_url, {output["OutputKey"]: output["OutputValue"] for output in outputs})
+    values = {output["OutputKey"]: output["OutputValue"] for output in outputs}
+    return Target(session, endpoint_url, values, functions_url)

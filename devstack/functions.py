@@ -227,8 +227,11 @@ class FunctionHost:
         """Invocations so far."""
         return self._started
 
+    def function_name(self, logical_id: str) -> str:
+        return f"{self._stack_name}-{logical_id}"
+
     def function_arn(self, logical_id: str) -> str:
-        return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{self._stack_name}-{logical_id}"
+        return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{self.function_name(logical_id)}"
 
     def pipe_arn(self, logical_id: str) -> str:
         return f"arn:aws:pipes:{REGION}:{ACCOUNT_ID}:pipe/{self._stack_name}-{logical_id}"
@@ -313,12 +316,12 @@ class FunctionHost:
     def _context(self, hosted: _Hosted, request_id: str, deadline: float) -> Context:
         function = hosted.function
         return Context(
-            function_name=f"{self._stack_name}-{function.logical_id}",
+            function_name=self.function_name(function.logical_id),
             aws_request_id=request_id,
             invoked_function_arn=hosted.arn,
             memory_limit_in_mb=str(function.memory),
             deadline=deadline,
-            log_group_name=f"/aws/lambda/{self._stack_name}-{function.logical_id}",
+            log_group_name=f"/aws/lambda/{self.function_name(function.logical_id)}",
             log_stream_name=hosted.log_stream,
         )
 

@@ -1,5 +1,7 @@
 """The HTTP API on this machine: API Gateway's payload format 2.0, both ways. IAM authorization is left off.
 
+At the same address are the e-mails that were sent, and Lambda's Invoke (`devstack.lambda_api`).
+
 Source: API Gateway Developer Guide, "Create AWS Lambda proxy integrations for HTTP APIs".
 """
 
@@ -25,9 +27,11 @@ import orjson
 from waitress import wasyncore
 from waitress.server import create_server
 
+from devstack import lambda_api
 from devstack.console import Console
 from devstack.emulator import ACCOUNT_ID, HOST, require_free
 from devstack.functions import REQUEST_LIMIT_BYTES, Outcome
+from devstack.lambda_api import LambdaApi
 from devstack.mailbox import PATH, Page
 from devstack.template import Route, TemplateError
 
@@ -215,7 +219,9 @@ def _header_text(value: object) -> str:
 
 
 class Gateway:
-    """Serves the routes on loopback, and beside them the e-mails that were sent: ``mails`` gives the page of a path."""
+    """Serves the routes on loopback; beside them the e-mails that were sent (``mails`` gives the page of a path), and
+    the functions by their names.
+    """
 
     def __init__(
         self,
@@ -223,6 +229,7 @@ class Gateway:
         invoke: Callable[[str, bytes], Future[Outcome]],
         *,
         mails: Callable[[str], Page],
+        functions: LambdaApi,
         port: int,
         log: Path,
         console: Console,
@@ -230,6 +237,7 @@ class Gateway:
         self._router = Router(routes)
         self._invoke = invoke
         self._mails = mails
+        self._functions = functions
         self._console = console
         self._requests = 0
         self._log = log
@@ -296,6 +304,10 @@ class Gateway:
     def _handle(self, environ: Environ) -> tuple[int, list[tuple[str, str]], bytes]:
         if _raw_path(environ).startswith(PATH):
             return self._mails(_raw_path(environ))
+        if _raw_path(environ).startswith(lambda_api.PATH):
+            invocation_type = environ.get("HTTP_X_AMZ_INVOCATION_TYPE", "RequestResponse")
+            payload = environ["wsgi.input"].read()
+            return self._functions.answer(environ["REQUEST_METHOD"], _raw_path(environ), invocation_type, payload)
         found = self._router.find(environ["REQUEST_METHOD"], _raw_path(environ))
         if found is None:
             return _message(404)

@@ -29,6 +29,7 @@ from devstack.errors import DevstackError
 from devstack.functions import FunctionHost, Outcome
 from devstack.gateway import Gateway
 from devstack.kept_state import KeptState, Resumed
+from devstack.lambda_api import LambdaApi
 from devstack.mailbox import Mail
 from devstack.mappings import Destinations, Mappings
 from devstack.template import Application, LeftOut, Template
@@ -344,11 +345,13 @@ class LocalStack:
             console=self._console,
             checkpoints=self.resumed.checkpoints if self.resumed else None,
         )
+        names = {host.function_name(logical_id): logical_id for each in applications for logical_id in each.functions}
         for part in self._parts:
             part.gateway = Gateway(
                 _started(part.application).routes,
                 host.invoke,
                 mails=partial(mailbox.page, emulator.endpoint),
+                functions=LambdaApi(names, host.invoke),
                 port=part.port,
                 log=self._run.path / "gateway.log",
                 console=self._console,

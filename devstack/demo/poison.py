@@ -57,7 +57,7 @@ def resolve(console: Console, stack: LocalStack, quiet_seconds: float) -> bool:
     """Prints what is parked, repairs the consumers, redrives, and prints what is left. Whether that is nothing."""
     running = RunningStack(stack.url, stack.endpoint_url)
     # This stack, and no other that may run beside it.
-    target = Target(running.session(), stack.endpoint_url, stack.outputs)
+    target = Target(running.session(), stack.endpoint_url, stack.outputs, stack.url)
     console.rule("What is parked")
     _command(target, "list")
     console.print(f"Repair: the consumers learn to read version {_NEWER_SCHEMA} of PlayCompleted, as by a deployment.")

@@ -33,6 +33,7 @@ LATENCY: Final = {
     "dynamodb": 0.002,
     "dynamodbstreams": 0.01,
     "kinesis": 0.01,
+    "lambda": 0.01,
     "sns": 0.002,
     "s3": 0.05,
     "sesv2": 0.05,
@@ -43,6 +44,7 @@ _THROTTLES: Final = {
     "dynamodb": ("ProvisionedThroughputExceededException", 400),
     "dynamodbstreams": ("LimitExceededException", 400),
     "kinesis": ("ProvisionedThroughputExceededException", 400),
+    "lambda": ("TooManyRequestsException", 429),
     "sns": ("Throttled", 429),
     "sqs": ("RequestThrottled", 403),
     "s3": ("SlowDown", 503),
@@ -100,6 +102,15 @@ class FaultPlan:
             yield
         finally:
             self.active, self._outages = active, outages
+
+    @contextmanager
+    def nested(self) -> Iterator[None]:
+        """Within it are the calls of a function that a call has invoked: what is to befall that call is kept for it."""
+        outer = self._pending, self._failing
+        try:
+            yield
+        finally:
+            self._pending, self._failing = outer
 
     def break_service(self, service: str, until: float) -> None:
         """Lets every call of a service fail until then (epoch seconds of virtual time), whatever the rate."""

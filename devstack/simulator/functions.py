@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final
 
@@ -105,8 +106,11 @@ class Functions:
     def invocations(self) -> int:
         return self._invocations
 
+    def function_name(self, logical_id: str) -> str:
+        return f"headwater-{logical_id}"
+
     def function_arn(self, logical_id: str) -> str:
-        return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:headwater-{logical_id}"
+        return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{self.function_name(logical_id)}"
 
     def pipe_arn(self, logical_id: str) -> str:
         return f"arn:aws:pipes:{REGION}:{ACCOUNT_ID}:pipe/headwater-{logical_id}"
@@ -130,6 +134,19 @@ class Functions:
         told = self.invoke(mapping.function, handed, slowed)
         response = pipes.in_sequence_numbers(told.result.response, records)
         return Ended(replace(told.result, response=response), took + told.duration)
+
+    def offer(self, cloud: Cloud) -> None:
+        """Lets each function be invoked through the cloud's Lambda too."""
+        for logical_id in self._handlers:
+            cloud.create_function(self.function_name(logical_id), partial(self._invoked, logical_id))
+
+    def _invoked(self, logical_id: str, payload: bytes) -> tuple[bytes, str | None]:
+        with self._faults.nested():
+            ended = self.invoke(logical_id, orjson.loads(payload))
+        # Whoever called has waited for it.
+        self._engine.now += ended.duration
+        failed = {"errorType": "Unhandled", "errorMessage": f"see {ended.result.request_id} in the trace"}
+        return orjson.dumps(ended.result.response if ended.result.error is None else failed), ended.result.error
 
     def invoke(self, logical_id: str, event: Any, slowed: float = 0.0) -> Ended:
         """Runs a handler now. ``slowed`` seconds are added to what its calls take.
@@ -181,6 +198,7 @@ def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[F
         "sqs": lambda: cloud.sqs,
         "s3": lambda: cloud.s3,
         "ses": lambda: cloud.sesv2,
+        "lambda_client": lambda: cloud.lambda_,
         "utc_now": engine.utc_now,
         "uuid7": engine.uuid7,
         "sleep": engine.spend,

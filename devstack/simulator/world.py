@@ -191,6 +191,7 @@ class World:
     def deliver(self, functions: Functions) -> None:
         """Starts all mappings."""
         self.functions = functions
+        functions.offer(self.cloud)
         for mapping in self.mappings:
             if mapping.kind == "sqs":
                 self.queues.append(QueueDriver(self, mapping))

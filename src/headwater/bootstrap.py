@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from headwater.accounts.use_cases import Accounts
     from headwater.applications.enrichment import Enrichment
     from headwater.applications.process import Applications, StepFunctions
-    from headwater.applications.target import Inbox, Target
+    from headwater.applications.redrive import Lambda
+    from headwater.applications.target import Target
     from headwater.archive.bi_export import BiExport
     from headwater.archive.compaction import Compaction
     from headwater.archive.sources import ArchiverOfSources
@@ -455,11 +456,13 @@ def dead_letters() -> "Resolver":
 
 @cache
 def redrive() -> "Redrive":
-    from headwater.applications.parking import CONSUMER, PipeRedrive
+    from headwater.applications.parking import CONSUMER
+    from headwater.applications.redrive import LambdaTeller, PipeRedrive
     from headwater.dead_letters.redrive import Redrive
 
     marking = {"badges": badges(), **{name: projection(each) for name, each in _projections().items()}}
-    pipe = PipeRedrive(application_enrichment(), _application_inbox())
+    teller = LambdaTeller(lambda_client(), settings().application_target_function)
+    pipe = PipeRedrive(application_enrichment(), teller)
     return Redrive(
         {
             "fan_out": fan_out().redrive,
@@ -470,6 +473,13 @@ def redrive() -> "Redrive":
         {name: runner.discard for name, runner in marking.items()},
         {name: runner.release for name, runner in marking.items()},
     )
+
+
+@cache
+def lambda_client() -> "Lambda":
+    # A function is waited for as long as it may run; a second invocation tells nobody anything new.
+    client: Lambda = _session().client("lambda", config=_CONFIG.merge(Config(read_timeout=70)))
+    return client
 
 
 @cache
@@ -499,17 +509,11 @@ def application_enrichment() -> "Enrichment":
 @cache
 def application_target() -> "Target":
     from headwater.applications.parking import ElementParking
-    from headwater.applications.target import Target
-
-    return Target(_application_inbox(), ElementParking(parking_lot(), utc_now))
-
-
-@cache
-def _application_inbox() -> "Inbox":
-    from headwater.applications.target import SqsInbox
+    from headwater.applications.target import SqsInbox, Target
     from headwater.sending import RetryPolicy
 
-    return SqsInbox(sqs(), settings().application_inbox_queue, retry=RetryPolicy(sleep=sleep))
+    inbox = SqsInbox(sqs(), settings().application_inbox_queue, retry=RetryPolicy(sleep=sleep))
+    return Target(inbox, ElementParking(parking_lot(), utc_now))
 
 
 # The account domain's functions (receiver.yaml): another stack, and by intent another AWS account.

@@ -35,7 +35,9 @@ class _FromEnvironment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(_FromEnvironment):
-    """Names of template.yaml's data resources, and the policy on e-mails that may have been sent (hold, repeat)."""
+    """Names of template.yaml's data resources, of the function that a redrive tells through, and the policy on e-mails
+    that may have been sent (hold, repeat).
+    """
 
     events_table: str
     credentials_table: str
@@ -54,6 +56,7 @@ class Settings(_FromEnvironment):
     applications_table: str
     application_process: str
     application_inbox_queue: str
+    application_target_function: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

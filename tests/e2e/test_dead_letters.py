@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 from botocore.client import BaseClient
 from click.testing import CliRunner, Result
 
@@ -20,6 +21,9 @@ from cli.main import main as headwater
 from devstack.demo import poison, traffic
 from devstack.demo.traffic import Api, Request
 from devstack.stack import LocalStack
+from headwater.attribute_values import marshal_item
+from headwater.clock import timestamp, utc_now
+from tests.fakes.applications import action, application
 from tests.infrastructure.iam import allows, calls_of
 
 ROOT = Path(__file__).parents[2]
@@ -298,6 +302,44 @@ def test_the_archivers_batches_are_archived_from_their_bucket(stack: LocalStack,
     assert redriven.exit_code == 0, redriven.output
     assert s3.list_objects_v2(Bucket=archive, Prefix="raw/")["KeyCount"] > before
     assert listed() == []
+
+
+def test_row_36_the_pipes_records_are_told_through_its_target_function(stack: LocalStack) -> None:
+    """FAULTS row 36: the account domain's queue lets in that function's role, and no operator."""
+    orphan = action("late", "late-application", occurred_at=timestamp(utc_now()))
+    write(stack, orphan)
+    stack.wait_until_quiet(QUIET_SECONDS)
+    (letter,) = listed("--consumer", "application_status")
+    assert letter["aggregate"] == "APPLICATION#late-application"
+
+    # Too early: its application is not there
+    refused = command("redrive", "--consumer", "application_status")
+    assert refused.exit_code == 1
+    assert "there is no application late-application" in " ".join(refused.output.split())
+
+    # While the queue refuses, the function names what it could not tell, and the dead letter stays
+    write(stack, application("late-application", account_id="late-account"))
+    sqs, url = stack.client("sqs"), stack.receiver_outputs["ApplicationInboxUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
+    sqs.delete_queue(QueueUrl=url)
+    refused = command("redrive", "--consumer", "application_status")
+    assert refused.exit_code == 1
+    assert "did not take it" in " ".join(refused.output.split())
+    assert listed("--consumer", "application_status") == [letter]
+
+    # Once it is back, the applicant sees the action, and nothing waits
+    sqs.create_queue(QueueName=url.rpartition("/")[2], Attributes=attributes)
+    redriven = command("redrive", "--consumer", "application_status")
+    assert redriven.exit_code == 0, redriven.output
+    page = f"{stack.receiver_url}/accounts/late-account/applications/late-application"
+    shown = until(lambda: (answer := urllib3.request("GET", page)).status == 200 and answer.json(), 30)
+    assert [step["status"] for step in shown["history"]] == ["Received"]
+    assert listed() == []
+    assert {operation for service, operation, _ in CALLS["redrive"] if service == "lambda"} == {"Invoke"}
+
+
+def write(stack: LocalStack, item: dict[str, Any]) -> None:
+    stack.client("dynamodb").put_item(TableName=stack.outputs["ApplicationsTableName"], Item=marshal_item(item))
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,8 @@ def calls_of(function: str, service: str, operation: str, params: Mapping[str, A
         case "sqs", _:
             # A batch needs the right to what it is a batch of.
             yield Call(function, f"sqs:{operation.removesuffix('Batch')}", params["QueueUrl"].rpartition("/")[2])
+        case "lambda", "Invoke":
+            yield Call(function, "lambda:InvokeFunction", params["FunctionName"])
         case "cloudformation", _:
             yield Call(function, f"cloudformation:{operation}", "AWS::StackId")
         case "s3", "ListObjectsV2":

@@ -19,7 +19,7 @@ from botocore.model import ServiceModel, Shape
 
 FLOOR: Final = "1.40.4"
 FILE: Final = Path(__file__).with_name("boto3_floor.json")
-SERVICES: Final = ("dynamodb", "dynamodbstreams", "kinesis", "s3", "sesv2", "sns", "sqs", "stepfunctions")
+SERVICES: Final = ("dynamodb", "dynamodbstreams", "kinesis", "lambda", "s3", "sesv2", "sns", "sqs", "stepfunctions")
 
 
 def members(shape: Shape | None, seen: set[str]) -> Iterator[str]:

@@ -7,24 +7,32 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final, cast, get_args
 
 import pytest
 
 from cli.dead_letters import dead_letter_queues
 from cli.target import SETTINGS
+from devstack.console import Console
+from devstack.functions import FunctionHost
 from headwater import bootstrap
+from headwater.applications.enrichment import Enrichment
+from headwater.applications.target import Target
 from headwater.archive.lookup import PUBLISHING_TAKES, STREAM_REMEMBERS
 from headwater.change_stream.filters import FilterCriteria
 from headwater.dead_letters.pointers import consumer_of
 from headwater.dead_letters.resolver import FILTERS
 from headwater.functions import entry
 from headwater.functions.api.application_routes import ApplicationRoutes
+from headwater.functions.pipe import target_handler
 from headwater.incidents import Incident, LoggedIncidents
 from headwater.limits import DynamoDbLimits
 from headwater.notifications.mailer import QUOTA_RETRY_AFTER
 from headwater.projections.dynamodb import RANKINGS_INDEX
 from headwater.settings import Settings
+from tests.fakes.applications import InMemoryApplications, InMemoryInbox, InMemoryParking, action, application, record
 from tests.infrastructure.expansion import PROJECT, TEMPLATE, Node
 from tests.infrastructure.iam import Call, allows
 
@@ -189,6 +197,14 @@ def test_each_setting_is_an_output_too_so_that_an_operator_can_run_the_functions
         assert template["Outputs"][output]["Value"] == variables[setting.upper()], setting
 
 
+def test_a_function_that_is_called_by_its_name_has_it_here_and_on_the_local_stack(template: Node) -> None:
+    name = template["Globals"]["Function"]["Environment"]["Variables"]["APPLICATION_TARGET_FUNCTION"]
+    host = FunctionHost([], Path(), Console(), "${AWS::StackName}")
+
+    assert template["Resources"]["ApplicationTargetFunction"]["Properties"]["FunctionName"] == name
+    assert name == {"Fn::Sub": host.function_name("ApplicationTargetFunction")}
+
+
 def test_each_queue_of_dead_letters_is_an_output_and_the_queue_to_send_it_back_to_as_well(template: Node) -> None:
     queues = {name for name in of_type(template, "AWS::SQS::Queue") if name.endswith("DeadLetterQueue")}
     outputs = {name: f"https://sqs/{name.removesuffix('Url')}" for name in template["Outputs"] if name.endswith("Url")}
@@ -200,6 +216,25 @@ def test_each_queue_of_dead_letters_is_an_output_and_the_queue_to_send_it_back_t
 
 
 # Permissions
+
+
+def test_nobody_but_the_target_may_send_to_the_account_domain_since_nobody_else_is_let_in(expanded: Node) -> None:
+    """FAULTS row 36: with two accounts, a right on this side alone opens nothing; a redrive invokes the target."""
+    senders = {
+        owner
+        for owner, statement in statements(expanded)
+        for resource in as_list(statement["Resource"])
+        if text(resource).endswith("-application-inbox")
+    }
+    invokers = {
+        owner
+        for owner, statement in statements(expanded)
+        if "lambda:InvokeFunction" in as_list(statement["Action"])
+        and {"Fn::GetAtt": ["ApplicationTargetFunction", "Arn"]} in as_list(statement["Resource"])
+    }
+
+    assert senders == {"ApplicationTargetRole"}
+    assert invokers == {"ApplicationStatusPipeRole", "DeadLettersRedrivePolicy"}
 
 
 def test_no_function_gets_a_managed_policy_of_aws(expanded: Node) -> None:
@@ -444,6 +479,55 @@ def test_the_pipe_has_alarms(expanded: Node, metric: str) -> None:
         "AWS/EventBridge/Pipes",
         {"Ref": "ApplicationStatusPipe"},
     )
+
+
+def test_row_36_an_operator_hears_at_once_of_what_the_account_domains_queue_refuses(
+    expanded: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """FAULTS row 36: the target answers for it as it should, so that neither Lambda nor the Pipe counts a failure."""
+    # Given a batch of which the queue refuses a message
+    inbox = InMemoryInbox()
+    inbox.refuses = {"x1"}
+    elements = Enrichment(InMemoryApplications(application())).enrich([record(action()), record(action("x2"))])
+    handler = target_handler("application_target", Target(inbox, InMemoryParking()).deliver)
+    answer = handler([element.to_json() for element in elements], SimpleNamespace(aws_request_id="request-1"))
+    assert len(answer["batchItemFailures"]) == 1
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+
+    # Then an alarm watches the figure that the function wrote, and a single record is enough
+    alarm = expanded["Resources"]["ApplicationTargetRefusalsAlarm"]["Properties"]
+    (dimensions,) = line["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
+    assert line[alarm["MetricName"]] == [1.0]
+    assert alarm["Namespace"] == line["_aws"]["CloudWatchMetrics"][0]["Namespace"]
+    assert {each["Name"]: each["Value"] for each in alarm["Dimensions"]} == {name: line[name] for name in dimensions}
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 0)
+    # The Pipe tries less and less often: a period without a try must not put it off.
+    assert alarm["DatapointsToAlarm"] < alarm["EvaluationPeriods"]
+    assert alarm["Period"] * alarm["EvaluationPeriods"] <= 15 * 60
+
+
+# State machines
+
+
+@pytest.mark.parametrize("metric", ["ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"])
+def test_a_process_that_ends_without_an_ending_rings(expanded: Node, metric: str) -> None:
+    watched = [dimension(found, "StateMachineArn") for found in watched_metrics(expanded, metric)]
+
+    assert {"Ref": "ApplicationProcess"} in watched
+
+
+def test_all_waits_of_the_process_and_its_retries_fit_into_the_year_that_an_execution_has(template: Node) -> None:
+    """Or it would end as timed out, without any of its endings."""
+    longest = sum(template["Parameters"][name]["MaxValue"] for name in ("ReceivedSeconds", "DecisionSeconds"))
+    states = json.loads((PROJECT / "statemachines" / "application_process.asl.json").read_text())["States"]
+    retries = sum(
+        retry["MaxAttempts"] * (state.get("TimeoutSeconds", 0) + retry.get("MaxDelaySeconds", 60))
+        for state in states.values()
+        for retry in state.get("Retry", [])
+    )
+
+    assert retries > 0
+    assert longest + retries < 365 * 24 * 3600
 
 
 # Queues

@@ -34,6 +34,7 @@ SETTINGS = {
     "APPLICATIONS_TABLE": "applications",
     "APPLICATION_PROCESS": "arn:aws:states:eu-west-1:123456789012:stateMachine:process",
     "APPLICATION_INBOX_QUEUE": "https://sqs.eu-west-1.amazonaws.com/123456789012/inbox",
+    "APPLICATION_TARGET_FUNCTION": "headwater-ApplicationTargetFunction",
     "TRACKING_TABLE": "tracking",
 }
 

@@ -8,6 +8,7 @@ import pytest
 
 from headwater import bootstrap
 from headwater.attribute_values import marshal_item
+from headwater.clock import timestamp, utc_now
 from tests.fakes.applications import action, application, record
 from tests.fakes.schemas import validator
 from tests.fakes.tables import create_receiver_tables
@@ -147,6 +148,15 @@ def test_staff_find_by_id_status_and_age(tracked: Invoke) -> None:
         ("/applications", {"older_than_hours": "-1"}, "older_than_hours"),
         ("/applications", {"status": "Received", "after": "nonsense"}, "after"),
         ("/applications", {"after": "2026-01-01T00:00:00.000Z~a"}, "after"),
+        ("/applications", {"status": "Received", "after": "2026-01-01"}, "after"),
+        ("/applications", {"status": "Received", "after": "last Thursday, at noon -~a"}, "after"),
+        ("/accounts/a/applications", {"after": "last Thursday, at noon -~a"}, "after"),
+        # Of a list that reaches nearer to today than this one, where DynamoDB would refuse to begin.
+        (
+            "/applications",
+            {"status": "Received", "older_than_hours": "24", "after": f"{timestamp(utc_now())}~a"},
+            "after",
+        ),
         ("/accounts/a%23b/applications", {}, "id"),
     ],
 )
@@ -157,7 +167,8 @@ def test_what_cannot_be_asked_is_named(tracked: Invoke, path: str, query: dict[s
     assert [error["field"] for error in problem["errors"]] == [field]
 
 
-def test_pages_follow_each_other(tracked: Invoke) -> None:
+@pytest.mark.parametrize("more", [{}, {"older_than_hours": "24"}])
+def test_pages_follow_each_other(tracked: Invoke, more: dict[str, str]) -> None:
     track = handler("tracker")
     body = json.loads(fixture("TrackerFunction")["Records"][0]["body"])
     for number in range(3):
@@ -167,7 +178,7 @@ def test_pages_follow_each_other(tracked: Invoke) -> None:
 
     seen, after = [], None
     while True:
-        query = {"status": "Preparing", "limit": "2"} | ({"after": after} if after else {})
+        query = {"status": "Preparing", "limit": "2", **more} | ({"after": after} if after else {})
         _, page = get(tracked, "/applications", **query)
         seen += [each["application_id"] for each in page["applications"]]
         after = page["next"]

@@ -13,6 +13,7 @@ from devstack.simulator.cloud.dynamodb import DynamoDb, Index, Table, items_of
 from devstack.simulator.cloud.dynamodbstreams import DynamoDbStreams
 from devstack.simulator.cloud.items import Item
 from devstack.simulator.cloud.kinesis import Kinesis
+from devstack.simulator.cloud.lambda_ import Invoked, Lambda
 from devstack.simulator.cloud.s3 import S3, Bucket
 from devstack.simulator.cloud.sesv2 import SentEmail, SesV2
 from devstack.simulator.cloud.shards import ShardLog
@@ -27,9 +28,10 @@ DEFAULT_VISIBILITY_SECONDS: Final = 30
 class Cloud:
     """Services in memory behind clients that look like boto3's.
 
-    ``dynamodb``, ``dynamodbstreams``, ``kinesis``, ``sns``, ``sqs``, ``s3`` and ``sesv2`` are those clients; each call
-    of theirs may meet a fault. Everything else here is the account's owner looking on or setting up, past all faults.
-    What is random is drawn from ``rng`` alone, so that a seed repeats a run. Not safe to use from several threads.
+    ``dynamodb``, ``dynamodbstreams``, ``kinesis``, ``sns``, ``sqs``, ``s3``, ``sesv2`` and ``lambda_`` are those
+    clients; each call of theirs may meet a fault. Everything else here is the account's owner looking on or setting up,
+    past all faults. What is random is drawn from ``rng`` alone, so that a seed repeats a run. Not safe to use from
+    several threads.
 
     Parameters
     ----------
@@ -59,6 +61,7 @@ class Cloud:
         self.sqs = Sqs(surroundings)
         self.s3 = S3(surroundings)
         self.sesv2 = SesV2(surroundings)
+        self.lambda_ = Lambda(surroundings)
 
     def create_table(
         self,
@@ -122,6 +125,10 @@ class Cloud:
         """Raw delivery from a topic to a queue; the filter policy's scope is the message attributes."""
         dead_letters = None if dead_letter_queue is None else self.queue(dead_letter_queue)
         self.topic(topic_arn).subscribe(self.queue(queue_url), filter_policy, dead_letters)
+
+    def create_function(self, name: str, invoked: Invoked) -> None:
+        """A function that can be invoked by its name."""
+        self.lambda_.functions[name] = invoked
 
     def create_email_identity(self, identity: str) -> None:
         """Verifies an address, or a domain, to send from: SES rejects the e-mails of others."""

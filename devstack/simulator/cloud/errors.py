@@ -79,6 +79,16 @@ _MODELLED: Final = {
         )
     }
     | {"AWS.SimpleQueueService.NonExistentQueue": "QueueDoesNotExist"},
+    "lambda": {
+        code: code
+        for code in (
+            "InvalidParameterValueException",
+            "RequestTooLargeException",
+            "ResourceNotFoundException",
+            "ServiceException",
+            "TooManyRequestsException",
+        )
+    },
     "s3": {code: code for code in ("BucketAlreadyOwnedByYou", "NoSuchBucket", "NoSuchKey")},
     "sesv2": {
         code: code

@@ -69,6 +69,10 @@ def parse_note(value: object) -> str:
     return _bounded("note", value, NOTE_CHARACTERS)
 
 
+def parse_time(field: str, value: object) -> str:
+    return _matching(field, value, _TIME, "ISO 8601 UTC with milliseconds")
+
+
 def to_milliseconds(moment: object) -> object:
     """A time that Step Functions has written, with the three digits of its seconds' fraction; else as it is.
 
@@ -118,7 +122,7 @@ class StatusChange:
             title=_at_most("title", values.get("title"), TITLE_CHARACTERS),
             status=parse_status("status", values["status"]),
             note=_at_most("note", values.get("note"), NOTE_CHARACTERS),
-            occurred_at=_matching("occurred_at", values["occurred_at"], _TIME, "ISO 8601 UTC with milliseconds"),
+            occurred_at=parse_time("occurred_at", values["occurred_at"]),
         )
 
 

@@ -1,16 +1,15 @@
-"""What cannot be told is parked as all dead letters are, and told by a redrive once it can be."""
+"""What cannot be told is parked as all dead letters are."""
 
 from typing import Any
 
 import pytest
 
 from headwater.applications.enrichment import Enrichment
-from headwater.applications.parking import CONSUMER, ElementParking, PipeRedrive
+from headwater.applications.parking import CONSUMER, ElementParking
 from headwater.dead_letters.parked import ParkedRecords
 from headwater.dead_letters.pointers import consumer_of
-from headwater.dead_letters.redrive import Redrive, StillFailingError
 from tests.fakes.accounts import NOW
-from tests.fakes.applications import InMemoryApplications, InMemoryInbox, action, application, record
+from tests.fakes.applications import InMemoryApplications, action, record
 from tests.fakes.parking_lot import InMemoryParkingLot
 
 
@@ -44,21 +43,3 @@ def test_the_pipes_own_dead_letters_go_by_the_same_name() -> None:
     arn = "arn:aws:pipes:eu-west-1:123456789012:pipe/headwater-ApplicationStatusPipe-1XK9d0aQ3sLm"
 
     assert consumer_of(arn) == CONSUMER
-
-
-def test_a_redrive_tells_what_can_be_told_now() -> None:
-    (found,) = parked(record(action()))
-    inbox = InMemoryInbox()
-    pipe = PipeRedrive(Enrichment(InMemoryApplications(application())), inbox)
-
-    Redrive({CONSUMER: pipe.redrive}, {}, {}).run(found.consumer, found.raw)
-
-    assert [message["action_id"] for message in inbox.messages] == ["x1"]
-
-
-def test_what_still_cannot_be_told_fails_with_the_reason() -> None:
-    (found,) = parked(record(action()))
-    pipe = PipeRedrive(Enrichment(InMemoryApplications()), InMemoryInbox())
-
-    with pytest.raises(StillFailingError, match="there is no application a1"):
-        Redrive({CONSUMER: pipe.redrive}, {}, {}).run(found.consumer, found.raw)

@@ -124,3 +124,16 @@ def test_a_watcher_sees_only_what_took_effect() -> None:
 def test_an_unknown_kind_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="no fault 'meteor'"):
         FaultPlan(Engine(1), 0.1, frozenset({"meteor"}))
+
+
+def test_what_is_to_befall_a_call_outlives_the_calls_of_the_function_that_it_invokes() -> None:
+    """Or no answer of an invocation would ever be lost."""
+    faults = plan(1.0, only={"lost_answer"})
+    while faults._pending is None:
+        faults.before("lambda", "Invoke", {})
+
+    with faults.nested(), faults.suspended():
+        assert call(faults) == (True, None)
+
+    with pytest.raises(ReadTimeoutError):
+        faults.after("lambda", "Invoke", {})
