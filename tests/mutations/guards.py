@@ -441,9 +441,19 @@ MUTATIONS = (
         name="the-first-ending-counts",
         rule="an application that was decided is not decided again, and whoever comes late is told so",
         module="headwater.applications.process",
-        guard="        if not self._process.answer(token, ending):\n            raise ApplicationDecidedError\n",
+        guard="        if not self._process.answer(token, ending) and "
+        "(status := self._open(application_id, ending)) is not None:\n"
+        "            raise ApplicationNotReadyError(status, answered=True)\n",
         without="        self._process.answer(token, ending)\n",
         tests=("tests/unit/applications",),
+    ),
+    Mutation(
+        name="one-run-a-day",
+        rule="the archive: no two runs compact a day at once, which would mix their objects",
+        module="headwater.archive.day_claims",
+        guard='        if claim and claim["run"] != run and claim["until"] > timestamp(now):\n',
+        without='        if claim and claim["run"] == "":\n',
+        tests=("tests/unit/archive/test_compaction.py",),
     ),
     Mutation(
         name="each-batch-to-its-source",
