@@ -5,6 +5,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import orjson
+
 from headwater.attribute_values import AttributeMap, unmarshal_item
 from headwater.change_stream import cloud_events, dynamodb, kinesis
 from headwater.change_stream.records import ChangeRecord, MalformedRecordError
@@ -79,6 +81,8 @@ def _image(change: ChangeRecord) -> AttributeMap:
 def _readable(read: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
     try:
         shown: dict[str, Any] = _shown(read())
+        # As deep as it will lie in its message: orjson reads what is nested more deeply than it writes.
+        orjson.dumps({"parsed": [shown]})
     except Exception:  # noqa: BLE001  # for people's eyes alone: whatever it meets, the record itself is parked
         return None
     return shown

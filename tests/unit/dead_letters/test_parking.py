@@ -1,23 +1,21 @@
 """What people are shown of a parked record: never the reason why it could not be parked."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from headwater.change_stream import kinesis
 from headwater.dead_letters.parked import SqsParkingLot, decode
-from headwater.dead_letters.parking import item_of, parsed
+from headwater.dead_letters.parking import Parking, item_of, parsed
 from headwater.dead_letters.pointers import StreamKind
 from tests.fakes.cloud import FakeAws
+from tests.fakes.events import AT
 from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_record
 from tests.fakes.parking_lot import parking
 from tests.fakes.stream_records import play_image, stream_record
 from tests.unit.projections.test_runner import plays
-
-DEEP: dict[str, Any] = {"N": "1"}
-for _ in range(2000):
-    DEEP = {"L": [DEEP]}
 
 
 def of_table(**odd: Any) -> dict[str, Any]:
@@ -42,15 +40,24 @@ ODD: dict[str, tuple[StreamKind, dict[str, Any]]] = {
     "version of 20 digits": ("dynamodb", of_table(version={"N": "9" * 20})),
     "image of texts": ("dynamodb", of_table(event_id="x")),
     "no number": ("dynamodb", of_other_table(amount={"N": "x"})),
-    "nested deeply": ("dynamodb", of_other_table(amount=DEEP["L"][0]["L"][0])),
+    "nested deeply": ("dynamodb", of_table(data={"S": '{"a":' * 300 + "1" + "}" * 300})),
+    "nested a little too deeply": ("dynamodb", of_table(data={"S": '{"a":' * 252 + "1" + "}" * 252})),
     "sequence of 25 digits": ("kinesis", of_stream(sequence="1" * 25)),
     "no table's record": ("dynamodb", {"dynamodb": {"Keys": {"aggregate_id": None}}}),
 }
 
 
 @pytest.mark.parametrize(("kind", "record"), ODD.values(), ids=ODD.keys())
-def test_what_cannot_be_read_is_shown_as_nothing(kind: StreamKind, record: dict[str, Any]) -> None:
+def test_what_cannot_be_read_is_shown_as_nothing_and_parked(kind: StreamKind, record: dict[str, Any]) -> None:
+    aws = FakeAws()
+    url = aws.cloud.create_queue("parked")
+
+    Parking("tests", kind, SqsParkingLot(aws.sqs, url, InMemoryClaimStore()), lambda: datetime.fromisoformat(AT)).park(
+        "player#u1", [], [record], ValueError("odd")
+    )
+
     assert parsed(kind, record) is None
+    assert aws.cloud.queue_depth(url) == 1
 
 
 @pytest.mark.parametrize(
