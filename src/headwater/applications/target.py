@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from headwater.applications.elements import Element
 from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.limits import SqsLimits
-from headwater.sending import RetryPolicy, SendError, error_code, send_with_retries, split
+from headwater.sending import RetryPolicy, SendError, error_code, queue_text, send_with_retries, split
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -53,8 +53,7 @@ class Target:
 
 
 def _message(element: Element) -> str:
-    # SQS refuses the two noncharacters that JSON lets through; inside JSON text, escapes mean the same.
-    return orjson.dumps(element.status).decode().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
+    return queue_text(orjson.dumps(element.status))
 
 
 class SqsInbox:
