@@ -133,7 +133,7 @@ def asked(*arguments: str) -> list[dict[str, Any]]:
     """What `headwater archive query` answers over the running stack's archive."""
     answered = CliRunner().invoke(headwater, ["archive", "query", *arguments, "--format", "json"])
     assert answered.exit_code == 0, answered.output
-    return [json.loads(line) for line in answered.stdout.splitlines()]
+    return json_lines(answered)
 
 
 def test_the_archive_holds_the_log(stack: LocalStack, ada: str) -> None:
@@ -168,8 +168,7 @@ def test_the_operator_reads_a_history(stack: LocalStack, ada: str) -> None:
     shown = CliRunner().invoke(headwater, ["events", "show", f"player#{ada}", "--after", "9", "--json"])
 
     assert shown.exit_code == 0, shown.output
-    events = [json.loads(line) for line in shown.output.splitlines()]
-    assert [(event["version"], event["type"], event["data"]["game"]) for event in events] == [
+    assert [(event["version"], event["type"], event["data"]["game"]) for event in json_lines(shown)] == [
         (10, "PlayCompleted", "chess"),
         (11, "PlayCompleted", "go"),
     ]

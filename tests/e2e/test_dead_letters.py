@@ -78,7 +78,7 @@ def command(*arguments: str) -> Result:
 def listed(*arguments: str) -> list[dict[str, Any]]:
     shown = command("list", "--json", *arguments)
     assert shown.exit_code == 0, shown.output
-    return [json.loads(line) for line in shown.stdout.splitlines()]
+    return json_lines(shown)
 
 
 def register(api: Api, name: str) -> str:
@@ -238,7 +238,7 @@ def test_a_dead_e_mail_is_in_the_same_table_and_goes_back_to_its_queue(stack: Lo
     user_id = register(api, "bob")
     stack.wait_until_quiet(QUIET_SECONDS)
     history = CliRunner().invoke(headwater, ["events", "show", f"user#{user_id}", "--json"])
-    event = json.loads(history.stdout)
+    (event,) = json_lines(history)
     body = {
         "specversion": "1.0",
         "id": event["event_id"],
