@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from cli.main import main as headwater
 from devstack.demo.traffic import Api, Request, RequestRefusedError
 from devstack.stack import LocalStack, running_stack
+from tests.e2e.output import json_lines
 
 ROOT = Path(__file__).parents[2]
 QUIET_SECONDS = 60

@@ -23,6 +23,7 @@ from devstack.demo.traffic import Api, Request
 from devstack.stack import LocalStack
 from headwater.attribute_values import marshal_item
 from headwater.clock import timestamp, utc_now
+from tests.e2e.output import json_lines
 from tests.fakes.applications import action, application
 from tests.infrastructure.iam import allows, calls_of
 
