@@ -8,7 +8,6 @@ import io
 import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -26,7 +25,7 @@ from cli.athena_sql import TranslationError
 from cli.chart import ChartError
 from cli.local_sql import Answer, LocalSql, LocalSqlError
 from cli.saved_sql import SavedQuery, SavedSqlError
-from cli.tables import TABLES, Format, Table
+from cli.tables import TABLES, Table
 from cli.target import Target
 from headwater.archive import curated
 from headwater.archive.boundary import Boundary
@@ -139,11 +138,14 @@ def query(
 def stats(target: Callable[[], Target], *, as_json: bool, since: datetime, folder: Path | None) -> None:
     """Shows objects, bytes, days, freshness and duplicates of the archive.
 
-    Downloads and checks every raw object of the days. Exits with 3 where some are corrupt or foreign.
+    Downloads and checks every object of the days. Exits with 3 where some are corrupt, foreign or missing.
     """
     objects = _objects(target, folder)
-    first = since.date().isoformat()
-    told = [told for table in TABLES.values() if (told := _stats(objects, table, first))["objects"] or told["skipped"]]
+    try:
+        with LocalSql(objects, since.date().isoformat()) as local:
+            told = [told for table in TABLES.values() if (told := _stats(local, table))["objects"] or told["skipped"]]
+    except LocalSqlError as error:
+        raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(json.dumps(told))
     else:
@@ -228,10 +230,9 @@ def _bucket(stack: Target) -> Objects:
     return BucketObjects(stack.client("s3"), stack.output("ArchiveBucketName"))
 
 
-def _stats(objects: Objects, table: Table, since: str) -> dict[str, Any]:
+def _stats(local: LocalSql, table: Table) -> dict[str, Any]:
     """What lies under a table's prefix; times ISO 8601, ages in seconds, sizes in bytes."""
-    found, skipped = archive_objects.sorted_out(objects.listed(table.prefix), table.format.key)
-    own = [each for each in found if (archive_objects.day(each.key) or since) >= since]
+    own, skipped = local.read(table)
     days = sorted({day for each in own if (day := archive_objects.day(each.key)) is not None})
     told: dict[str, Any] = {
         "table": table.name,
@@ -245,21 +246,15 @@ def _stats(objects: Objects, table: Table, since: str) -> dict[str, Any]:
         if own
         else None,
     }
-    if table.format is Format.RAW:
-        lines: Counter[str] = Counter()
-        newest = ""
-        for each in own:
-            read = archive_objects.checked(objects.read(each.key), table)
-            if isinstance(read, str):
-                skipped.append(Skipped(each.key, read))
-                continue
-            lines.update(line["stream_event_id"] for line in read)
-            newest = max([newest, *(line.get("captured_at") or "" for line in read)])
+    if own and "stream_event_id" in table.columns:
+        facts = "count(*), count(*) - count(DISTINCT stream_event_id), max(captured_at)"
+        ((lines, duplicates, newest),) = local.query(f"SELECT {facts} FROM {table.name}").rows  # noqa: S608
+        age = datetime.now(UTC) - datetime.fromisoformat(newest) if newest else None
         told |= {
-            "lines": lines.total(),
-            "duplicates": lines.total() - len(lines),
-            "newest_change": newest or None,
-            "newest_age": int((datetime.now(UTC) - datetime.fromisoformat(newest)).total_seconds()) if newest else None,
+            "lines": lines,
+            "duplicates": duplicates,
+            "newest_change": newest,
+            "newest_age": int(age.total_seconds()) if age is not None else None,
         }
     return told | {"skipped": [{"key": each.key, "reason": each.reason} for each in skipped]}
 

@@ -221,7 +221,10 @@ def test_a_value_that_would_answer_differently_is_an_error(
         ("SELECT regexp_like(text, '[a-z&&[^b]]') FROM t", "regexp_like with the pattern"),
         ("SELECT regexp_like(text, 'a++') FROM t", "regexp_like with the pattern"),
         ("SELECT regexp_like(text, text) FROM t", "regexp_like with the pattern"),
-        ("SELECT sequence(day, day, INTERVAL '1' MONTH) FROM t", "sequence of dates by other than INTERVAL '…' DAY .INTERVAL '1' MONTH"),
+        (
+            "SELECT sequence(day, day, INTERVAL '1' MONTH) FROM t",
+            "sequence of dates by other than INTERVAL '…' DAY .INTERVAL '1' MONTH",
+        ),
         ("SELECT from_unixtime(ratio) FROM t", "from_unixtime of .*ratio"),
         ("SELECT CAST('2026-01-01 00:00:00 UTC' AS timestamp with time zone)", "CAST of .* to timestamp with"),
         ("SELECT trino_text('date', text) FROM t", "function trino_text"),
