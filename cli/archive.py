@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.table import Table as Grid
 
@@ -28,9 +29,9 @@ from cli.saved_sql import SavedQuery, SavedSqlError
 from cli.tables import TABLES, Table
 from cli.target import Target
 from headwater.archive import curated
-from headwater.archive.boundary import Boundary
-from headwater.archive.compaction import ChangedDayError, Compaction, MiscountedDayError, UnreadableDayError
-from headwater.archive.growing_objects import S3GrowingObjects
+from headwater.archive.boundary import Boundary, UnreadableListError
+from headwater.archive.compaction import ChangedDayError, Compaction, Day, MiscountedDayError, UnreadableDayError
+from headwater.archive.growing_objects import ObjectChangedError, S3GrowingObjects
 from headwater.archive.s3_objects import S3ArchiveObjects
 from headwater.clock import utc_now
 
@@ -51,6 +52,17 @@ _FACTS: Final = {
     "newest_change": "newest change",
     "newest_age": "its age in seconds",
 }
+
+#: What one day may fail at, and the next not. The disk's is an OSError, DuckDB's own for it and the memory come on top.
+_DAY_STAYS = (
+    UnreadableDayError,
+    ChangedDayError,
+    MiscountedDayError,
+    UnreadableListError,
+    ObjectChangedError,
+    ClientError,
+    OSError,
+)
 
 _REFUSALS = (SavedSqlError, LocalSqlError, TranslationError, AthenaError, ChartError)
 
@@ -100,6 +112,7 @@ def query(
     Tables: events_all, applications_all (each change once), and views such as plays, registrations, badges, activity,
     application_statuses. Exits with 3 where corrupt or foreign objects were left out of the answer.
     """
+    skipped: list[Skipped] = []
     try:
         if listing:
             _list(saved_sql.queries().values())
@@ -121,7 +134,10 @@ def query(
             click.echo(f"Athena read {_size(bill.bytes_scanned)} in {bill.milliseconds / 1000:.1f} s", err=True)
     except _REFUSALS as error:
         raise click.ClickException(str(error)) from error
-    _tell(skipped)
+    finally:
+        _tell(skipped)
+    if skipped:
+        sys.exit(INCOMPLETE)
 
 
 @archive.command()
@@ -150,7 +166,10 @@ def stats(target: Callable[[], Target], *, as_json: bool, since: datetime, folde
         click.echo(json.dumps(told))
     else:
         _show_stats(told)
-    _tell([Skipped(**each) for table in told for each in table["skipped"]])
+    skipped = [Skipped(**each) for table in told for each in table["skipped"]]
+    _tell(skipped)
+    if skipped:
+        sys.exit(INCOMPLETE)
 
 
 @archive.command()
@@ -163,19 +182,27 @@ def compact(target: Callable[[], Target], *, source: Sequence[str], since: datet
 
     Runs here, with your rights, and may be stopped at any time. Exits with 3 where a day could not be read.
     """
+    import duckdb  # late: a large import
+
     stack = target()
     s3, bucket = stack.client("s3"), stack.output("ArchiveBucketName")
     compaction = Compaction(S3ArchiveObjects(s3, bucket), Boundary(S3GrowingObjects(s3, bucket)), utc_now)
     first = since.date().isoformat() if since else ""
-    due = [day for each in source for day in compaction.due(each, first, again=again)]
-    if not due:
-        click.echo("Nothing is due: every closed day is compacted. Today is open until two hours past midnight (UTC).")
+    due: list[Day] = []
     failed = 0
+    for each in source:
+        try:
+            due += compaction.due(each, first, again=again)
+        except UnreadableListError as error:
+            failed += 1
+            click.echo(f"{each} stays as it is: {error}", err=True)
+    if not due and not failed:
+        click.echo("Nothing is due: every closed day is compacted. Today is open until two hours past midnight (UTC).")
     for number, day in enumerate(due, start=1):
         began = time.monotonic()
         try:
             done = compaction.compact(day)
-        except (UnreadableDayError, ChangedDayError, MiscountedDayError) as error:
+        except (*_DAY_STAYS, duckdb.Error) as error:
             failed += 1
             click.echo(f"{number} of {len(due)}: {day.source} {day.dt} stays as it is: {error}", err=True)
             continue
@@ -259,10 +286,6 @@ def _stats(local: LocalSql, table: Table) -> dict[str, Any]:
     return told | {"skipped": [{"key": each.key, "reason": each.reason} for each in skipped]}
 
 
-def _seconds(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds")
-
-
 def _missing(days: Sequence[str]) -> int:
     """Days without an object between the first and the last."""
     if not days:
@@ -296,8 +319,6 @@ def _list(queries: Any) -> None:
 def _tell(skipped: Sequence[Skipped]) -> None:
     for line in archive_objects.described(skipped):
         click.echo(line, err=True)
-    if skipped:
-        sys.exit(INCOMPLETE)
 
 
 def _table(answer: Answer) -> None:
