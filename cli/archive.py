@@ -6,8 +6,10 @@ On a deployed stack Athena answers; over the local stack's archive, or a downloa
 import csv
 import io
 import json
+import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -128,7 +130,9 @@ def query(
         _WRITERS[form](answer)
         if plot is not None:
             drawn = saved.chart if saved is not None and saved.chart is not None else chart.guessed(answer)
-            chart.draw(answer, drawn, saved.title if saved is not None else text.strip().splitlines()[0], plot)
+            title = saved.title if saved is not None else text.strip().splitlines()[0]
+            for left_out in chart.draw(answer, drawn, title, plot):
+                click.echo(f"not drawn: {left_out}", err=True)
             click.echo(f"drawn to {plot}", err=True)
         if bill is not None:
             click.echo(f"Athena read {_size(bill.bytes_scanned)} in {bill.milliseconds / 1000:.1f} s", err=True)
@@ -345,14 +349,31 @@ def _csv(answer: Answer) -> None:
 
 
 def _json(answer: Answer) -> None:
+    if twice := [name for name, times in Counter(answer.columns).items() if times > 1]:
+        raise click.ClickException(
+            f"two columns are called {twice[0]}, and an object has each name once: name one … AS another, or take csv"
+        )
     for row in answer.rows:
-        click.echo(json.dumps(dict(zip(answer.columns, row, strict=True)), default=_json_value, ensure_ascii=False))
+        click.echo(_json_text(dict(zip(answer.columns, row, strict=True))))
 
 
-def _json_value(value: Any) -> Any:
-    if isinstance(value, date | datetime):
-        return value.isoformat()
-    return float(value) if isinstance(value, Decimal) else str(value)
+def _json_text(value: Any) -> str:
+    """Decimals to the last digit, which the library makes floats of, and NaN, which JSON has not, as text."""
+    match value:
+        case dict():
+            return f"{{{', '.join(f'{_json_text(str(name))}: {_json_text(each)}' for name, each in value.items())}}}"
+        case list() | tuple():
+            return f"[{', '.join(map(_json_text, value))}]"
+        case Decimal() if value.is_finite():
+            return f"{value:f}"
+        case float() if not math.isfinite(value):
+            return f'"{json.dumps(value)}"'
+        case None | bool() | int() | float():
+            return json.dumps(value)
+        case date():
+            return json.dumps(value.isoformat())
+        case _:
+            return json.dumps(str(value), ensure_ascii=False)
 
 
 _WRITERS: Final[dict[str, Callable[[Answer], None]]] = {"table": _table, "csv": _csv, "json": _json}

@@ -73,6 +73,36 @@ def test_sql_is_answered_as_json(folder: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("12345678901234567.125", "12345678901234567.125"),
+        ("0.10 * 1", "0.10"),
+        ("0e0 / 0e0", '"NaN"'),
+        ("1e0 / 0e0", '"Infinity"'),
+        ("-1e0 / 0e0", '"-Infinity"'),
+        ("15e-1", "1.5"),
+        ("9223372036854775807", "9223372036854775807"),
+        ("true", "true"),
+        ("NULL", "null"),
+        ("'é\"'", '"é\\""'),
+        ("DATE '2026-03-01'", '"2026-03-01"'),
+        ("TIMESTAMP '2026-03-01 12:00:00'", '"2026-03-01T12:00:00"'),
+        ("array_agg(15e-1)", "[1.5]"),
+    ],
+)
+def test_json_has_each_value_as_it_is(folder: Path, value: str, text: str) -> None:
+    assert query(folder, f"SELECT {value} AS a", "--format", "json").stdout == f'{{"a": {text}}}\n'
+
+
+def test_json_of_two_columns_of_one_name_is_refused(folder: Path) -> None:
+    answered = query(folder, "SELECT 1 AS a, 2 AS b, 3 AS a", "--format", "json")
+
+    assert (answered.exit_code, answered.stdout) == (1, "")
+    assert "two columns are called a" in answered.stderr
+    assert query(folder, "SELECT 1 AS a, 3 AS a", "--format", "csv").stdout == "a,a\n1,3\n"
+
+
 def test_sql_is_answered_as_csv(folder: Path) -> None:
     answered = query(folder, "SELECT 1 AS a, 'x, \"y\"' AS b, NULL AS c, DATE '2026-03-01' AS d", "--format", "csv")
 
