@@ -166,7 +166,7 @@ def checked_parquet(engine: "DuckDBPyConnection", path: Path, key: str, table: T
             f"count(*) FILTER (dt IS DISTINCT FROM '{day(key)}'), count(*), bit_xor(hash(COLUMNS(*)))"
         ).fetchall()[0]
     except duckdb.Error as error:
-        return f"it is no Parquet that can be read: {str(error).splitlines()[0]}"
+        return f"it is no Parquet that can be read: {str(error).splitlines()[0].replace(str(path), key)}"
     return f"{others} of its {rows} rows are of other days" if others else int(rows)
 
 
@@ -183,10 +183,10 @@ def missing(table: Table, lists: Iterable[Mapping[str, Any]], rows: Mapping[str,
             objects = line.get("objects")
             listed = [str(key) for key in objects] if isinstance(objects, list) else [curated.key(source, dt)]
             if gone := [key for key in listed if key not in rows]:
-                about = f"it is missing; the list of compacted days has {expected} changes of {dt}"
+                about = f"it is missing; the list of compacted days has {expected} change(s) of {dt}"
                 found += [Skipped(key, about) for key in gone]
             elif held[dt] < expected:
-                about = f"the list of compacted days has {expected} changes of {dt}, its objects hold {held[dt]}"
+                about = f"the list of compacted days has {expected} change(s) of {dt}, its objects hold {held[dt]}"
                 found.append(Skipped(curated.key(source, dt), about))
     return found
 

@@ -297,7 +297,7 @@ def test_stats_check_compacted_days_against_their_list(folder: Path) -> None:
     tables = {table["table"]: table for table in json.loads(told.stdout)}
     assert tables.keys() == {"events_raw", "events", "curated_days"}
     assert [each["key"] for each in tables["events"]["skipped"]] == [foreign, gone]
-    assert f"skipped {gone}: it is missing; the list of compacted days has 3 changes of 2026-02-27" in told.stderr
+    assert f"skipped {gone}: it is missing; the list of compacted days has 3 change(s) of 2026-02-27" in told.stderr
     assert told.exit_code == 3
     # Earlier days than asked for are nobody's concern.
     assert run("stats", "--folder", str(folder), "--since", "2026-03-01").exit_code == 0

@@ -218,6 +218,7 @@ def test_damage_within_a_compacted_day_is_named(store: InMemoryObjectStore, sql:
     assert sql.query("SELECT count(*), max(payload) FROM events_all").rows == [(0, None)]
     assert [each.key for each in sql.skipped] == [key]
     assert "no Parquet that can be read" in sql.skipped[0].reason
+    assert str(sql._root) not in sql.skipped[0].reason
 
 
 def test_a_month_that_is_not_the_days_is_foreign(store: InMemoryObjectStore, sql: LocalSql) -> None:
@@ -236,7 +237,7 @@ def test_a_compacted_day_that_is_gone_is_named(store: InMemoryObjectStore, sql: 
         assert sql.query(f"SELECT count(*) FROM {relation}").rows == [(0,)]
         (skipped,) = sql.skipped
         assert skipped.key == DAY
-        assert "missing; the list of compacted days has 3 changes of 2026-03-01" in skipped.reason
+        assert "missing; the list of compacted days has 3 change(s) of 2026-03-01" in skipped.reason
 
     store.objects[DAY] = body
     assert sql.query("SELECT count(*) FROM events_all").rows == [(3,)]
@@ -254,7 +255,7 @@ def test_a_compacted_day_that_holds_too_little_is_named(store: InMemoryObjectSto
     sql.query("SELECT count(*) FROM events_all")
 
     assert [(each.key, each.reason) for each in sql.skipped] == [
-        (DAY, "the list of compacted days has 5 changes of 2026-03-01, its objects hold 2")
+        (DAY, "the list of compacted days has 5 change(s) of 2026-03-01, its objects hold 2")
     ]
 
 
