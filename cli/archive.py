@@ -6,6 +6,7 @@ On a deployed stack Athena answers; over the local stack's archive, or a downloa
 import csv
 import io
 import json
+import math
 import sys
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.table import Table as Grid
 
@@ -26,11 +28,13 @@ from cli.athena_sql import TranslationError
 from cli.chart import ChartError
 from cli.local_sql import Answer, LocalSql, LocalSqlError
 from cli.saved_sql import SavedQuery, SavedSqlError
-from cli.tables import TABLES, Format, Table
+from cli.tables import TABLES, Table
 from cli.target import Target
 from headwater.archive import curated, s3_objects
-from headwater.archive.compaction import ChangedDayError, MiscountedDayError, UnreadableDayError
+from headwater.archive.boundary import UnreadableListError
+from headwater.archive.compaction import ChangedDayError, Day, MiscountedDayError, UnreadableDayError
 from headwater.archive.day_claims import DayTakenError
+from headwater.archive.growing_objects import ObjectChangedError
 
 #: An answer was given, but objects were left out of it.
 INCOMPLETE: Final = 3
@@ -49,6 +53,18 @@ _FACTS: Final = {
     "newest_change": "newest change",
     "newest_age": "its age in seconds",
 }
+
+#: What one day may fail at, and the next not. The disk's is an OSError, DuckDB's own for it and the memory come on top.
+_DAY_STAYS = (
+    UnreadableDayError,
+    ChangedDayError,
+    MiscountedDayError,
+    DayTakenError,
+    UnreadableListError,
+    ObjectChangedError,
+    ClientError,
+    OSError,
+)
 
 _REFUSALS = (SavedSqlError, LocalSqlError, TranslationError, AthenaError, ChartError)
 
@@ -98,6 +114,7 @@ def query(
     Tables: events_all, applications_all (each change once), and views such as plays, registrations, badges, activity,
     application_statuses. Exits with 3 where corrupt or foreign objects were left out of the answer.
     """
+    skipped: list[Skipped] = []
     try:
         if listing:
             _list(saved_sql.queries().values())
@@ -113,13 +130,18 @@ def query(
         _WRITERS[form](answer)
         if plot is not None:
             drawn = saved.chart if saved is not None and saved.chart is not None else chart.guessed(answer)
-            chart.draw(answer, drawn, saved.title if saved is not None else text.strip().splitlines()[0], plot)
+            title = saved.title if saved is not None else text.strip().splitlines()[0]
+            for left_out in chart.draw(answer, drawn, title, plot):
+                click.echo(f"not drawn: {left_out}", err=True)
             click.echo(f"drawn to {plot}", err=True)
         if bill is not None:
             click.echo(f"Athena read {_size(bill.bytes_scanned)} in {bill.milliseconds / 1000:.1f} s", err=True)
     except _REFUSALS as error:
         raise click.ClickException(str(error)) from error
-    _tell(skipped)
+    finally:
+        _tell(skipped)
+    if skipped:
+        sys.exit(INCOMPLETE)
 
 
 @archive.command()
@@ -136,16 +158,22 @@ def query(
 def stats(target: Callable[[], Target], *, as_json: bool, since: datetime, folder: Path | None) -> None:
     """Shows objects, bytes, days, freshness and duplicates of the archive.
 
-    Downloads and checks every raw object of the days. Exits with 3 where some are corrupt or foreign.
+    Downloads and checks every object of the days. Exits with 3 where some are corrupt, foreign or missing.
     """
     objects = _objects(target, folder)
-    first = since.date().isoformat()
-    told = [told for table in TABLES.values() if (told := _stats(objects, table, first))["objects"] or told["skipped"]]
+    try:
+        with LocalSql(objects, since.date().isoformat()) as local:
+            told = [told for table in TABLES.values() if (told := _stats(local, table))["objects"] or told["skipped"]]
+    except LocalSqlError as error:
+        raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(json.dumps(told))
     else:
         _show_stats(told)
-    _tell([Skipped(**each) for table in told for each in table["skipped"]])
+    skipped = [Skipped(**each) for table in told for each in table["skipped"]]
+    _tell(skipped)
+    if skipped:
+        sys.exit(INCOMPLETE)
 
 
 @archive.command()
@@ -158,20 +186,28 @@ def compact(target: Callable[[], Target], *, source: Sequence[str], since: datet
 
     Runs here, with your rights, and may be stopped at any time. Exits with 3 where a day could not be read.
     """
+    import duckdb  # late: a large import
+
     stack = target()
     s3, bucket = stack.client("s3"), stack.output("ArchiveBucketName")
     # Long enough for a large day over a slow line.
     compaction = s3_objects.compaction(s3, bucket, claimed_for=timedelta(hours=3))
     first = since.date().isoformat() if since else ""
-    due = [day for each in source for day in compaction.due(each, first, again=again)]
-    if not due:
-        click.echo("Nothing is due: every closed day is compacted. Today is open until two hours past midnight (UTC).")
+    due: list[Day] = []
     failed = 0
+    for each in source:
+        try:
+            due += compaction.due(each, first, again=again)
+        except UnreadableListError as error:
+            failed += 1
+            click.echo(f"{each} stays as it is: {error}", err=True)
+    if not due and not failed:
+        click.echo("Nothing is due: every closed day is compacted. Today is open until two hours past midnight (UTC).")
     for number, day in enumerate(due, start=1):
         began = time.monotonic()
         try:
             done = compaction.compact(day)
-        except (UnreadableDayError, ChangedDayError, MiscountedDayError, DayTakenError) as error:
+        except (*_DAY_STAYS, duckdb.Error) as error:
             failed += 1
             click.echo(f"{number} of {len(due)}: {day.source} {day.dt} stays as it is: {error}", err=True)
             continue
@@ -226,10 +262,9 @@ def _bucket(stack: Target) -> Objects:
     return BucketObjects(stack.client("s3"), stack.output("ArchiveBucketName"))
 
 
-def _stats(objects: Objects, table: Table, since: str) -> dict[str, Any]:
+def _stats(local: LocalSql, table: Table) -> dict[str, Any]:
     """What lies under a table's prefix; times ISO 8601, ages in seconds, sizes in bytes."""
-    found, skipped = archive_objects.sorted_out(objects.listed(table.prefix), table.format.key)
-    own = [each for each in found if (archive_objects.day(each.key) or since) >= since]
+    own, skipped = local.read(table)
     days = sorted({day for each in own if (day := archive_objects.day(each.key)) is not None})
     told: dict[str, Any] = {
         "table": table.name,
@@ -243,27 +278,17 @@ def _stats(objects: Objects, table: Table, since: str) -> dict[str, Any]:
         if own
         else None,
     }
-    if table.format is Format.RAW:
-        lines: Counter[str] = Counter()
-        newest = ""
-        for each in own:
-            read = archive_objects.checked(objects.read(each.key), table)
-            if isinstance(read, str):
-                skipped.append(Skipped(each.key, read))
-                continue
-            lines.update(line["stream_event_id"] for line in read)
-            newest = max([newest, *(line.get("captured_at") or "" for line in read)])
+    if own and "stream_event_id" in table.columns:
+        facts = "count(*), count(*) - count(DISTINCT stream_event_id), max(captured_at)"
+        ((lines, duplicates, newest),) = local.query(f"SELECT {facts} FROM {table.name}").rows  # noqa: S608
+        age = datetime.now(UTC) - datetime.fromisoformat(newest) if newest else None
         told |= {
-            "lines": lines.total(),
-            "duplicates": lines.total() - len(lines),
-            "newest_change": newest or None,
-            "newest_age": int((datetime.now(UTC) - datetime.fromisoformat(newest)).total_seconds()) if newest else None,
+            "lines": lines,
+            "duplicates": duplicates,
+            "newest_change": newest,
+            "newest_age": int(age.total_seconds()) if age is not None else None,
         }
     return told | {"skipped": [{"key": each.key, "reason": each.reason} for each in skipped]}
-
-
-def _seconds(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def _missing(days: Sequence[str]) -> int:
@@ -299,8 +324,6 @@ def _list(queries: Any) -> None:
 def _tell(skipped: Sequence[Skipped]) -> None:
     for line in archive_objects.described(skipped):
         click.echo(line, err=True)
-    if skipped:
-        sys.exit(INCOMPLETE)
 
 
 def _table(answer: Answer) -> None:
@@ -327,14 +350,31 @@ def _csv(answer: Answer) -> None:
 
 
 def _json(answer: Answer) -> None:
+    if twice := [name for name, times in Counter(answer.columns).items() if times > 1]:
+        raise click.ClickException(
+            f"two columns are called {twice[0]}, and an object has each name once: name one … AS another, or take csv"
+        )
     for row in answer.rows:
-        click.echo(json.dumps(dict(zip(answer.columns, row, strict=True)), default=_json_value, ensure_ascii=False))
+        click.echo(_json_text(dict(zip(answer.columns, row, strict=True))))
 
 
-def _json_value(value: Any) -> Any:
-    if isinstance(value, date | datetime):
-        return value.isoformat()
-    return float(value) if isinstance(value, Decimal) else str(value)
+def _json_text(value: Any) -> str:
+    """Decimals to the last digit, which the library makes floats of, and NaN, which JSON has not, as text."""
+    match value:
+        case dict():
+            return f"{{{', '.join(f'{_json_text(str(name))}: {_json_text(each)}' for name, each in value.items())}}}"
+        case list() | tuple():
+            return f"[{', '.join(map(_json_text, value))}]"
+        case Decimal() if value.is_finite():
+            return f"{value:f}"
+        case float() if not math.isfinite(value):
+            return f'"{json.dumps(value)}"'
+        case None | bool() | int() | float():
+            return json.dumps(value)
+        case date():
+            return json.dumps(value.isoformat())
+        case _:
+            return json.dumps(str(value), ensure_ascii=False)
 
 
 _WRITERS: Final[dict[str, Callable[[Answer], None]]] = {"table": _table, "csv": _csv, "json": _json}

@@ -1,10 +1,13 @@
 """Queries on Athena itself: started in the stack's workgroup, awaited, read page by page."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cli import athena_sql
 from cli.local_sql import Answer
@@ -16,11 +19,45 @@ if TYPE_CHECKING:
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 5.0
 
+
+def _moment(text: str) -> datetime | str:
+    """Without a zone, as local answers have it; the text where Python has no such value."""
+    if len(text.partition(".")[2]) > 6:
+        return text
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return text
+
+
+def _instant(text: str) -> datetime | str:
+    """In UTC and naive, as local answers have it."""
+    local, _, name = text.rpartition(" ")
+    moment = _moment(local)
+    if isinstance(moment, str):
+        return text
+    try:
+        zone = datetime.strptime(name, "%z").tzinfo if name[0] in "+-" else ZoneInfo(name)
+    except ZoneInfoNotFoundError:
+        return text
+    return moment.replace(tzinfo=zone).astimezone(UTC).replace(tzinfo=None)
+
+
+def _date(text: str) -> date | str:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return text
+
+
 _VALUES: Final[dict[str, Callable[[str], Any]]] = {
     **dict.fromkeys(("tinyint", "smallint", "integer", "bigint"), int),
     **dict.fromkeys(("float", "real", "double"), float),
     "decimal": Decimal,
     "boolean": lambda text: text == "true",
+    "date": _date,
+    "timestamp": _moment,
+    "timestamp with time zone": _instant,
 }
 
 
@@ -105,4 +142,5 @@ class Athena:
 def _value(text: str | None, kind: str) -> Any:
     if text is None:
         return None
-    return _VALUES.get(kind.partition("(")[0].lower(), str)(text)
+    # Without its digits: decimal(3,1), timestamp(3) with time zone.
+    return _VALUES.get(re.sub(r"\(.*?\)", "", kind.lower()), str)(text)

@@ -10,6 +10,7 @@ some queries that Athena refuses, such as a sum that leaves the range of bigint.
 """
 
 import logging
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
@@ -73,10 +74,21 @@ CREATE MACRO trino_upper(s) AS
   CASE WHEN contains(s, 'ß') THEN error('upper: ß stays as it is on Athena and not here') ELSE upper(s) END;
 CREATE MACRO trino_greatest(a, b) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL THEN greatest(a, b) END;
 CREATE MACRO trino_least(a, b) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL THEN least(a, b) END;
-CREATE MACRO trino_iso_moment(t) AS
-  regexp_full_match(t, '\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?)?');
-CREATE MACRO trino_try_iso8601_utc(t) AS
-  CASE WHEN trino_iso_moment(t) THEN date_trunc('millisecond', TRY_CAST(replace(t, ',', '.') AS TIMESTAMPTZ)) END;
+CREATE MACRO trino_regexp_like(t, pattern) AS CASE WHEN contains(t, chr(10))
+  THEN error('regexp_like: a text with line ends may match on Athena and not here') ELSE regexp_matches(t, pattern) END;
+CREATE MACRO trino_step(start, stop, step) AS CASE
+  WHEN step = 0 OR (step > 0 AND stop < start) OR (step < 0 AND stop > start)
+  THEN error('sequence: a step of ' || step || ' does not lead from the start to the end') ELSE step END;
+CREATE MACRO trino_default_step(start, stop) AS CASE WHEN stop < start THEN -1 ELSE 1 END;
+CREATE MACRO trino_sequence(start, stop, step) AS generate_series(start, stop, trino_step(start, stop, step));
+CREATE MACRO trino_days(start, stop, step) AS
+  CAST(generate_series(start, stop, to_days(CAST(trino_step(start, stop, step) AS INTEGER))) AS DATE[]);
+CREATE MACRO trino_no_value(kind, t) AS error('try: ' || t || ' may be a ' || kind || ' on Athena and is none here');
+CREATE MACRO trino_iso_moment(t) AS regexp_full_match(t,
+  '\d{4}-\d{2}-\d{2}(T([01]\d|2[0-3]):\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-](0\d|1[0-3]):[0-5]\d|[+-]14:00)?)?');
+CREATE MACRO trino_try_iso8601_utc(t) AS CASE
+  WHEN trino_iso_moment(t) THEN date_trunc('millisecond', TRY_CAST(replace(t, ',', '.') AS TIMESTAMPTZ))
+  WHEN regexp_full_match(t, '\s*[0-9TtWwZz:.,+-]+\s*') THEN trino_no_value('moment', t) END;
 CREATE MACRO trino_iso8601_utc(t) AS CASE WHEN t IS NULL OR trino_try_iso8601_utc(t) IS NOT NULL
   THEN trino_try_iso8601_utc(t) ELSE error('from_iso8601_timestamp: ' || t || ' is no ISO 8601 moment') END;
 CREATE MACRO trino_own_zone(t) AS CASE WHEN regexp_full_match(t, '.*T.*[+-]\d{2}:\d{2}') AND NOT t LIKE '%+00:00'
@@ -88,11 +100,23 @@ CREATE MACRO trino_readable(kind, t) AS CASE kind
   WHEN 'number' THEN regexp_full_match(t, '[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?')
   WHEN 'boolean' THEN regexp_full_match(t, '(?i)true|false|t|f|1|0')
   WHEN 'date' THEN regexp_full_match(t, '\d{4}-\d{2}-\d{2}')
-  WHEN 'timestamp' THEN regexp_full_match(t, '\d{4}-\d{2}-\d{2}( \d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?)?')
+  WHEN 'timestamp' THEN
+    regexp_full_match(t, '\d{4}-\d{2}-\d{2}( ([01]\d|2[0-3]):\d{2}(:\d{2}(\.\d{1,3})?)?)?')
+  WHEN 'timestamp literal' THEN
+    regexp_full_match(t, '\d{4}-\d{2}-\d{2}( ([01]\d|2[0-3]):\d{2}(:\d{2}(\.\d{1,6})?)?)?')
   ELSE true END;
+CREATE MACRO trino_inner(t) AS regexp_replace(t, '^[\x00-\x20\p{Z}]+|[\x00-\x20\p{Z}]+$', '', 'g');
+CREATE MACRO trino_perhaps_readable(kind, t) AS CASE kind
+  WHEN 'whole number' THEN regexp_full_match(trino_inner(t), '[+-]?\p{Nd}+')
+  WHEN 'number' THEN regexp_full_match(trino_inner(t),
+    '(?i)[+-]?(nan|infinity|0x[0-9a-f.]+p[+-]?\d+|(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?)[df]?')
+  WHEN 'boolean' THEN trino_readable(kind, trino_inner(t))
+  WHEN 'date' THEN regexp_full_match(trino_inner(t), '[+-]?\p{Nd}+-\p{Nd}{1,2}-\p{Nd}{1,2}')
+  ELSE regexp_full_match(trino_inner(t), '(?s)[+-]?\p{Nd}{4,}-\p{Nd}{1,2}-\p{Nd}{1,2}(\s.*)?') END;
 CREATE MACRO trino_text(kind, t) AS CASE WHEN t IS NULL OR trino_readable(kind, t) THEN t
-  ELSE error('cast: ' || t || ' is no ' || kind) END;
-CREATE MACRO trino_try_text(kind, t) AS CASE WHEN trino_readable(kind, t) THEN t END;
+  ELSE error('cast: ' || t || ' is no ' || kind || ' that both engines read alike') END;
+CREATE MACRO trino_try_text(kind, t) AS CASE WHEN trino_readable(kind, t) THEN t
+  WHEN trino_perhaps_readable(kind, t) THEN trino_no_value(kind, t) END;
 """
 
 
@@ -348,6 +372,31 @@ def _substring(node: exp.Substring) -> exp.Expr:
     return _call("trino_substring", node.this, start, length)
 
 
+#: Patterns without what the engines read differently: classes by letter (\w knows Unicode there), sets within sets,
+#: flags, looking around, possessive repetition.
+_PLAIN_PATTERN: Final = re.compile(
+    r"""(?: [^][\\(){}*+?]
+          | \\[^\w\s]
+          | \[ \^? (?: [^][\\&^] | \\[^\w\s] ) (?: [^][\\&] | \\[^\w\s] )* \]
+          | \( (?: \?: | (?!\?) )
+          | \)
+          | (?: [*+?] | \{\d+(?:,\d*)?\} ) \?? (?![*+?{])
+        )*""",
+    re.VERBOSE,
+)
+
+
+def _matched(node: exp.RegexpLike) -> exp.Expr:
+    _only(node, "this", "expression")
+    pattern = node.expression
+    if not (isinstance(pattern, exp.Literal) and pattern.is_string and _PLAIN_PATTERN.fullmatch(pattern.name)):
+        raise _refusal(
+            f"regexp_like with the pattern {_shortened(pattern)} (plain ones are: [0-9] for \\d, [A-Za-z0-9_] for \\w, "
+            "[ ] for \\s, lower(…) for (?i))"
+        )
+    return _call("trino_regexp_like", node.this, pattern)
+
+
 def _extreme(name: str) -> Rewrite:
     def rewrite(node: exp.Expr) -> exp.Expr:
         _only(node, "this", "expressions", "ignore_nulls")
@@ -481,16 +530,16 @@ def _conversion(value: exp.Expr, to: exp.DataType, *, forgiving: bool) -> exp.Ex
     kind = _TARGETS.get(target)
     cast = exp.TryCast if forgiving else exp.Cast
     # Milliseconds are Athena's default and the archive's. TIMESTAMP '…' has as many digits as are written.
-    exact = {"3", str(len(value.name.partition(".")[2]))} if isinstance(value, exp.Literal) else {"3"}
-    if kind is None or (
-        to.expressions and not (target in _MOMENTS and {each.name for each in to.expressions} <= exact)
-    ):
+    digits = {each.name for each in to.expressions}
+    as_written = isinstance(value, exp.Literal) and digits == {str(len(value.name.partition(".")[2]))}
+    if kind is None or (digits and not (target in _MOMENTS and (digits == {"3"} or as_written))):
         raise _refusal(f"CAST to {to.sql('athena').lower()}")
     built = exp.DataType.build(kind, dialect="duckdb")
     if source == target or isinstance(value, exp.Null):
         return cast(this=value, to=built)
-    if source in _TEXTS:
-        shape = dict(_READABLE)[target]
+    if source in _TEXTS and (shape := dict(_READABLE).get(target)) is not None:
+        if as_written and target == _T.TIMESTAMP:
+            shape = "timestamp literal"
         return cast(this=_call("trino_try_text" if forgiving else "trino_text", shape, value), to=built)
     if target in _INTEGERS and source in _FLOATS | _DECIMALS:
         # Trino rounds halves away from zero, DuckDB to the even neighbour.
@@ -569,15 +618,21 @@ def _extracted(node: exp.Extract) -> exp.Expr:
 def _series(node: exp.GenerateSeries) -> exp.Expr:
     _only(node, "start", "end", "step")
     start, end, step = node.args["start"], node.args["end"], node.args.get("step")
-    if {_kind(start), _kind(end)} <= _INTEGERS:
-        return _call("generate_series", *(part for part in (start, end, step) if part is not None))
-    if {_kind(start), _kind(end)} == {_T.DATE}:
-        # Trino's default step between dates is a day.
-        days = _call(
-            "generate_series", start, end, step or exp.Interval(this=exp.Literal.string("1"), unit=exp.Var(this="DAY"))
-        )
-        return _cast(days, "DATE[]")
+    kinds = {_kind(start), _kind(end)}
+    # Trino's default leads to the end, wherever that is.
+    default = _call("trino_default_step", start, end)
+    if kinds <= _INTEGERS:
+        return _call("trino_sequence", start, end, step or default)
+    if kinds == {_T.DATE}:
+        return _call("trino_days", start, end, default if step is None else _days(step))
     raise _refusal(f"sequence between {_described(start)} and {_described(end)}")
+
+
+def _days(step: exp.Expr) -> exp.Expr:
+    """An interval's whole days. Months from the 31st on end elsewhere in each engine."""
+    if isinstance(step, exp.Interval) and step.unit is not None and step.unit.name.upper() == "DAY":
+        return exp.Paren(this=_cast(step.this, "INTEGER"))
+    raise _refusal(f"a sequence of dates by other than INTERVAL '…' DAY ({_shortened(step)})")
 
 
 def _unnested(node: exp.Unnest) -> exp.Expr:
@@ -600,6 +655,8 @@ def _counted(node: exp.Count) -> exp.Expr:
 
 def _unixtime(node: exp.UnixToTime) -> exp.Expr:
     _only(node, "this")
+    if _kind(node.this) not in _INTEGERS:
+        raise _refusal(f"from_unixtime of {_described(node.this)}, which Athena rounds to milliseconds")
     return _call("to_timestamp", node.this)
 
 
@@ -651,8 +708,7 @@ _SCALARS: Final[dict[type[exp.Expr], Rewrite]] = {
     exp.Length: _as("length", "this"),
     exp.Lower: _as("lower", "this"),
     exp.Upper: _as("trino_upper", "this"),
-    exp.Reverse: _as("reverse", "this"),
-    exp.RegexpLike: _as("regexp_matches", "this", "expression"),
+    exp.RegexpLike: _matched,
     exp.Concat: _concat,
     exp.Greatest: _extreme("trino_greatest"),
     exp.Least: _extreme("trino_least"),

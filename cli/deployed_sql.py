@@ -221,7 +221,8 @@ def _queries_listed() -> Iterable[str]:
     yield "|---|---|---|"
     for query in saved_sql.queries().values():
         parameters = ", ".join(f"`{each.name}`" for each in query.parameters)
-        yield f"| `{query.name}` ({parameters}) | {query.about} | {query.cost} |"
+        name = f"`{query.name}`" + (f" ({parameters})" if parameters else "")
+        yield f"| {name} | {query.about} | {query.cost} |"
 
 
 def main() -> None:

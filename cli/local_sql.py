@@ -14,11 +14,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from cli import archive_objects, athena_sql, saved_sql
-from cli.archive_objects import Objects, Skipped
+from cli.archive_objects import Objects, Skipped, StoredObject
 from cli.athena_sql import TranslationError
 from cli.tables import TABLES, Format, Table
+from headwater.archive.objects import ObjectNotFoundError
 
 _DOWNLOADS = 8
+#: Tries to read an archive that is compacted meanwhile; each reads again only what is new.
+_LOOKS = 5
+_LIST = TABLES["curated_days"]
 
 
 class LocalSqlError(Exception):
@@ -38,11 +42,14 @@ class LocalSql:
 
     A query reads the objects of the tables that it names, directly or through views, into a temporary folder: those
     that are new since the last one, and forgets those that are gone. Objects that are foreign or cannot be read are
-    left out, and are in `skipped`.
+    left out, and are in `skipped`; so are those that the list of compacted days has and that are missing.
+
+    ``since`` (YYYY-MM-DD) leaves out the objects of earlier days.
     """
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, since: str = "") -> None:
         self._objects = objects
+        self._since = since
         self._views = saved_sql.views()
         self._relations = {name: table.athena_types for name, table in TABLES.items()} | {
             name: {column.name: athena_sql.athena_type(column.type) for column in view.columns}
@@ -53,6 +60,9 @@ class LocalSql:
         self._folder = tempfile.TemporaryDirectory(prefix="headwater-sql-")
         self._root = Path(self._folder.name)
         self._tags: dict[str, str] = {}
+        self._found: dict[str, list[StoredObject]] = {}
+        self._rows: dict[str, int] = {}
+        self._lists: dict[str, list[dict[str, Any]]] = {}
         self._skipped: dict[str, dict[str, Skipped]] = {}
         # Late, because it is by far the largest import of the operator's command.
         import duckdb
@@ -76,7 +86,18 @@ class LocalSql:
     @property
     def skipped(self) -> list[Skipped]:
         """Objects that the queries so far have left out, by key."""
-        return [skipped[key] for _, skipped in sorted(self._skipped.items()) for key in sorted(skipped)]
+        return [each for prefix in sorted(self._skipped) for each in self._skipped_under(prefix)]
+
+    def read(self, table: Table) -> tuple[list[StoredObject], list[Skipped]]:
+        """Reads a table's objects: those that its name makes it one of, and what is wrong with some.
+
+        Raises
+        ------
+        LocalSqlError
+            They change all the time.
+        """
+        self._fetch([table])
+        return self._found[table.name], self._skipped_under(table.prefix)
 
     def query(self, sql: str) -> Answer:
         """Answers one SELECT in Athena's (Trino's) SQL.
@@ -84,13 +105,12 @@ class LocalSql:
         Raises
         ------
         LocalSqlError
-            It is not one query, cannot be translated, or DuckDB refuses it.
+            It is not one query, cannot be translated, DuckDB refuses it, or the archive changes all the time.
         """
         try:
             statement = athena_sql.to_duckdb(sql, self._relations)
             read = self._read_by(sql)
-            for name in sorted(read & TABLES.keys()):
-                self._fetch(TABLES[name])
+            self._fetch([TABLES[name] for name in sorted(read & TABLES.keys())])
         except TranslationError as error:
             raise LocalSqlError(str(error)) from error
         try:
@@ -122,13 +142,48 @@ class LocalSql:
                 waiting |= athena_sql.tables(athena_sql.select(self._views[name].sql)) - found
         return found
 
-    def _fetch(self, table: Table) -> None:
-        own, foreign = archive_objects.sorted_out(self._objects.listed(table.prefix), table.format.key)
+    def _skipped_under(self, prefix: str) -> list[Skipped]:
+        return [each for _, each in sorted(self._skipped.get(prefix, {}).items())]
+
+    def _fetch(self, tables: Sequence[Table]) -> None:
+        """Reads the tables as of one moment, though a compaction may be replacing objects."""
+        curated = [table for table in tables if table.format is Format.CURATED]
+        # The list comes first: whatever is compacted later is still there as raw.
+        ordered = [_LIST, *(table for table in tables if table is not _LIST)] if curated else tables
+        for _ in range(_LOOKS):
+            before = self._published()
+            try:
+                for table in ordered:
+                    self._fetch_table(table)
+            except ObjectNotFoundError:
+                continue
+            missing = {table.prefix: self._missing(table) for table in curated}
+            # A day leaves the list before its objects go: what is missing while the list stays as it is, is lost.
+            if not any(missing.values()) or self._published() == before:
+                break
+        else:
+            raise LocalSqlError(
+                f"the archive changed all {_LOOKS} times that it was read: ask again when its compaction has ended"
+            )
+        for prefix, skipped in missing.items():
+            self._skipped[prefix] |= {each.key: each for each in skipped}
+
+    def _published(self) -> dict[str, str]:
+        return {each.key: each.tag for each in self._objects.listed(_LIST.prefix)}
+
+    def _missing(self, table: Table) -> list[Skipped]:
+        lines = (line for lines in self._lists.values() for line in lines if line["dt"] >= self._since)
+        known = self._skipped[table.prefix]
+        return [each for each in archive_objects.missing(table, lines, self._rows) if each.key not in known]
+
+    def _fetch_table(self, table: Table) -> None:
+        found, foreign = archive_objects.sorted_out(self._objects.listed(table.prefix), table.format.key)
+        own = [each for each in found if (archive_objects.day(each.key) or self._since) >= self._since]
+        self._found[table.name] = own
         self._skipped[table.prefix] = {each.key: each for each in foreign}
         listed = {each.key: each.tag for each in own}
         for key in [key for key in self._tags if key.startswith(table.prefix) and key not in listed]:
-            self._tags.pop(key)
-            (self._root / key).unlink(missing_ok=True)
+            self._forget(key)
         changed = [key for key, tag in listed.items() if self._tags.get(key) != tag]
         with ThreadPoolExecutor(_DOWNLOADS) as downloads:
             # A batch at a time, or an archive that is read faster than checked would fill the memory.
@@ -140,31 +195,34 @@ class LocalSql:
         path = self._root / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
-        reason = self._reason_to_skip(table, body, path)
-        if reason is None:
-            self._tags[key] = tag
+        read: int | str | list[dict[str, Any]]
+        if table.format is Format.CURATED:
+            read = archive_objects.checked_parquet(self._duckdb, path, key, table)
         else:
-            # Read again by the next query: it is named each time, and few there are.
-            self._tags.pop(key, None)
-            path.unlink()
-            self._skipped[table.prefix][key] = Skipped(key, reason)
-
-    def _reason_to_skip(self, table: Table, body: bytes, path: Path) -> str | None:
-        if table.format is not Format.CURATED:
             read = archive_objects.checked(body, table)
-            return read if isinstance(read, str) else None
-        try:
-            self._duckdb.execute("SELECT count(*) FROM parquet_metadata(?)", [str(path)])
-        except self._refusals as error:
-            return f"it is no Parquet that can be read: {str(error).splitlines()[0]}"
-        return None
+        if isinstance(read, str):
+            # Read again by the next query: it is named each time, and few there are.
+            self._forget(key)
+            self._skipped[table.prefix][key] = Skipped(key, read)
+            return
+        self._tags[key] = tag
+        if isinstance(read, int):
+            self._rows[key] = read
+        elif table is _LIST:
+            self._lists[key] = read
+
+    def _forget(self, key: str) -> None:
+        for known in (self._tags, self._rows, self._lists):
+            known.pop(key, None)
+        (self._root / key).unlink(missing_ok=True)
 
     def _over_files(self, table: Table) -> str:
         files = sorted(key for key in self._tags if key.startswith(table.prefix))
         types = {name: athena_sql.duckdb_type(kind) for name, kind in table.all_columns.items()}
+        nulls = ", ".join(f"CAST(NULL AS {kind}) AS {_identifier(name)}" for name, kind in types.items())
+        empty = f"SELECT {nulls} WHERE false"
         if not files:
-            empty = ", ".join(f"CAST(NULL AS {kind}) AS {_identifier(name)}" for name, kind in types.items())
-            return f"SELECT {empty} WHERE false"
+            return empty
         data = {name: types[name] for name in table.columns}
         hive = {name: types[name] for name in table.partitions}
         where = _literal(f"{self._root}/{table.prefix}**")
@@ -177,8 +235,9 @@ class LocalSql:
                 options = f"format = 'newline_delimited', compression = {_literal(packed)}, columns = {_struct(data)}"
                 objects = f"read_json({where}, {', '.join(filter(None, [options, partitions]))})"
             case Format.CURATED:
-                # Objects from before a column was added lack it: NULL there, as on Athena.
-                objects = f"read_parquet({where}, union_by_name = true, {partitions})"
+                # Objects from before a column was added lack it: NULL there, as on Athena. That may be all of them.
+                days = f"read_parquet({where}, union_by_name = true, {partitions})"
+                objects = f"(SELECT * FROM {days} UNION ALL BY NAME {empty})"  # noqa: S608
         # The table's own names and types, quoted; DuckDB binds no parameters in a view.
         return f"SELECT {', '.join(map(_identifier, types))} FROM {objects}"  # noqa: S608
 

@@ -17,7 +17,7 @@ class Format(Enum):
     """What a table's objects are, with their keys. Nothing else becomes a file: a key is somebody's text."""
 
     RAW = re.compile(r"raw/source=[a-z_]+/dt=\d{4}-\d{2}-\d{2}/[A-Za-z0-9_-]+\.jsonl\.zst")
-    CURATED = re.compile(r"curated/source=[a-z_]+/month=\d{4}-\d{2}/\d{4}-\d{2}-\d{2}(-\d+)?\.parquet")
+    CURATED = re.compile(r"curated/source=[a-z_]+/month=(?P<month>\d{4}-\d{2})/(?P=month)-\d{2}(-\d+)?\.parquet")
     BOUNDARY = re.compile(r"curated-days/[A-Za-z0-9_=/-]+\.jsonl?")
 
     @property

@@ -1,7 +1,7 @@
 -- title: Badge funnel
 -- about: How many players have each badge, and their share of all who ever played.
 -- cost: two columns of badges and one of plays
--- param since day = 2025-01-01: the first day of archiving that is read; raise it to read less
+-- param since day = 2025-01-01: the first day of archiving that is read: players and badges of before do not count
 -- chart: bar badge players
 
 WITH everybody AS (

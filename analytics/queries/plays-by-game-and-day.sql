@@ -1,7 +1,7 @@
 -- title: Plays by game and day
 -- about: Plays and players per game and UTC day of play.
 -- cost: four columns of plays
--- param since day = 2025-01-01: the first day of archiving that is read; raise it to read less
+-- param since day = 2025-01-01: the first day of archiving that is read; earlier days of play are then told in part
 -- chart: line day plays game
 
 -- Distinct event ids: a table restored from a backup may archive its own once more.

@@ -1,14 +1,12 @@
 -- title: Retention cohorts
 -- about: Of the players whose first play fell into a week, how many play in the weeks after; weeks begin on Monday.
--- cost: two columns of plays
--- param since day = 2025-01-01: the first day of archiving that is read; raise it to read less
+-- cost: two columns of plays, all days
+-- param since day = 2025-01-01: the first cohort that is told is that of its week
 -- chart: line week percent cohort
 
 WITH days AS (
   SELECT DISTINCT user_id, date(played_at) AS day
   FROM plays
-  WHERE dt >= :since
-    AND month >= substr(:since, 1, 7)
 ),
 players AS (
   SELECT user_id, date_trunc('week', min(day)) AS cohort
@@ -37,4 +35,5 @@ SELECT
   round(1e2 * active.active / sizes.players, 1) AS percent
 FROM active
 JOIN sizes ON sizes.cohort = active.cohort
+WHERE active.cohort >= date_trunc('week', CAST(:since AS date))
 ORDER BY active.cohort, active.week

@@ -1,7 +1,6 @@
 -- title: Stuck applications
 -- about: Applications that have stayed in a status which is not final for longer than so many days.
--- cost: four columns of application_statuses
--- param since day = 2025-01-01: the first day of archiving that is read; raise it to read less
+-- cost: four columns of application_statuses, all days
 -- param days number = 7: how long is too long
 
 WITH latest AS (
@@ -11,8 +10,6 @@ WITH latest AS (
     changed_at,
     row_number() OVER (PARTITION BY application_id ORDER BY changed_at DESC) AS place
   FROM application_statuses
-  WHERE dt >= :since
-    AND month >= substr(:since, 1, 7)
 )
 SELECT application_id, status, changed_at AS since, date_diff('day', changed_at, now()) AS days
 FROM latest

@@ -1,7 +1,7 @@
 -- title: Top players
 -- about: The best scores in a game: best first, of equal scores the earlier; deleted users are left out.
 -- cost: five columns of plays, and the users' events
--- param since day = 2025-01-01: the first day of archiving that is read; raise it to read less
+-- param since day = 2025-01-01: the first day of archiving that is read: scores of before do not count
 -- param game text = chess: the game
 -- param count number = 10: how many players
 -- chart: bar name score

@@ -9,6 +9,7 @@ import pytest
 from moto import mock_aws
 
 from cli.archive_objects import BucketObjects, FolderObjects, Objects
+from headwater.archive.objects import ObjectNotFoundError
 from tests.fakes.archived_objects import InMemoryObjects
 
 type Put = Callable[[str, bytes], None]
@@ -59,6 +60,13 @@ def test_an_objects_bytes_are_read(archive: tuple[Objects, Put]) -> None:
     put("raw/x", b"\x00\n\xff")
 
     assert objects.read("raw/x") == b"\x00\n\xff"
+
+
+def test_an_object_that_is_gone_is_named(archive: tuple[Objects, Put]) -> None:
+    objects, _ = archive
+
+    with pytest.raises(ObjectNotFoundError, match="curated/x is gone"):
+        objects.read("curated/x")
 
 
 def test_the_tag_tells_that_the_content_is_another(archive: tuple[Objects, Put]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from cli.archive_objects import StoredObject
+from headwater.archive.objects import ObjectNotFoundError
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -22,4 +23,6 @@ class InMemoryObjects:
 
     def read(self, key: str) -> bytes:
         self.downloads.append(key)
+        if key not in self.objects:
+            raise ObjectNotFoundError(f"{key} is gone")
         return self.objects[key]

@@ -5,12 +5,17 @@ An object a source and month under ``curated-days/``, a JSON line a day, for Ath
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 
 import orjson
 
 from headwater.archive.growing_objects import GrowingObjects, ObjectChangedError
 
 _ATTEMPTS = 5
+
+
+class UnreadableListError(Exception):
+    """An object of the list holds something else; the message names it and says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +41,13 @@ class Boundary:
         self._objects = objects
 
     def days(self, source: str, month: str) -> Days:
-        """The month's published days by ``dt``; ``month`` is YYYY-MM."""
+        """The month's published days by ``dt``; ``month`` is YYYY-MM.
+
+        Raises
+        ------
+        UnreadableListError
+            The list is foreign or corrupt.
+        """
         return self._read(_key(source, month))[0]
 
     def publish(self, day: PublishedDay) -> None:
@@ -46,6 +57,8 @@ class Boundary:
         ------
         ObjectChangedError
             Others wrote the list again and again.
+        UnreadableListError
+            The list is foreign or corrupt.
         """
         self._change(_key(day.source, day.dt[:7]), lambda days: {**days, day.dt: day})
 
@@ -56,6 +69,8 @@ class Boundary:
         ------
         ObjectChangedError
             Others wrote the list again and again.
+        UnreadableListError
+            The list is foreign or corrupt.
         """
         self._change(_key(source, dt[:7]), lambda days: {each: day for each, day in days.items() if each != dt})
 
@@ -76,8 +91,20 @@ class Boundary:
 
     def _read(self, key: str) -> tuple[Days, str | None]:
         body, tag = self._objects.read(key)
-        days = [PublishedDay(**orjson.loads(line)) for line in body.splitlines()]
+        days = [_day(key, number, line) for number, line in enumerate(body.splitlines(), start=1)]
         return {day.dt: day for day in days}, tag
+
+
+def _day(key: str, number: int, line: bytes) -> PublishedDay:
+    try:
+        day = PublishedDay(**orjson.loads(line))
+        date.fromisoformat(day.dt)
+    except (TypeError, ValueError) as error:
+        raise UnreadableListError(
+            f"{key}: line {number} is no compacted day ({error}). Put an earlier version of the object back, or "
+            "delete it: its days are read from raw then, and compacted again"
+        ) from error
+    return day
 
 
 def _key(source: str, month: str) -> str:

@@ -1,22 +1,32 @@
 """`headwater archive`, over a downloaded archive."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+import boto3
 import pytest
+from backports import zstd
+from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
+from moto import mock_aws
 
 from cli import saved_sql
 from cli.main import main
 from cli.target import Target
 from headwater.archive.archiver import Archiver
+from headwater.archive.compaction import Compaction, Day
+from headwater.archive.growing_objects import ObjectChangedError
+from tests.fakes import duckdb_engine
 from tests.fakes.athena_client import AthenaThatAnswers, page, state
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.object_store import InMemoryObjectStore
 from tests.fakes.stream_records import play_records
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 PNG = b"\x89PNG\r\n\x1a\n"
 CORRUPT = "raw/source=events/dt=2026-03-01/corrupt.jsonl.zst"
@@ -61,6 +71,36 @@ def test_sql_is_answered_as_json(folder: Path) -> None:
         {"dt": "2026-02-27", "plays": 3, "last": "2026-03-01T11:59:00", "_col3": 3.0},
         {"dt": "2026-03-01", "plays": 2, "last": "2026-03-01T11:59:00", "_col3": 4.5},
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("12345678901234567.125", "12345678901234567.125"),
+        ("0.10 * 1", "0.10"),
+        ("0e0 / 0e0", '"NaN"'),
+        ("1e0 / 0e0", '"Infinity"'),
+        ("-1e0 / 0e0", '"-Infinity"'),
+        ("15e-1", "1.5"),
+        ("9223372036854775807", "9223372036854775807"),
+        ("true", "true"),
+        ("NULL", "null"),
+        ("'é\"'", '"é\\""'),
+        ("DATE '2026-03-01'", '"2026-03-01"'),
+        ("TIMESTAMP '2026-03-01 12:00:00'", '"2026-03-01T12:00:00"'),
+        ("array_agg(15e-1)", "[1.5]"),
+    ],
+)
+def test_json_has_each_value_as_it_is(folder: Path, value: str, text: str) -> None:
+    assert query(folder, f"SELECT {value} AS a", "--format", "json").stdout == f'{{"a": {text}}}\n'
+
+
+def test_json_of_two_columns_of_one_name_is_refused(folder: Path) -> None:
+    answered = query(folder, "SELECT 1 AS a, 2 AS b, 3 AS a", "--format", "json")
+
+    assert (answered.exit_code, answered.stdout) == (1, "")
+    assert "two columns are called a" in answered.stderr
+    assert query(folder, "SELECT 1 AS a, 3 AS a", "--format", "csv").stdout == "a,a\n1,3\n"
 
 
 def test_sql_is_answered_as_csv(folder: Path) -> None:
@@ -148,6 +188,16 @@ def test_corrupt_and_foreign_objects_are_named_counted_and_in_the_exit_code(fold
     assert answered.exit_code == 3
 
 
+def test_skipped_objects_are_told_where_drawing_fails(folder: Path) -> None:
+    put(folder, CORRUPT, b"not Zstandard")
+
+    answered = query(folder, "SELECT dt FROM plays", "--plot", "x.png")
+
+    assert f"skipped {CORRUPT}" in answered.stderr
+    assert "no column of numbers" in answered.stderr
+    assert answered.exit_code == 1
+
+
 def test_a_deployed_stack_is_asked_through_athena(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a stack in AWS, which has no endpoint of its own
     done = {**state("SUCCEEDED"), "Statistics": {"DataScannedInBytes": 12_000_000, "TotalExecutionTimeInMillis": 1500}}
@@ -216,6 +266,104 @@ def test_stats_name_what_is_corrupt(folder: Path) -> None:
     assert events["lines"] == 7
     assert f"skipped {CORRUPT}" in told.stderr
     assert told.exit_code == 3
+
+
+def test_stats_name_foreign_days_and_moments(folder: Path) -> None:
+    foreign_day = "raw/source=events/dt=2026-99-99/x.jsonl.zst"
+    foreign_moment = "raw/source=events/dt=2026-03-01/x.jsonl.zst"
+    put(folder, foreign_day, zstd.compress(b'{"stream_event_id":"q"}\n'))
+    put(folder, foreign_moment, zstd.compress(b'{"stream_event_id":"q","captured_at":"yesterday"}\n'))
+
+    told = run("stats", "--folder", str(folder), "--json")
+
+    (events,) = json.loads(told.stdout)
+    assert {each["key"] for each in events["skipped"]} == {foreign_day, foreign_moment}
+    assert (events["lines"], events["last_day"], events["newest_change"]) == (
+        7,
+        "2026-03-01",
+        "2026-03-01T12:00:00.000Z",
+    )
+    assert told.exit_code == 3
+
+
+def test_stats_check_compacted_days_against_their_list(folder: Path) -> None:
+    foreign = "curated/source=events/month=2026-01/2026-01-01.parquet"
+    gone = "curated/source=events/month=2026-02/2026-02-27.parquet"
+    put(folder, foreign, b"PAR1")
+    put(folder, "curated-days/events-2026-02.jsonl", b'{"source":"events","dt":"2026-02-27","records":3}\n')
+
+    told = run("stats", "--folder", str(folder), "--json")
+
+    tables = {table["table"]: table for table in json.loads(told.stdout)}
+    assert tables.keys() == {"events_raw", "events", "curated_days"}
+    assert [each["key"] for each in tables["events"]["skipped"]] == [foreign, gone]
+    assert f"skipped {gone}: it is missing; the list of compacted days has 3 change(s) of 2026-02-27" in told.stderr
+    assert told.exit_code == 3
+    # Earlier days than asked for are nobody's concern.
+    assert run("stats", "--folder", str(folder), "--since", "2026-03-01").exit_code == 0
+
+
+@pytest.fixture
+def stack(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["S3Client"]:
+    """A stack whose bucket holds the folder's archive."""
+    with mock_aws():
+        session = boto3.Session(region_name="us-east-1")
+        s3 = session.client("s3")
+        s3.create_bucket(Bucket="archive")
+        for path in folder.rglob("*.zst"):
+            s3.put_object(Bucket="archive", Key=path.relative_to(folder).as_posix(), Body=path.read_bytes())
+        target = Target(session, None, {"ArchiveBucketName": "archive"})
+        monkeypatch.setattr("cli.main.resolve", lambda *_: target)
+        yield s3
+
+
+def test_closed_days_are_compacted(stack: "S3Client") -> None:
+    done = run("compact")
+
+    assert "2 of 2: events 2026-03-01: 2 changes of 1 object(s)" in done.stdout
+    assert done.exit_code == 0
+    assert "Nothing is due" in run("compact").stdout
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        lambda: ObjectChangedError("s3://archive/curated-days/… was written by somebody else"),
+        lambda: duckdb_engine.refusal()("Out of Memory Error: could not allocate block"),
+        lambda: OSError(28, "No space left on device"),
+        lambda: ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject"),
+    ],
+    ids=["the list was changed", "DuckDB's", "the disk", "an object is gone"],
+)
+def test_a_day_that_fails_does_not_stop_the_others(
+    stack: "S3Client", monkeypatch: pytest.MonkeyPatch, error: Callable[[], Exception]
+) -> None:
+    compact = Compaction.compact
+
+    def failing(self: Compaction, day: Day) -> object:
+        if day.dt == "2026-02-27":
+            raise error()
+        return compact(self, day)
+
+    monkeypatch.setattr(Compaction, "compact", failing)
+
+    done = run("compact")
+
+    assert "1 of 2: events 2026-02-27 stays as it is: " in done.stderr
+    assert str(error()) in done.stderr
+    assert "2 of 2: events 2026-03-01: 2 changes" in done.stdout
+    assert done.exit_code == 3
+
+
+def test_a_foreign_list_of_days_is_named_and_other_sources_are_compacted(stack: "S3Client") -> None:
+    stack.put_object(Bucket="archive", Key="curated-days/applications-2026-03.jsonl", Body=b'{"dt":5}\n')
+    stack.put_object(Bucket="archive", Key="raw/source=applications/dt=2026-03-01/x.jsonl.zst", Body=b"")
+
+    done = run("compact")
+
+    assert "applications stays as it is: curated-days/applications-2026-03.jsonl: line 1 is no compacted" in done.stderr
+    assert "2 of 2: events 2026-03-01: 2 changes" in done.stdout
+    assert done.exit_code == 3
 
 
 def test_an_empty_archive_is_told_so(tmp_path: Path) -> None:

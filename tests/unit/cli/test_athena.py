@@ -1,5 +1,6 @@
 """Queries on Athena: started in the workgroup, awaited, read page by page."""
 
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, cast
 
@@ -34,8 +35,8 @@ def test_an_answer_comes_in_pages_with_its_types() -> None:
     answer, bill = athena(client, waits).query("SELECT * FROM plays")
 
     assert answer.columns == tuple(COLUMNS)
-    assert answer.rows[0] == ("2026-03-01", 7, 0.5, Decimal("1.5"), True, "")
-    assert answer.rows[1][:2] == ("2026-03-02", None)
+    assert answer.rows[0] == (date(2026, 3, 1), 7, 0.5, Decimal("1.5"), True, "")
+    assert answer.rows[1][:2] == (date(2026, 3, 2), None)
     assert answer.rows[1][3:] == (None, False, None)
     assert (bill.bytes_scanned, bill.milliseconds) == (12_000_000, 1500)
     assert waits == [0.5, 1.0]
@@ -46,6 +47,27 @@ def test_an_answer_comes_in_pages_with_its_types() -> None:
             "QueryExecutionContext": {"Database": "headwater"},
         }
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("date", "2026-03-01", date(2026, 3, 1)),
+        ("date", "+12026-03-01", "+12026-03-01"),
+        ("timestamp", "2026-03-01 12:00:00.250", datetime(2026, 3, 1, 12, 0, 0, 250_000)),  # noqa: DTZ001
+        ("timestamp(9)", "2026-03-01 12:00:00.123456789", "2026-03-01 12:00:00.123456789"),
+        ("timestamp with time zone", "2026-03-01 12:00:00.000 UTC", datetime(2026, 3, 1, 12)),  # noqa: DTZ001
+        ("timestamp(3) with time zone", "2026-03-01 12:00:00.000 +02:00", datetime(2026, 3, 1, 10)),  # noqa: DTZ001
+        ("timestamp with time zone", "2026-07-01 12:00:00.000 Europe/Berlin", datetime(2026, 7, 1, 10)),  # noqa: DTZ001
+        ("array(bigint)", "[1, 2]", "[1, 2]"),
+    ],
+)
+def test_days_and_moments_are_those_of_local_answers(kind: str, text: str, value: object) -> None:
+    client = AthenaThatAnswers([DONE], [page({"x": kind}, ("x",), (text,))])
+
+    answer, _ = athena(client, []).query("SELECT x FROM plays")
+
+    assert answer.rows == [(value,)]
 
 
 def test_a_query_that_fails_says_why() -> None:

@@ -80,6 +80,8 @@ def answer(engine: "DuckDBPyConnection", expression: str, where: str = "number =
         ("TRY(from_iso8601_timestamp('yesterday')) IS NULL", True),
         ("TRY_CAST('2026-01-01T00:00:00Z' AS timestamp)", None),
         ("TRY_CAST('yes' AS boolean)", None),
+        ("TRY_CAST('2026-02-30' AS date)", None),
+        ("TRY_CAST('' AS double)", None),
         # And these as Athena does.
         ("number % 4", 3),
         ("1.5 * number", Decimal("10.5")),
@@ -106,7 +108,10 @@ def answer(engine: "DuckDBPyConnection", expression: str, where: str = "number =
         ("upper('é')", "É"),
         ("starts_with(text, 'a')", True),
         ("regexp_like(text, '^a.b$')", True),
+        ("regexp_like(text, '^[a-z](#|\\.){1,2}(?:b|c)+?$')", True),
         ("CAST(NULL AS varchar)", None),
+        ("CAST('2026-02-01 10:00:00.123' AS timestamp)", datetime.datetime(2026, 2, 1, 10, 0, 0, 123000)),  # noqa: DTZ001
+        ("TIMESTAMP '2026-02-01 10:00:00.123456'", datetime.datetime(2026, 2, 1, 10, 0, 0, 123456)),  # noqa: DTZ001
     ],
 )
 def test_an_expression_answers_as_on_athena(engine: "DuckDBPyConnection", expression: str, value: object) -> None:
@@ -126,6 +131,30 @@ def test_a_series_of_days_is_of_dates(engine: "DuckDBPyConnection") -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("sequence", "values"),
+    [
+        ("1, 3", [1, 2, 3]),
+        ("3, 1", [3, 2, 1]),
+        ("1, 6, 2", [1, 3, 5]),
+        ("6, 1, -2", [6, 4, 2]),
+        ("2, 2, -1", [2]),
+        ("DATE '2026-03-01', DATE '2026-02-27'", ["2026-03-01", "2026-02-28", "2026-02-27"]),
+        ("DATE '2026-03-01', DATE '2026-03-06', INTERVAL '3' DAY", ["2026-03-01", "2026-03-04"]),
+    ],
+)
+def test_a_sequence_leads_to_its_end(engine: "DuckDBPyConnection", sequence: str, values: list[Any]) -> None:
+    rows = engine.execute(to_duckdb(f"SELECT x FROM UNNEST(sequence({sequence})) AS s (x)", RELATIONS)).fetchall()
+
+    assert [value if isinstance(value, int) else value.isoformat() for (value,) in rows] == values
+
+
+@pytest.mark.parametrize("sequence", ["1, 3, -1", "3, 1, 1", "1, 3, 0"])
+def test_a_sequence_that_leads_elsewhere_is_an_error(engine: "DuckDBPyConnection", sequence: str) -> None:
+    with pytest.raises(duckdb_engine.refusal(), match="does not lead from the start to the end"):
+        engine.execute(to_duckdb(f"SELECT x FROM UNNEST(sequence({sequence})) AS s (x)", RELATIONS)).fetchall()
+
+
 def test_columns_without_a_name_have_athenas(engine: "DuckDBPyConnection") -> None:
     relation = engine.sql(to_duckdb("SELECT count(*), number AS n, max(text) FROM t GROUP BY number", RELATIONS))
 
@@ -143,6 +172,25 @@ def test_columns_without_a_name_have_athenas(engine: "DuckDBPyConnection") -> No
         ("date(from_iso8601_timestamp('2026-03-01T23:30:00-01:00'))", "keeps its zone on Athena"),
         ("date(TRY(from_iso8601_timestamp('2026-03-01T23:30:00-01:00')))", "keeps its zone on Athena"),
         ("upper('Straße')", "ß stays"),
+        # Trino's parsers are lenient: these may be values there.
+        ("TRY_CAST('2024-1-5' AS date)", "2024-1-5 may be a date on Athena"),
+        ("TRY_CAST(' 2024-01-05' AS date)", "may be a date on Athena"),
+        ("TRY_CAST('NaN' AS double)", "NaN may be a number on Athena"),
+        ("TRY_CAST('1d' AS double)", "1d may be a number on Athena"),
+        ("TRY_CAST('٣' AS bigint)", "٣ may be a whole number on Athena"),
+        ("TRY_CAST(' true' AS boolean)", "may be a boolean on Athena"),
+        ("TRY_CAST('2026-1-1 1:02' AS timestamp)", "may be a timestamp on Athena"),
+        ("TRY(from_iso8601_timestamp('2024-06'))", "2024-06 may be a moment on Athena"),
+        ("TRY(from_iso8601_timestamp('2024-06-01T12:00:00+0200')) AT TIME ZONE 'UTC'", "may be a moment on Athena"),
+        # DuckDB takes these for the next day, and for a zone.
+        ("CAST('2026-01-01 24:00:00' AS timestamp)", "is no timestamp"),
+        ("from_iso8601_timestamp('2026-01-01T00:00:00+25:00') AT TIME ZONE 'UTC'", "may be a moment|no ISO 8601"),
+        # Athena rounds to milliseconds.
+        ("CAST('2026-01-01 01:02:03.123456' AS timestamp)", "is no timestamp"),
+        ("TRY_CAST('2026-01-01 01:02:03.123456' AS timestamp)", "may be a timestamp"),
+        ("CAST('2026-01-01 01:02:03.123456' AS timestamp(3))", "is no timestamp"),
+        # '$' matches before a line's end there.
+        ("regexp_like(concat(text, '\n'), 'b$')", "line ends"),
         ("number / 0", "zero"),
     ],
 )
@@ -165,6 +213,20 @@ def test_a_value_that_would_answer_differently_is_an_error(
         ("SELECT text || number FROM t", r"\|\| with .*number"),
         ("SELECT text + 1 FROM t", "arithmetic with .*text"),
         ("SELECT trim(text) FROM t", "function trim"),
+        ("SELECT reverse(text) FROM t", "function reverse"),
+        (r"SELECT regexp_like(text, '^\w+$') FROM t", r"\\w\+\$' \(plain ones are: \[0-9\] for"),
+        (r"SELECT regexp_like(text, '[\d]') FROM t", "regexp_like with the pattern"),
+        ("SELECT regexp_like(text, '(?i)a') FROM t", "regexp_like with the pattern"),
+        ("SELECT regexp_like(text, '[[:alpha:]]') FROM t", "regexp_like with the pattern"),
+        ("SELECT regexp_like(text, '[a-z&&[^b]]') FROM t", "regexp_like with the pattern"),
+        ("SELECT regexp_like(text, 'a++') FROM t", "regexp_like with the pattern"),
+        ("SELECT regexp_like(text, text) FROM t", "regexp_like with the pattern"),
+        (
+            "SELECT sequence(day, day, INTERVAL '1' MONTH) FROM t",
+            "sequence of dates by other than INTERVAL '…' DAY .INTERVAL '1' MONTH",
+        ),
+        ("SELECT from_unixtime(ratio) FROM t", "from_unixtime of .*ratio"),
+        ("SELECT CAST('2026-01-01 00:00:00 UTC' AS timestamp with time zone)", "CAST of .* to timestamp with"),
         ("SELECT trino_text('date', text) FROM t", "function trino_text"),
         ("SELECT arg_max_null(text, number) FROM t", "function arg_max_null"),
         ("SELECT CAST(day AS timestamp(0)) FROM t", r"CAST to timestamp\(0\)"),

@@ -1,7 +1,10 @@
 """Athena's tables and views over an archive on this machine."""
 
+import dataclasses
 import gc
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,15 +13,25 @@ from backports import zstd
 
 from cli import saved_sql
 from cli.local_sql import LocalSql, LocalSqlError
+from cli.tables import TABLES
+from headwater.archive import curated
 from headwater.archive.archiver import Archiver
+from headwater.archive.boundary import Boundary
+from headwater.archive.compaction import Compaction
 from headwater.archive.envelope import change_record
+from headwater.archive.objects import ObjectNotFoundError
 from headwater.change_stream.dynamodb import parse
+from tests.fakes import duckdb_engine
 from tests.fakes.archived_objects import InMemoryObjects
+from tests.fakes.compaction_objects import InMemoryArchive
+from tests.fakes.growing_objects import InMemoryGrowingObjects
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.object_store import InMemoryObjectStore
 from tests.fakes.stream_records import play_image, play_records, stream_record
 
 PAGE = "raw/source=events/dt=2026-03-01/{}.jsonl.zst"
+DAY = curated.key("events", "2026-03-01")
+LIST = "curated-days/events-2026-03.jsonl"
 
 
 @pytest.fixture
@@ -39,6 +52,21 @@ def sql(objects: InMemoryObjects) -> Iterator[LocalSql]:
 
 def archive(store: InMemoryObjectStore, records: list[dict[str, Any]]) -> None:
     Archiver(store, RecordedIncidents()).archive(records)
+
+
+def compact(store: InMemoryObjectStore) -> None:
+    """Compacts the archive's days."""
+    lists = InMemoryGrowingObjects()
+    compaction = Compaction(InMemoryArchive(store.objects), Boundary(lists), lambda: datetime(2026, 4, 1, tzinfo=UTC))
+    for day in compaction.due("events"):
+        compaction.compact(day)
+    store.objects |= {key: body for key, (body, _) in lists.objects.items()}
+
+
+def parquet(folder: Path, sql: str) -> bytes:
+    with duckdb_engine.engine() as engine:
+        engine.execute(f"COPY ({sql}) TO '{folder / 'x.parquet'}' (FORMAT parquet, COMPRESSION zstd)")
+    return (folder / "x.parquet").read_bytes()
 
 
 def with_payload(number: int, payload: str) -> dict[str, Any]:
@@ -112,6 +140,7 @@ def test_only_the_archives_own_keys_become_files(objects: InMemoryObjects, sql: 
         "raw/source=events/../../outside.jsonl.zst": b"",
         "raw/source=events/dt=2026-03-01/../x.jsonl.zst": b"",
         "raw/source=events/dt=2026-03-01/_SUCCESS": b"",
+        "raw/source=events/dt=2026-99-99/x.jsonl.zst": b"",
     }
     # And a folder that a console made, which is no data.
     objects.objects |= foreign | {"raw/source=events/dt=2026-03-01/": b""}
@@ -131,6 +160,10 @@ def test_only_the_archives_own_keys_become_files(objects: InMemoryObjects, sql: 
         (zstd.compress(b'{"hello": "world"}\n'), "line 1 has no stream_event_id"),
         (zstd.compress(b'{"stream_event_id": "1", "version": "2"}\n'), "version is no number"),
         (zstd.compress(b'{"stream_event_id": "1", "payload": {"a": 1}}\n'), "payload is no text"),
+        (zstd.compress(b'{"stream_event_id": "1", "captured_at": "yesterday"}\n'), "captured_at is no moment"),
+        (zstd.compress(b'{"stream_event_id": "1", "captured_at": "2026-03-01"}\n'), "captured_at is no moment"),
+        (zstd.compress(b'{"stream_event_id": "1", "version": 9223372036854775808}\n'), "version is too large"),
+        (zstd.compress(b'{"stream_event_id": "1", "schema_version": 2147483648}\n'), "schema_version is too large"),
     ],
 )
 def test_a_corrupt_object_is_named_and_left_out(
@@ -147,6 +180,153 @@ def test_a_corrupt_object_is_named_and_left_out(
     store.objects[PAGE.format("corrupt")] = zstd.compress(orjson.dumps({"stream_event_id": "1"}))
     assert sql.query("SELECT count(*) FROM events_all").rows == [(4,)]
     assert sql.skipped == []
+
+
+@pytest.mark.parametrize(
+    ("sql_of", "reason"),
+    [
+        ("SELECT 1 AS a", "no column stream_event_id"),
+        ("SELECT 1 AS stream_event_id, '2026-02-01' AS dt", "stream_event_id is of type integer"),
+        ("SELECT 'x' AS stream_event_id, '2026-02-01' AS dt, 'two' AS version", "version is of type varchar"),
+        ("SELECT unnest(['x', 'y']) AS stream_event_id, '2026-02-02' AS dt", "2 of its 2 rows are of other days"),
+    ],
+)
+def test_foreign_parquet_is_named_and_left_out(
+    store: InMemoryObjectStore, sql: LocalSql, tmp_path: Path, sql_of: str, reason: str
+) -> None:
+    archive(store, play_records(1, 3))
+    compact(store)
+    # Under a name that the archive may give, though no list has it
+    foreign = curated.key("events", "2026-02-01")
+    store.objects[foreign] = parquet(tmp_path, sql_of)
+
+    assert sql.query("SELECT count(*) FROM events_all").rows == [(3,)]
+    assert sql.query("SELECT count(*) FROM events").rows == [(3,)]
+    assert [(each.key, reason in each.reason) for each in sql.skipped] == [(foreign, True)]
+
+
+def test_damage_within_a_compacted_day_is_named(store: InMemoryObjectStore, sql: LocalSql, tmp_path: Path) -> None:
+    rows = (
+        "SELECT i::VARCHAR AS stream_event_id, '2026-02-01' AS dt, hash(i)::VARCHAR AS payload FROM range(20000) t(i)"
+    )
+    damaged = bytearray(parquet(tmp_path, rows))
+    # The footer, which tells the columns and the number of rows, is as it was.
+    damaged[40_000:40_100] = bytes(100)
+    key = curated.key("events", "2026-02-01")
+    store.objects[key] = bytes(damaged)
+
+    assert sql.query("SELECT count(*), max(payload) FROM events_all").rows == [(0, None)]
+    assert [each.key for each in sql.skipped] == [key]
+    assert "no Parquet that can be read" in sql.skipped[0].reason
+    assert str(sql._root) not in sql.skipped[0].reason
+
+
+def test_a_month_that_is_not_the_days_is_foreign(store: InMemoryObjectStore, sql: LocalSql) -> None:
+    store.objects["curated/source=events/month=2026-03/2026-02-01.parquet"] = b"PAR1"
+
+    assert sql.query("SELECT count(*) FROM events").rows == [(0,)]
+    assert "its name is none" in sql.skipped[0].reason
+
+
+def test_a_compacted_day_that_is_gone_is_named(store: InMemoryObjectStore, sql: LocalSql) -> None:
+    archive(store, play_records(1, 3))
+    compact(store)
+    body = store.objects.pop(DAY)
+
+    for relation in ("events", "events_all"):
+        assert sql.query(f"SELECT count(*) FROM {relation}").rows == [(0,)]
+        (skipped,) = sql.skipped
+        assert skipped.key == DAY
+        assert "missing; the list of compacted days has 3 change(s) of 2026-03-01" in skipped.reason
+
+    store.objects[DAY] = body
+    assert sql.query("SELECT count(*) FROM events_all").rows == [(3,)]
+    assert sql.skipped == []
+
+
+def test_a_compacted_day_that_holds_too_little_is_named(store: InMemoryObjectStore, sql: LocalSql) -> None:
+    archive(store, play_records(1, 2))
+    compact(store)
+    less = store.objects[DAY]
+    archive(store, play_records(3, 5))
+    compact(store)
+    store.objects[DAY] = less
+
+    sql.query("SELECT count(*) FROM events_all")
+
+    assert [(each.key, each.reason) for each in sql.skipped] == [
+        (DAY, "the list of compacted days has 5 change(s) of 2026-03-01, its objects hold 2")
+    ]
+
+
+def test_a_compacted_day_that_holds_more_is_being_replaced(store: InMemoryObjectStore, sql: LocalSql) -> None:
+    archive(store, play_records(1, 2))
+    compact(store)
+    before = store.objects[LIST]
+    archive(store, play_records(3, 5))
+    compact(store)
+    store.objects[LIST] = before
+
+    assert sql.query("SELECT count(*) FROM events_all").rows == [(5,)]
+    assert sql.skipped == []
+
+
+@pytest.mark.parametrize("line", [b'{"dt":5}', b'{"dt":"2026-02-30"}', b'{"records":3}', b'{"dt":', b"[]"])
+def test_a_list_of_days_that_is_foreign_is_named(store: InMemoryObjectStore, sql: LocalSql, line: bytes) -> None:
+    archive(store, play_records(1, 3))
+    store.objects[LIST] = line + b"\n"
+
+    assert sql.query("SELECT count(*) FROM events_all").rows == [(3,)]
+    assert [each.key for each in sql.skipped] == [LIST]
+
+
+@pytest.mark.parametrize("moment", [LIST, DAY])
+def test_a_day_that_leaves_the_list_while_it_is_read_is_read_from_raw(store: InMemoryObjectStore, moment: str) -> None:
+    archive(store, play_records(1, 3))
+    compact(store)
+
+    class Withdrawing(InMemoryObjects):
+        """The day goes when it has been listed, or as soon as the list has been read."""
+
+        def read(self, key: str) -> bytes:
+            listed = self.objects[LIST]
+            if key == moment:
+                self.objects.pop(DAY, None)
+                self.objects[LIST] = b""
+            return listed if key == LIST else super().read(key)
+
+    with LocalSql(Withdrawing(store.objects)) as sql:
+        assert sql.query("SELECT count(*) FROM events_all").rows == [(3,)]
+        assert sql.skipped == []
+
+
+def test_an_archive_that_never_rests_is_an_error(store: InMemoryObjectStore) -> None:
+    archive(store, play_records(1, 3))
+    compact(store)
+
+    class Restless(InMemoryObjects):
+        """Whatever is listed is gone when it is to be read."""
+
+        def read(self, key: str) -> bytes:
+            raise ObjectNotFoundError(key)
+
+    with LocalSql(Restless(store.objects)) as sql, pytest.raises(LocalSqlError, match="changed all 5 times"):
+        sql.query("SELECT count(*) FROM events_all")
+
+
+def test_a_column_that_no_compacted_day_has_yet_is_null(
+    store: InMemoryObjectStore, objects: InMemoryObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hot field is there, and NULL, until days are compacted again."""
+    archive(store, play_records(1, 3))
+    compact(store)
+    columns = {**TABLES["events"].columns, "title": "string", "stars": "bigint"}
+    monkeypatch.setitem(TABLES, "events", dataclasses.replace(TABLES["events"], columns=columns))
+
+    with LocalSql(objects) as sql:
+        assert sql.query("SELECT count(*), count(title), sum(stars) FROM events").rows == [(3, 0, None)]
+        assert sql.query("SELECT count(*) FROM events_all").rows == [(3,)]
+        assert sql.skipped == []
 
 
 def test_a_record_can_be_rebuilt_from_what_a_query_gives(store: InMemoryObjectStore, sql: LocalSql) -> None:

@@ -245,14 +245,16 @@ def test_daily_actives(sql: LocalSql, history: History) -> None:
     assert ask(sql, "daily-actives") == sorted((day, len(who)) for day, who in players.items())
 
 
-def test_new_users(sql: LocalSql, history: History) -> None:
+@pytest.mark.parametrize("since", ["2025-01-01", "2026-01-10"])
+def test_new_users(sql: LocalSql, history: History, since: str) -> None:
     daily = Counter(datetime.fromisoformat(event.occurred_at).date() for event in history.of(UserRegistered))
     expected, so_far = [], 0
     for day, count in sorted(daily.items()):
         so_far += count
-        expected.append((day, count, so_far))
+        if day.isoformat() >= since:
+            expected.append((day, count, so_far))
 
-    assert ask(sql, "new-users") == expected
+    assert ask(sql, "new-users", since=since) == expected
 
 
 def test_plays_by_game_and_day(sql: LocalSql, history: History) -> None:
@@ -282,33 +284,38 @@ def monday(day: date) -> date:
     return day - timedelta(days=day.weekday())
 
 
-def test_retention_cohorts(sql: LocalSql, history: History) -> None:
+@pytest.mark.parametrize("since", ["2025-01-01", "2026-01-14"])
+def test_retention_cohorts(sql: LocalSql, history: History, since: str) -> None:
     cohorts: dict[date, list[set[int]]] = defaultdict(list)
     for days in days_of_play(history).values():
         cohort = monday(days[0])
         cohorts[cohort].append({(monday(day) - cohort).days // 7 for day in days})
     expected = []
     for cohort, players in sorted(cohorts.items()):
+        if cohort < monday(date.fromisoformat(since)):
+            continue
         for week, active in sorted(Counter(week for weeks in players for week in weeks).items()):
             expected.append((cohort, len(players), week, active, pytest.approx(100 * active / len(players), abs=0.06)))
 
-    assert ask(sql, "retention-cohorts") == expected
+    assert ask(sql, "retention-cohorts", since=since) == expected
 
 
-def test_streak_lengths(sql: LocalSql, history: History) -> None:
+@pytest.mark.parametrize("since", ["2025-01-01", "2026-01-20"])
+def test_streak_lengths(sql: LocalSql, history: History, since: str) -> None:
     streaks: Counter[int] = Counter()
     longest: Counter[int] = Counter()
     for days in days_of_play(history).values():
-        lengths = [1]
+        rows = [[days[0]]]
         for before, day in itertools.pairwise(days):
             if (day - before).days == 1:
-                lengths[-1] += 1
+                rows[-1].append(day)
             else:
-                lengths.append(1)
+                rows.append([day])
+        lengths = [len(row) for row in rows if row[-1].isoformat() >= since]
         streaks.update(lengths)
-        longest[max(lengths)] += 1
+        longest.update([max(lengths)] if lengths else [])
 
-    assert ask(sql, "streak-lengths") == [(days, streaks[days], longest[days]) for days in sorted(streaks)]
+    assert ask(sql, "streak-lengths", since=since) == [(days, streaks[days], longest[days]) for days in sorted(streaks)]
 
 
 def test_badge_funnel(sql: LocalSql, history: History) -> None:
@@ -451,11 +458,19 @@ def test_unreadable_records(sql: LocalSql) -> None:
     assert ask(sql, "unreadable-records") == []
 
 
-def test_application_approval_time(sql: LocalSql) -> None:
-    hours = sorted(hours for found in APPLICATIONS.values() for status, hours in found if status == "Approved")
-    (row,) = ask(sql, "application-approval-time")
+@pytest.mark.parametrize(("since", "months"), [("2025-01-01", 1), ("2026-02-03", 1), ("2026-02-04", 0)])
+def test_application_approval_time(sql: LocalSql, since: str, months: int) -> None:
+    hours = sorted(
+        hours
+        for found in APPLICATIONS.values()
+        for status, hours in found
+        if status == "Approved" and iso(APPLIED + timedelta(hours=hours)) >= since
+    )
 
-    assert row == (date(2026, 2, 1), len(hours), hours[0], hours[-1])
+    # Of those approved from that day on, the time since they applied, however long before
+    assert ask(sql, "application-approval-time", since=since) == (
+        [(date(2026, 2, 1), len(hours), hours[0], hours[-1])] if months else []
+    )
 
 
 def test_stuck_applications(sql: LocalSql) -> None:
