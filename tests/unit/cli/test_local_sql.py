@@ -18,6 +18,7 @@ from headwater.archive import curated
 from headwater.archive.archiver import Archiver
 from headwater.archive.boundary import Boundary
 from headwater.archive.compaction import Compaction
+from headwater.archive.day_claims import DayClaims
 from headwater.archive.envelope import change_record
 from headwater.archive.objects import ObjectNotFoundError
 from headwater.change_stream.dynamodb import parse
@@ -54,10 +55,15 @@ def archive(store: InMemoryObjectStore, records: list[dict[str, Any]]) -> None:
     Archiver(store, RecordedIncidents()).archive(records)
 
 
+def april() -> datetime:
+    return datetime(2026, 4, 1, tzinfo=UTC)
+
+
 def compact(store: InMemoryObjectStore) -> None:
     """Compacts the archive's days."""
     lists = InMemoryGrowingObjects()
-    compaction = Compaction(InMemoryArchive(store.objects), Boundary(lists), lambda: datetime(2026, 4, 1, tzinfo=UTC))
+    claims = DayClaims(InMemoryGrowingObjects(), april)
+    compaction = Compaction(InMemoryArchive(store.objects), Boundary(lists), claims, april)
     for day in compaction.due("events"):
         compaction.compact(day)
     store.objects |= {key: body for key, (body, _) in lists.objects.items()}
