@@ -27,7 +27,10 @@ def rehearse(sam: Sequence[str]) -> int:
     DevstackError
         In one line: what is wrong, and what to do.
     """
-    with tempfile.TemporaryDirectory(prefix="devstack-deploy-") as folder, Emulator(Path(folder)) as emulator:
+    with (
+        tempfile.TemporaryDirectory(prefix="devstack-deploy-") as folder,
+        Emulator(Path(folder), rehearses=True) as emulator,
+    ):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         environment |= {**NO_AWS_ACCOUNT, "AWS_ENDPOINT_URL": emulator.endpoint}
         command = [*sam, f"{ENDPOINT_PARAMETER}={emulator.endpoint}"]

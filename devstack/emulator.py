@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from devstack.emulator_child import REHEARSES
 from devstack.errors import DevstackError
 
 HOST: Final = "127.0.0.1"
@@ -63,15 +64,16 @@ class Emulator:
     """A running ministack. Its files stay in ``folder``.
 
     With ``keeps`` it loads what is in ``files`` when it starts, and ``stop`` has it save its state there; without, its
-    state ends with it.
+    state ends with it. With ``rehearses`` a whole stack can be deployed to it.
     """
 
-    def __init__(self, folder: Path, port: int = 0, *, keeps: bool = False) -> None:
+    def __init__(self, folder: Path, port: int = 0, *, keeps: bool = False, rehearses: bool = False) -> None:
         self.folder = folder
         self.port = port
         self.log = folder / "emulator.log"
         self.files = folder / "tmp"
         self._keeps = keeps
+        self._rehearses = rehearses
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -166,6 +168,7 @@ class Emulator:
             "TMPDIR": str(temporary),
             "PERSIST_STATE": "1" if self._keeps else "0",
             "S3_PERSIST": "1" if self._keeps else "0",
+            REHEARSES: "1" if self._rehearses else "0",
             "STATE_DIR": str(temporary / "state"),
             "S3_DATA_DIR": str(temporary / "s3"),
             # It would look for leftover containers of other instances on a Docker daemon, and stop them.

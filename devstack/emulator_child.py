@@ -7,12 +7,15 @@ end of file is the signal. This works alike on Linux and macOS, unlike prctl.
 from __future__ import annotations
 
 import copy
+import json
 import os
 import sys
 import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
+#: Set to 1, it says that a whole stack is to be deployed to this emulator.
+REHEARSES: Final = "DEVSTACK_REHEARSES"
 _STREAM_RECORDS: Final = "devstack_stream_records"
 
 
@@ -44,12 +47,39 @@ def _keep_table_streams() -> None:
     dynamodb.load_persisted_state = load_with_streams
 
 
+def _know_stream_consumers() -> None:
+    """Have ministack's CloudFormation make a consumer with enhanced fan-out, which its Kinesis does already.
+
+    It would refuse the whole stack for the type.
+    """
+    from ministack.services import kinesis
+    from ministack.services.cloudformation import provisioners
+
+    def answer(response: tuple[int, Any, str | bytes]) -> dict[str, Any]:
+        status, _, body = response
+        told: dict[str, Any] = json.loads(body or "{}")
+        if status != 200:
+            raise ValueError(f"AWS::Kinesis::StreamConsumer: {told}")
+        return told
+
+    def create(_logical_id: str, properties: Mapping[str, Any], _stack: str) -> tuple[str, dict[str, Any]]:
+        consumer = answer(kinesis._register_consumer(properties))["Consumer"]
+        return consumer["ConsumerARN"], {**consumer, "StreamARN": properties["StreamARN"]}
+
+    def delete(physical_id: str, _properties: Mapping[str, Any]) -> None:
+        answer(kinesis._deregister_consumer({"ConsumerARN": physical_id}))
+
+    provisioners._RESOURCE_HANDLERS["AWS::Kinesis::StreamConsumer"] = {"create": create, "delete": delete}
+
+
 def main() -> None:
     """Serve until SIGTERM or until the parent is gone."""
     threading.Thread(target=_end_with_the_parent, name="parent-watch", daemon=True).start()
     sys.argv = ["ministack"]
     if os.environ.get("PERSIST_STATE") == "1":
         _keep_table_streams()
+    if os.environ.get(REHEARSES) == "1":
+        _know_stream_consumers()
     from ministack.app import main as serve
 
     serve()
