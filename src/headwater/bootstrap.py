@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -209,8 +208,7 @@ def archiver() -> "ArchiverOfSources":
 def compaction() -> "Compaction":
     from headwater.archive import s3_objects
 
-    # Longer than a function can run.
-    return s3_objects.compaction(s3(), settings().archive_bucket, claimed_for=timedelta(minutes=20))
+    return s3_objects.compaction(s3(), settings().archive_bucket)
 
 
 @cache

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -66,6 +67,25 @@ def split(positions: Sequence[int], sizes: Mapping[int, int], count: int, size: 
         total += sizes[position]
     if request:
         yield request
+
+
+def refusals[E: SendError](
+    service: str, positions: Sequence[int], answer: Mapping[str, Any], error: type[E]
+) -> dict[int, E]:
+    """The positions of which an answer of SendMessageBatch or PublishBatch does not say that they were taken.
+
+    The entries' Ids are their positions.
+    """
+    taken = {int(entry["Id"]) for entry in answer.get("Successful", [])}
+    failed = {int(entry["Id"]): entry for entry in answer.get("Failed", [])}
+    refused: dict[int, E] = {}
+    for position in positions:
+        if position in failed:
+            code, fault = failed[position]["Code"], failed[position]["SenderFault"]
+            refused[position] = error(f"{service}: {code}", transient=not fault)
+        elif position not in taken:
+            refused[position] = error(f"{service}: missing from the answer", transient=True)
+    return refused
 
 
 def queue_text(body: bytes) -> str:

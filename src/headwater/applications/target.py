@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from headwater.applications.elements import Element
 from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.limits import SqsLimits
-from headwater.sending import RetryPolicy, SendError, error_code, queue_text, send_with_retries, split
+from headwater.sending import RetryPolicy, SendError, error_code, queue_text, refusals, send_with_retries, split
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -95,13 +95,4 @@ class SqsInbox:
             QueueUrl=self._url,
             Entries=[{"Id": str(position), "MessageBody": messages[position]} for position in positions],
         )
-        taken = {int(entry["Id"]) for entry in answer.get("Successful", [])}
-        failed = {int(entry["Id"]): entry for entry in answer.get("Failed", [])}
-        refused = {}
-        for position in positions:
-            if position in failed:
-                code, fault = failed[position]["Code"], failed[position]["SenderFault"]
-                refused[position] = SendError(f"SQS: {code}", transient=not fault)
-            elif position not in taken:
-                refused[position] = SendError("SQS: missing from the answer", transient=True)
-        return refused
+        return refusals("SQS", positions, answer, SendError)

@@ -32,6 +32,8 @@ LARGE_DAY: Final = 256 * 1024 * 1024
 #: Rows a group: a user's day is in one or two of them, so that few are read for it; and enough to compress well.
 ROW_GROUP: Final = 4_096
 
+#: How long a day is claimed for DuckDB: longer than a function can run.
+CLAIMED_FOR: Final = timedelta(minutes=20)
 #: How long a day is claimed for Athena: by its two queries at their longest, and by the steps between.
 CLAIMED_FOR_ATHENA: Final = timedelta(hours=5)
 
@@ -131,7 +133,7 @@ class Compaction:
         claims: DayClaims,
         now: Callable[[], datetime],
         *,
-        claimed_for: timedelta = timedelta(minutes=20),
+        claimed_for: timedelta = CLAIMED_FOR,
         memory_mb: int = 256,
     ) -> None:
         self._objects = objects

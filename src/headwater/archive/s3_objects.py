@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headwater.archive.boundary import Boundary
-from headwater.archive.compaction import ArchivedObject, Compaction
+from headwater.archive.compaction import CLAIMED_FOR, ArchivedObject, Compaction
 from headwater.archive.day_claims import DayClaims
 from headwater.archive.growing_objects import S3GrowingObjects
 from headwater.clock import utc_now
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _DELETED_AT_ONCE = 1_000
 
 
-def compaction(client: "S3Client", bucket: str, claimed_for: timedelta) -> Compaction:
+def compaction(client: "S3Client", bucket: str, claimed_for: timedelta = CLAIMED_FOR) -> Compaction:
     """Compaction of a bucket's days; ``claimed_for`` as `Compaction` has it."""
     growing = S3GrowingObjects(client, bucket)
     return Compaction(

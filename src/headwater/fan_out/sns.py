@@ -12,7 +12,7 @@ from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import OutgoingEvent
 from headwater.fan_out.publisher import PublishError, fitted
 from headwater.limits import SnsLimits
-from headwater.sending import RetryPolicy, error_code, queue_text, send_with_retries, split
+from headwater.sending import RetryPolicy, error_code, queue_text, refusals, send_with_retries, split
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -81,16 +81,7 @@ class SnsPublisher:
             TopicArn=self._topic,
             PublishBatchRequestEntries=[_entry(str(position), events[position]) for position in positions],
         )
-        taken = {int(entry["Id"]) for entry in answer.get("Successful", [])}
-        failed = {int(entry["Id"]): entry for entry in answer.get("Failed", [])}
-        refused = {}
-        for position in positions:
-            if position in failed:
-                code, fault = failed[position]["Code"], failed[position]["SenderFault"]
-                refused[position] = PublishError(f"SNS: {code}", transient=not fault)
-            elif position not in taken:
-                refused[position] = PublishError("SNS: missing from the answer", transient=True)
-        return refused
+        return refusals("SNS", positions, answer, PublishError)
 
 
 def encode_once(params: dict[str, Any], **_: object) -> None:

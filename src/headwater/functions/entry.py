@@ -38,15 +38,7 @@ def batch_handler(function: str, source: Source, process: Callable[[Any], BatchO
         except Exception:
             report(function, source, started, RecordsSucceeded=0, RecordsFailed=len(records))
             raise
-        for failure in outcome.failures:
-            logger.error(
-                "record failed",
-                function=function,
-                identifier=failure.identifier,
-                error=type(failure.error).__name__,
-                reason=str(failure.error),
-                request_id=context.aws_request_id,
-            )
+        log_failures(function, outcome, context)
         if outcome.stopped:
             # Their parked records say so too, and expire.
             logger.warning("aggregates stand still", function=function, aggregates=outcome.stopped)
@@ -56,6 +48,19 @@ def batch_handler(function: str, source: Source, process: Callable[[Any], BatchO
         return outcome.queue_response() if source == "sqs" else outcome.stream_response()
 
     return handler
+
+
+def log_failures(function: str, outcome: BatchOutcome, context: Any) -> None:
+    """A line for each record that failed: its identifier and the error, never its content."""
+    for failure in outcome.failures:
+        logger.error(
+            "record failed",
+            function=function,
+            identifier=failure.identifier,
+            error=type(failure.error).__name__,
+            reason=str(failure.error),
+            request_id=context.aws_request_id,
+        )
 
 
 def report(function: str, source: str, started: float, *, route: str | None = None, **counts: int) -> None:

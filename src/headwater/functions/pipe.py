@@ -12,7 +12,7 @@ from typing import Any
 from headwater.applications.elements import Element, IncompleteBatchError, parse_batch
 from headwater.change_stream.batch import BatchOutcome
 from headwater.functions import entry
-from headwater.functions.entry import report
+from headwater.functions.entry import log_failures, report
 
 type PipeHandler = Callable[[Any, Any], Any]
 
@@ -60,15 +60,7 @@ def target_handler(function: str, deliver: Callable[[Sequence[Element]], BatchOu
                     reason=element.reason,
                     request_id=context.aws_request_id,
                 )
-        for failure in outcome.failures:
-            entry.logger.error(
-                "record failed",
-                function=function,
-                identifier=failure.identifier,
-                error=type(failure.error).__name__,
-                reason=str(failure.error),
-                request_id=context.aws_request_id,
-            )
+        log_failures(function, outcome, context)
         failed = len(outcome.failures)
         report(function, "pipe", started, RecordsSucceeded=outcome.received - failed, RecordsFailed=failed)
         return outcome.queue_response()

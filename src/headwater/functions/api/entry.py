@@ -9,11 +9,14 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from headwater.domain.fields import InvalidFieldsError, UnknownFieldError
-from headwater.functions.api.problems import answer_to, aws_code
+from headwater.functions.api.problems import answer_to
 from headwater.functions.api.request import Answer, Request
 from headwater.functions.api.router import Router
 from headwater.functions.entry import logger, report
+from headwater.sending import error_code
 
 type Handler = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 
@@ -61,6 +64,6 @@ def _summary(error: Exception, answer: Answer) -> dict[str, Any]:
         summary["fields"] = [item.field.partition(".")[0] for item in known]
     if answer.status >= 500:
         summary["at"] = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-        if code := aws_code(error):
-            summary["code"] = code
+        if isinstance(error, ClientError):
+            summary["code"] = error_code(error)
     return summary

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from botocore.exceptions import ClientError
+
 from headwater.accounts.request_ledger import IdempotencyKeyReusedError, RequestRepeatedError
 from headwater.accounts.use_cases import EmailTakenError, VersionMismatchError
 from headwater.applications.process import (
@@ -17,6 +19,7 @@ from headwater.event_store.store import ConcurrencyError, WriteRefusedError
 from headwater.functions.api.request import Answer, BodyTooLargeError, UnsupportedMediaTypeError
 from headwater.functions.api.router import MethodNotAllowedError, RouteNotFoundError
 from headwater.projections.leaderboard import GameNotFoundError
+from headwater.sending import error_code
 from headwater.tracking.pages import ApplicationNotTrackedError
 
 
@@ -66,15 +69,10 @@ _THROTTLED: Final = frozenset(
 )
 
 
-def aws_code(error: Exception) -> str | None:
-    """Which of AWS's errors a botocore ClientError is, from its response; None for any other error."""
-    response = getattr(error, "response", None)
-    return response.get("Error", {}).get("Code") if isinstance(response, Mapping) else None
-
-
 def answer_to(error: Exception) -> Answer:
     """The answer for an error; one that is not in the table is told nothing about."""
-    problem = PROBLEMS.get(type(error), _BUSY if aws_code(error) in _THROTTLED else _UNEXPECTED)
+    throttled = isinstance(error, ClientError) and error_code(error) in _THROTTLED
+    problem = PROBLEMS.get(type(error), _BUSY if throttled else _UNEXPECTED)
     body: dict[str, Any] = {
         "type": f"urn:headwater:problem:{problem.kind}",
         "title": problem.title,
