@@ -134,6 +134,10 @@ class LocalStack:
         self._parts: list[_Part] = []
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
+        # One for all clients: each session reads botocore's models of the services anew.
+        self._session = boto3.session.Session(
+            aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=REGION
+        )
 
     # ---- what a started stack offers
 
@@ -199,9 +203,7 @@ class LocalStack:
         """A boto3 client of the emulator, one per service; safe to share between threads."""
         with self._clients_lock:
             if service not in self._clients:
-                self._clients[service] = boto3.session.Session(
-                    aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=REGION
-                ).client(
+                self._clients[service] = self._session.client(
                     service,
                     endpoint_url=self.endpoint_url,
                     config=Config(

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from headwater.domain.events import PlayCompleted, UserRegistered
 from headwater.event_store import codec
@@ -23,6 +22,7 @@ from headwater.event_store.store import (
 from tests.fakes.cloud import FakeAws
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import new_event
+from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 
 USER = "user#0199-a"

@@ -6,13 +6,13 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from headwater.projections.dynamodb import DynamoDbReadModels
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.projection import Projection, Rank
 from headwater.projections.read_models import Ranked, ReadModelReader, ReadModelStore, Row, RowConflictError
 from tests.fakes.cloud import FakeAws
+from tests.fakes.moto import mock_aws
 from tests.fakes.read_models import InMemoryReadModels
 from tests.fakes.tables import create_tables
 
