@@ -144,11 +144,11 @@ class Bench:
             )
         return run
 
-    def get(self, path: str) -> tuple[int, str]:
+    def ask(self, path: str, method: str = "GET", body: str = "") -> tuple[int, str]:
         """Status and body of a route; the account domain's API is asked where the main one has no such route."""
         answer: Mapping[str, Any] = {}
         for callee in self.callees.web():
-            ended = self._invoke(callee, _request("GET", path))
+            ended = self._invoke(callee, _request(method, path, body))
             if ended.error is not None:
                 return 500, ended.error
             answer = ended.answer

@@ -80,6 +80,6 @@ def _tried(
             runs = [bench.run(callee, tried) for callee in callees]
             if follow:
                 runs += bench.follow()
-            return Tried(file.name, runs, [Asked(each, *bench.get(each)) for each in paths])
+            return Tried(file.name, runs, [Asked(each, *bench.ask(each)) for each in paths])
     except UsageError as error:
         return Tried(file.name, error=str(error))

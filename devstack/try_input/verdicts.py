@@ -105,10 +105,12 @@ class Judge:
     traces: Traces
     ended: Ended
     rows: Mapping[str, Mapping[str, Any]]
-    _dead_letters: list[tuple[str, ParkedRecords]] = field(init=False)
+    _dead_letters: Sequence[tuple[str, ParkedRecords]] = field(init=False)
+    _rows_now: Mapping[str, Mapping[str, Any]] = field(init=False)
 
     def __post_init__(self) -> None:
         self._dead_letters = list(self._waiting())
+        self._rows_now = read_models(self.cloud, self.settings)
 
     def outcomes(self, records: Sequence[Given]) -> list[Outcome]:
         if self.source in {"http", "http-body"}:
@@ -221,7 +223,7 @@ class Judge:
     def _gated(self, record: Given) -> Iterator[tuple[Fate, str]]:
         """By the gates of the function's own rows, where it keeps a read model."""
         aggregate_type, _, rest = record.aggregate_id.partition("#")
-        for pk, row in read_models(self.cloud, self.settings).items():
+        for pk, row in self._rows_now.items():
             model, _, key = pk.partition("#")
             if record.version is None or model.partition("@")[0] != self.callee.name:
                 continue
