@@ -15,7 +15,8 @@ import pytest
 from devstack.simulator.graph import Blueprint
 from devstack.try_input.bench import Bench, opened
 from devstack.try_input.inputs import Input
-from devstack.try_input.verdicts import Fate, Outcome, Run
+from devstack.try_input.verdicts import Fate, Outcome, Run, read_models
+from headwater import bootstrap
 from headwater.change_stream import cloud_events
 from headwater.domain.events import EVENT_TYPES
 from tests.cases import odd
@@ -190,6 +191,35 @@ def test_an_odd_item_in_the_table(
         if "e-odd" in outcome.record.ids and outcome.fate is Fate.SKIPPED
     }
     assert item["aggregate_id"] != sound_item(type_)["aggregate_id"] or not silent & heard[type_]
+
+
+GAPS = pytest.mark.xfail(strict=True, reason="a gap is not told from half a transaction yet")
+
+
+@GAPS
+@pytest.mark.parametrize("versions", [(3,), (1, 3), (1, 2, 5)], ids=str)
+def test_a_gap_stops_its_aggregate_alone_and_heals_when_what_was_missing_arrives(
+    blueprint: Blueprint, sound: Mapping[tuple[str, str], Fate], versions: Sequence[int]
+) -> None:
+    plays = {version: sound_item(version=version, event_id=f"e-{version}") for version in range(1, versions[-1] + 1)}
+    missing = [version for version in plays if version not in versions]
+    first, second, *rest = neighbours()
+
+    with opened(blueprint) as bench:
+        # Given an aggregate with a gap in it
+        runs = delivered(bench, first, second, *(plays[version] for version in versions), *rest)
+        stopped = read_models(bench.cloud, bootstrap.settings())
+        # When the missing versions are appended after all, the last one first
+        runs += delivered(bench, *(plays[version] for version in reversed(missing)))
+        healed = read_models(bench.cloud, bootstrap.settings())
+
+    # Then nothing was ever tried again, and every read model is up to the last version, without a mark.
+    assert not retried(runs)
+    assert {key: fate for key, fate in of_neighbours(runs).items() if key in sound} == sound
+    followers = {pk for pk, row in healed.items() if row["applied"].get("player") == versions[-1]}
+    assert {pk.partition("@")[0] for pk in followers} == {"achievements", "badges", "leaderboard", "player_profiles"}
+    assert not [pk for pk in followers if any(healed[pk].get(mark) for mark in ("parked_from", "waits_for"))]
+    assert all(stopped[pk]["applied"].get("player", 0) < versions[-1] for pk in followers if pk in stopped)
 
 
 def on_the_stream(*bodies: bytes) -> Input:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from devstack.__main__ import main
 from devstack.simulator.graph import Blueprint
 from devstack.try_input import inputs
 from devstack.try_input.bench import Bench, opened
@@ -172,3 +174,14 @@ def test_each_input_has_a_test_here() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
 
     assert not [path.name for path in RECORDS.iterdir() if text.count(f'"{path.name}"') == 0]
+
+
+def test_the_command_tries_the_whole_folder_and_tells_it_as_json() -> None:
+    result = CliRunner().invoke(
+        main, ["try", "--event", str(RECORDS), "--get", f"/games/chess/leaderboard,/users/{ODD_KEY}", "--json"]
+    )
+
+    told = json.loads(result.stdout)["files"]
+    assert [each["file"] for each in told] == sorted(path.name for path in RECORDS.iterdir())
+    assert all(each["runs"] and len(each["routes"]) == 2 and "error" not in each for each in told)
+    assert not result.stderr
