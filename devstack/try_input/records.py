@@ -66,20 +66,21 @@ def parsed(value: Any) -> Any:
 
 def texts(value: Any) -> Iterator[str]:
     """Every text within JSON, in texts that are JSON themselves too, and the parts of keys that are joined by ``#``."""
-    match value:
-        case dict():
-            for member in value.values():
-                yield from texts(member)
-        case list():
-            for member in value:
-                yield from texts(member)
-        case str():
-            if value[:1] in {"{", "["} and (inner := parsed(value)) is not None:
-                yield from texts(inner)
-            else:
-                yield value
-                if "#" in value:
-                    yield from value.split("#")
+    # Without recursion: odd records are nested more deeply than Python calls.
+    left = [value]
+    while left:
+        match left.pop():
+            case dict() as members:
+                left += members.values()
+            case list() as members:
+                left += members
+            case str() as text:
+                if text[:1] in {"{", "["} and (inner := parsed(text)) is not None:
+                    left.append(inner)
+                else:
+                    yield text
+                    if "#" in text:
+                        yield from text.split("#")
 
 
 def _changed(raw: Any) -> Given:

@@ -7,12 +7,14 @@ nobody: there it may fail alone, until the queue's redrive policy sets it aside.
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from devstack.simulator.graph import Blueprint
+from devstack.try_input import inputs
 from devstack.try_input.bench import Bench, opened
 from devstack.try_input.inputs import Input
 from devstack.try_input.verdicts import Fate, Outcome, Run, read_models
@@ -26,6 +28,7 @@ from tests.cases.odd import Item, sound_item
 JUDGED: Final = frozenset({Fate.PUBLISHED, Fate.PARKED, Fate.SET_ASIDE, Fate.REPORTED})
 BEFORE, AFTER = "00000000-0000-7000-8000-00000000000a", "00000000-0000-7000-8000-00000000000b"
 
+ROOT: Final = Path(__file__).parents[2]
 STILL_WRONG: Final = frozenset((Path(__file__).parent / "still_wrong.txt").read_text(encoding="utf-8").splitlines())
 
 
@@ -263,6 +266,39 @@ def test_an_odd_record_on_the_stream(
 
     assert not retried(runs)
     assert of_neighbours(runs) == sound_on_the_stream
+
+
+def queue_functions() -> list[str]:
+    """The functions behind queues, by their sample events."""
+    samples = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "events").glob("*.json")}
+    return sorted(
+        name
+        for name, sample in samples.items()
+        if isinstance(sample, dict) and sample.get("Records", [{}])[0].get("eventSource") == "aws:sqs"
+    )
+
+
+@pytest.mark.parametrize("function", queue_functions())
+def test_odd_messages_of_a_queue_fail_alone(blueprint: Blueprint, function: str) -> None:
+    given = inputs.read(ROOT / "events" / f"{function}.json")
+    sample, *others = given.records
+    spoilt = [
+        {**sample, "messageId": f"odd-{number}", "body": body}
+        for number, (_, body) in enumerate(odd.odd_bodies(json.loads(sample["body"])))
+    ]
+
+    def outcomes(*records: Any) -> dict[str, tuple[Fate, bool]]:
+        with opened(blueprint, given) as bench:
+            run = bench.run(bench.callees.named(function), replace(given, event={"Records": list(records)}))
+        return {outcome.record.identifier: (outcome.fate, outcome.retried) for outcome in run.outcomes}
+
+    # The sound one first: a ledger that has its event would skip what is sound in the odd ones.
+    among_odd = outcomes(sample, *spoilt, *others)
+
+    assert {name: ended for name, ended in among_odd.items() if not name.startswith("odd-")} == outcomes(
+        sample, *others
+    )
+    assert len(among_odd) == len(spoilt) + 1 + len(others)
 
 
 @pytest.mark.parametrize(("method", "path", "body"), kinds(REQUESTS))
