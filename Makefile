@@ -7,6 +7,9 @@ PORT   ?= 8080
 ENV    ?= default
 FUNCTION ?= HttpApiFunction
 ENDPOINT ?=
+EVENT  ?=
+# Not ?=: make has a GET of its own.
+GET    =
 KEEP   ?=
 EVENTS ?= 1000
 SEEDS  ?= 100
@@ -59,6 +62,11 @@ run: setup ## Start the local stack and leave it up until Ctrl-C (PORT=8080; KEE
 simulate: setup ## Prove the delivery rules under faults, over virtual time (EVENTS=1000 SEEDS=100 FAULTS=0.05; POISON=0.02 repairs and redrives)
 	@$(BIN)/python -m devstack simulate --events $(EVENTS) --seeds $(SEEDS) --faults $(FAULTS) \
 	  $(if $(POISON),--poison $(POISON)) $(ARGS)
+
+.PHONY: try
+try: setup ## Run a function on one input, in memory, and say what became of each record (FUNCTION=fan_out EVENT=file.json GET=/path; ARGS=--json)
+	@$(BIN)/python -m devstack try $(if $(EVENT),--event "$(EVENT)") $(if $(GET),--get "$(GET)") \
+	  $(if $(filter-out file,$(origin FUNCTION)),--function "$(FUNCTION)") $(ARGS)
 
 # A worker for each processor. JOBS=0 runs all in one process, as a debugger wants it.
 PYTEST := $(BIN)/python -m pytest -n $(JOBS)
