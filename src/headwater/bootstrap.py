@@ -148,7 +148,8 @@ def read_model_reader() -> "ReadModelReader":
 def _parking(consumer: str, kind: "StreamKind") -> "Parking":
     from headwater.dead_letters.parking import Parking
 
-    return Parking(consumer, kind, parking_lot(), utc_now)
+    # TODO set-aside queue
+    return Parking(consumer, kind, parking_lot(), utc_now, aside=parking_lot())
 
 
 def projection(declared: "Projection") -> "ProjectionRunner":

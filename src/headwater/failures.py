@@ -191,6 +191,11 @@ def kind_of_code(code: str, status: int = 400) -> FailureKind:
     return FailureKind.UNFORESEEN
 
 
+def name_of(error: BaseException) -> str:
+    """What AWS, or the way to it, answered; else the error's class. Without the message, which may quote a record."""
+    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
+
+
 def _kind_of_answer(error: ClientError) -> FailureKind:
     answer: Any = error.response
     code = str(answer.get("Error", {}).get("Code", ""))

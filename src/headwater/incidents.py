@@ -7,6 +7,7 @@ Metrics are EMF log lines in the namespace Headwater, by function, one count an 
 - ``RefusedEffects``: an effect was refused for good, such as an e-mail to an address that SES does not take.
 - ``OutdatedEffects``: a replayed event is older than what the effect ledger remembers; it was not acted upon.
 - ``UnknownPointers``: a message on FailedBatchesQueue has a shape that nobody knows; it is kept as it came.
+- ``SystemicFailures``: nearly all aggregates of a consumer fail alike; nothing is parked, and its shard waits.
 - ``UnreadableRecords``: a stream record did not have the shape that AWS documents; the archive holds it as it came.
 """
 
@@ -22,6 +23,7 @@ type Incident = Literal[
     "OutdatedEffects",
     "UnknownPointers",
     "UnreadableRecords",
+    "SystemicFailures",
 ]
 
 logger = Logger()

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 
 class SendError(Exception):
     """A destination did not take an entry. ``transient``: the same request may succeed in a moment."""
@@ -94,8 +92,3 @@ def queue_text(body: bytes) -> str:
     They can only stand inside JSON's texts, where escapes mean the same.
     """
     return body.decode().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
-
-
-def error_code(error: BotoCoreError | ClientError) -> str:
-    """What AWS, or the way to it, answered; without the message, which may quote what was sent."""
-    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__

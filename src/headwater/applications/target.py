@@ -8,8 +8,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from headwater.applications.elements import Element
 from headwater.change_stream.batch import BatchOutcome, Failure
+from headwater.failures import name_of
 from headwater.limits import SqsLimits
-from headwater.sending import RetryPolicy, SendError, error_code, queue_text, refusals, send_with_retries, split
+from headwater.sending import RetryPolicy, SendError, queue_text, refusals, send_with_retries, split
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -85,7 +86,7 @@ class SqsInbox:
                     refused |= self._send_batch(messages, request)
                 except (BotoCoreError, ClientError) as error:
                     # The SDK has tried several times: leave the rest to the Pipe's retry rather than to a timeout.
-                    outage = SendError(f"SQS: {error_code(error)}", transient=False)
+                    outage = SendError(f"SQS: {name_of(error)}", transient=False)
             if outage is not None:
                 refused |= dict.fromkeys(request, outage)
         return refused

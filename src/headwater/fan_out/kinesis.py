@@ -7,9 +7,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import OutgoingEvent
+from headwater.failures import name_of
 from headwater.fan_out.publisher import PublishError, fitted
 from headwater.limits import KinesisLimits
-from headwater.sending import RetryPolicy, error_code, send_with_retries, split
+from headwater.sending import RetryPolicy, send_with_retries, split
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -73,7 +74,7 @@ class KinesisPublisher:
                     errors = self._put(events, sent)
                 except (BotoCoreError, ClientError) as error:
                     # The SDK has tried several times: leave the rest to Lambda's retry rather than to a timeout.
-                    outage = PublishError(f"Kinesis: {error_code(error)}", transient=False)
+                    outage = PublishError(f"Kinesis: {name_of(error)}", transient=False)
             if outage:
                 errors = dict.fromkeys(sent, outage)
             for position in request:

@@ -11,7 +11,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import OutgoingEvent, without_data
-from headwater.sending import SendError, error_code
+from headwater.failures import name_of
+from headwater.sending import SendError
 
 
 class PublishError(SendError):
@@ -42,7 +43,7 @@ def fitted(event: OutgoingEvent, size: Callable[[OutgoingEvent], int], limit: in
     try:
         light = without_data(event, claims.put(event.event_id, event.body))
     except (BotoCoreError, ClientError) as error:
-        raise PublishError(f"claim store: {error_code(error)}", transient=False) from error
+        raise PublishError(f"claim store: {name_of(error)}", transient=False) from error
     if size(light) > limit:
         raise PublishError(f"{size(light)} bytes without its data; the destination takes {limit}", transient=False)
     return light

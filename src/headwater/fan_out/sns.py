@@ -10,9 +10,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import OutgoingEvent
+from headwater.failures import name_of
 from headwater.fan_out.publisher import PublishError, fitted
 from headwater.limits import SnsLimits
-from headwater.sending import RetryPolicy, error_code, queue_text, refusals, send_with_retries, split
+from headwater.sending import RetryPolicy, queue_text, refusals, send_with_retries, split
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -67,7 +68,7 @@ class SnsPublisher:
             except (BotoCoreError, ClientError) as error:
                 # The SDK has tried several times: leave the rest to Lambda's retry rather than to a timeout.
                 outage.set()
-                return dict.fromkeys(request, PublishError(f"SNS: {error_code(error)}", transient=False))
+                return dict.fromkeys(request, PublishError(f"SNS: {name_of(error)}", transient=False))
 
         sizes = {position: _size(events[position]) for position in pending}
         requests = split(pending, sizes, self._limits.entries, self._limits.request_bytes)

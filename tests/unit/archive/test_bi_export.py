@@ -1,7 +1,6 @@
 """The export for dashboards, with its objects in memory."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,12 @@ from headwater.change_stream import cloud_events
 from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.records import MalformedRecordError
 from headwater.dead_letters.parked import NotParkedError
-from headwater.dead_letters.parking import Parking
 from headwater.domain.events import MalformedEventError, PlayCompleted, RecordedEvent, UserRegistered
 from headwater.event_store import codec
 from tests.fakes.events import recorded
 from tests.fakes.growing_objects import InMemoryGrowingObjects
 from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_record
-from tests.fakes.parking_lot import InMemoryParkingLot
+from tests.fakes.parking_lot import InMemoryParkingLot, parking
 
 DAY = "bi/events/dt=2026-03-01-1.json"
 SCHEMAS = Path(__file__).parents[3] / "schemas"
@@ -36,8 +34,9 @@ class Bench:
         self.objects = InMemoryGrowingObjects()
         self.claims = InMemoryClaimStore()
         self.lot = InMemoryParkingLot()
-        parking = Parking("bi_export", "kinesis", self.lot, lambda: datetime(2026, 3, 1, tzinfo=UTC))
-        self.export = BiExport(self.objects, self.claims, "archive", parking, sleep=lambda _: None)
+        self.export = BiExport(
+            self.objects, self.claims, "archive", parking(self.lot, "bi_export"), sleep=lambda _: None
+        )
 
     def deliver(self, *records: dict[str, Any]) -> BatchOutcome:
         return self.export.export(records)

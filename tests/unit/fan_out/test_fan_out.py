@@ -12,7 +12,6 @@ from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.cloud_events import OutgoingEvent
 from headwater.change_stream.records import MalformedRecordError
 from headwater.dead_letters.parked import NotParkedError
-from headwater.dead_letters.parking import Parking
 from headwater.domain.events import ActivityRecorded
 from headwater.fan_out.fan_out import FanOut
 from headwater.fan_out.kinesis import KinesisPublisher
@@ -21,7 +20,7 @@ from headwater.fan_out.sns import SnsPublisher
 from tests.fakes.events import recorded
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.kinesis_records import InMemoryClaimStore
-from tests.fakes.parking_lot import InMemoryParkingLot
+from tests.fakes.parking_lot import InMemoryParkingLot, parking
 from tests.fakes.publishers import AT_ONCE, FakeKinesis, FakeSns, InMemoryPublisher
 from tests.fakes.table_stream import play, plays, sequence_number, stream_record
 
@@ -35,8 +34,9 @@ def failed(outcome: BatchOutcome) -> list[str]:
 def fan_out(
     *publishers: Publisher, incidents: RecordedIncidents | None = None, lot: InMemoryParkingLot | None = None
 ) -> FanOut:
-    parking = Parking("fan_out", "dynamodb", lot or InMemoryParkingLot(), lambda: NOW)
-    return FanOut(publishers, incidents or RecordedIncidents(), parking)
+    return FanOut(
+        publishers, incidents or RecordedIncidents(), parking(lot or InMemoryParkingLot(), "fan_out", "dynamodb")
+    )
 
 
 def batch(count: int, players: int) -> list[dict[str, Any]]:

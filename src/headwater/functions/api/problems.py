@@ -16,10 +16,10 @@ from headwater.applications.process import (
 from headwater.domain.fields import InvalidFieldsError
 from headwater.domain.user import UserDeletedError, UserNotFoundError
 from headwater.event_store.store import ConcurrencyError, WriteRefusedError
+from headwater.failures import name_of
 from headwater.functions.api.request import Answer, BodyTooLargeError, UnsupportedMediaTypeError
 from headwater.functions.api.router import MethodNotAllowedError, RouteNotFoundError
 from headwater.projections.leaderboard import GameNotFoundError
-from headwater.sending import error_code
 from headwater.tracking.pages import ApplicationNotTrackedError
 
 
@@ -71,7 +71,7 @@ _THROTTLED: Final = frozenset(
 
 def answer_to(error: Exception) -> Answer:
     """The answer for an error; one that is not in the table is told nothing about."""
-    throttled = isinstance(error, ClientError) and error_code(error) in _THROTTLED
+    throttled = isinstance(error, ClientError) and name_of(error) in _THROTTLED
     problem = PROBLEMS.get(type(error), _BUSY if throttled else _UNEXPECTED)
     body: dict[str, Any] = {
         "type": f"urn:headwater:problem:{problem.kind}",
