@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from headwater.archive.sources import ArchiverOfSources
     from headwater.dead_letters.parked import ParkingLot
     from headwater.dead_letters.parking import Parking
+    from headwater.dead_letters.patience import Patience
     from headwater.dead_letters.pointers import StreamKind
     from headwater.dead_letters.redrive import Redrive
     from headwater.dead_letters.resolver import Gates, Resolver
@@ -148,8 +149,16 @@ def read_model_reader() -> "ReadModelReader":
 def _parking(consumer: str, kind: "StreamKind") -> "Parking":
     from headwater.dead_letters.parking import Parking
 
-    # TODO set-aside queue
     return Parking(consumer, kind, parking_lot(), utc_now, aside=parking_lot())
+
+
+def _patience(consumer: str) -> "Patience":
+    from headwater.dead_letters.first_failures import DynamoDbFirstFailures
+    from headwater.dead_letters.patience import Patience
+    from headwater.incidents import LoggedIncidents
+
+    failures = DynamoDbFirstFailures(dynamodb(), settings().ledger_table)
+    return Patience(consumer, failures, LoggedIncidents(consumer), utc_now)
 
 
 def projection(declared: "Projection") -> "ProjectionRunner":
