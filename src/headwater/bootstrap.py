@@ -149,7 +149,7 @@ def read_model_reader() -> "ReadModelReader":
 def _parking(consumer: str, kind: "StreamKind") -> "Parking":
     from headwater.dead_letters.parking import Parking
 
-    return Parking(consumer, kind, parking_lot(), utc_now, aside=parking_lot())
+    return Parking(consumer, kind, parking_lot(), utc_now, aside=_lot(settings().set_aside_queue))
 
 
 def _patience(consumer: str) -> "Patience":
@@ -309,6 +309,7 @@ def ses() -> "SESV2Client":
 
 @cache
 def fan_out() -> "FanOut":
+    from headwater.fan_out.event_items import DynamoDbEventItems
     from headwater.fan_out.fan_out import FanOut
     from headwater.fan_out.kinesis import KinesisPublisher
     from headwater.fan_out.sns import SENDERS, SnsPublisher
@@ -324,6 +325,8 @@ def fan_out() -> "FanOut":
         publishers,
         LoggedIncidents("fan_out"),
         _parking("fan_out", "dynamodb"),
+        _patience("fan_out"),
+        DynamoDbEventItems(dynamodb(), settings().events_table),
         executor=executor(len(publishers), "fan-out"),
     )
 
@@ -405,10 +408,15 @@ def _consumer(
 
 @cache
 def parking_lot() -> "ParkingLot":
+    return _lot(settings().parked_records_queue)
+
+
+def _lot(queue_url: str) -> "ParkingLot":
     from headwater.dead_letters.counted import CountedParkingLot
     from headwater.dead_letters.parked import SqsParkingLot
+    from headwater.sending import RetryPolicy
 
-    return CountedParkingLot(SqsParkingLot(sqs(), settings().parked_records_queue, claim_store(), sleep=sleep))
+    return CountedParkingLot(SqsParkingLot(sqs(), queue_url, claim_store(), retry=RetryPolicy(sleep=sleep)))
 
 
 @cache
@@ -517,10 +525,10 @@ def application_enrichment() -> "Enrichment":
 @cache
 def application_target() -> "Target":
     from headwater.applications.parking import ElementParking
-    from headwater.applications.target import SqsInbox, Target
-    from headwater.sending import RetryPolicy
+    from headwater.applications.target import Target
+    from headwater.sending import QueueSender, RetryPolicy
 
-    inbox = SqsInbox(sqs(), settings().application_inbox_queue, retry=RetryPolicy(sleep=sleep))
+    inbox = QueueSender(sqs(), settings().application_inbox_queue, retry=RetryPolicy(sleep=sleep))
     return Target(inbox, ElementParking(parking_lot(), utc_now))
 
 

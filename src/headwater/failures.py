@@ -1,8 +1,8 @@
 """One table from an error to what it calls for; whoever catches an error of a record asks `kind_of` and nothing else.
 
 Sources: "Common errors" and the errors of each operation in the API references of DynamoDB, Kinesis, SNS, SQS, S3, SES,
-KMS, Lambda and Step Functions; "Retry behavior" in the AWS SDKs and Tools reference guide for what is throttling. A test
-holds the table to the errors that boto3's models name for each operation that we call.
+KMS, Lambda and Step Functions; "Retry behavior" in the AWS SDKs and Tools reference guide for what is throttling. A
+test holds the table to the errors that boto3's models name for each operation that we call.
 """
 
 from enum import StrEnum
@@ -41,9 +41,15 @@ class FailureKind(StrEnum):
 
 
 class JudgedError(Exception):
-    """Base of our own errors that say by themselves what they call for."""
+    """Base of our own errors that say by themselves what they call for.
+
+    ``code`` is what AWS answered, if it did; ``detail`` what it said beside, which may quote the record: for a dead
+    letter, never for a log.
+    """
 
     kind: FailureKind
+    code: str | None = None
+    detail: str = ""
 
 
 class PermanentError(JudgedError, ValueError):
@@ -119,7 +125,7 @@ _TRANSIENT: Final = _codes("""
     ExecutionLimitExceeded ResourceConflict ResourceNotReady SnapStartNotReady SnapStartTimeout
 """)
 
-#: The request is at fault, whatever the record: the call that can meet one handles it, and else it is a mistake of ours.
+#: The request is at fault, whatever the record: the call that can meet one handles it; elsewhere it is our mistake.
 OUR_REQUEST: Final = _codes("""
     DryRunOperation DuplicateItem ExpiredIterator ExpiredNextToken IdempotentParameterMismatch TrimmedDataAccess
     BatchEntryIdsNotDistinct EmptyBatchRequest MessageNotInflight ReceiptHandleIsInvalid TooManyEntriesInBatchRequest
@@ -178,7 +184,9 @@ def kind_of_entry(code: str, *, sender_fault: bool) -> FailureKind:
 
 def name_of(error: BaseException) -> str:
     """What AWS, or the way to it, answered; else the error's class. Without the message, which may quote a record."""
-    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
+    if isinstance(error, ClientError):
+        return str(error.response["Error"]["Code"])
+    return (error.code if isinstance(error, JudgedError) else None) or type(error).__name__
 
 
 def _kind_of_answer(error: ClientError) -> FailureKind:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import botocore.session
 import pytest
@@ -29,10 +30,10 @@ PERMANENT, REFUSED, TRANSIENT, OUTAGE, UNFORESEEN = FailureKind
 
 
 def answer(code: str, status: int = 400, *reasons: str) -> ClientError:
-    response = {"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    response: Any = {"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": status}}
     if reasons:
-        response["CancellationReasons"] = [{"Code": reason} for reason in reasons]  # type: ignore[assignment]
-    return ClientError(response, "Operation")  # type: ignore[arg-type]
+        response["CancellationReasons"] = [{"Code": reason} for reason in reasons]
+    return ClientError(response, "Operation")
 
 
 def modelled() -> Iterator[tuple[str, str, str, int]]:
@@ -44,7 +45,8 @@ def modelled() -> Iterator[tuple[str, str, str, int]]:
         model = session.get_service_model(service)
         for operation in model.operation_names:
             if xform_name(operation) in called:
-                for shape in model.operation_model(operation).error_shapes:
+                shapes: Any = model.operation_model(operation).error_shapes
+                for shape in shapes:
                     status = shape.metadata.get("error", {}).get("httpStatusCode", 400)
                     yield service, operation, shape.error_code, status
 
