@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from headwater.dead_letters.pointers import StreamKind
     from headwater.dead_letters.redrive import Redrive
     from headwater.dead_letters.resolver import Gates, Resolver
+    from headwater.dead_letters.set_aside import SetAside
     from headwater.domain.events import RecordedEvent
     from headwater.effects.consumer import Effects, OnUnconfirmed, QueueConsumer
     from headwater.effects.dynamodb import DynamoDbEffectLedger
@@ -389,8 +390,8 @@ def _idempotent_consumer(name: str, handles: Sequence[str], prepare: "Prepare") 
 def _consumer(
     name: str, handles: Sequence[str], prepare: "Prepare", on_unconfirmed: "OnUnconfirmed"
 ) -> "QueueConsumer":
+    from headwater.change_stream.postponement import SqsPostponement
     from headwater.effects.consumer import QueueConsumer
-    from headwater.effects.postponement import SqsPostponement
     from headwater.incidents import LoggedIncidents
 
     return QueueConsumer(
@@ -489,6 +490,14 @@ def redrive() -> "Redrive":
         {name: runner.discard for name, runner in marking.items()},
         {name: runner.release for name, runner in marking.items()},
     )
+
+
+@cache
+def set_aside() -> "SetAside":
+    from headwater.change_stream.postponement import SqsPostponement
+    from headwater.dead_letters.set_aside import SetAside
+
+    return SetAside(redrive(), claim_store(), SqsPostponement(sqs()))
 
 
 @cache
