@@ -15,6 +15,7 @@ from headwater.change_stream.cloud_events import OutgoingEvent
 from headwater.change_stream.records import MalformedRecordError
 from headwater.dead_letters.parked import NotParkedError
 from headwater.dead_letters.patience import Patience
+from headwater.dead_letters.triage import Triage
 from headwater.domain.events import ActivityRecorded
 from headwater.failures import FailureKind
 from headwater.fan_out.fan_out import FanOut
@@ -57,13 +58,9 @@ def fan_out(
     now: datetime = NOW,
 ) -> FanOut:
     incidents = incidents or RecordedIncidents()
-    return FanOut(
-        publishers,
-        incidents,
-        parking(lot or InMemoryParkingLot(), "fan_out", "dynamodb", aside),
-        Patience("fan_out", failures or InMemoryFirstFailures(), incidents, lambda: now),
-        items or Items(),
-    )
+    patience = Patience("fan_out", failures or InMemoryFirstFailures(), incidents, lambda: now)
+    parked = parking(lot or InMemoryParkingLot(), "fan_out", "dynamodb", aside)
+    return FanOut(publishers, incidents, Triage("dynamodb", parked, patience), items or Items())
 
 
 def batch(count: int, players: int) -> list[dict[str, Any]]:
