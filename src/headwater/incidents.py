@@ -21,11 +21,11 @@ type Incident = Literal[
     "IllegalChanges",
     "UnconfirmedEffects",
     "RefusedEffects",
+    "Outages",
     "OutdatedEffects",
     "UnknownPointers",
     "UnreadableRecords",
     "SystemicFailures",
-    "Outages",
 ]
 
 logger = Logger()

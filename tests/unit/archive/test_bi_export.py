@@ -212,9 +212,16 @@ def test_an_object_that_never_rests_fails_its_day_alone() -> None:
 
     bench.objects.write = refuse  # type: ignore[method-assign]
 
-    outcome = bench.deliver(kinesis_record(play(1), 1), kinesis_record(play(2, "2026-03-02T12:00:00.000Z"), 2))
+    outcome = bench.deliver(
+        kinesis_record(play(1), 1),
+        kinesis_record(play(2, "2026-03-02T12:00:00.000Z"), 2),
+        kinesis_record(play(3), 3),
+    )
 
-    assert [(failure.identifier, type(failure.error)) for failure in outcome.failures] == [("1", ObjectChangedError)]
+    assert [(failure.identifier, type(failure.error)) for failure in outcome.failures] == [
+        ("1", ObjectChangedError),
+        ("3", ObjectChangedError),
+    ]
     assert [line["version"] for line in bench.lines("bi/events/dt=2026-03-02-1.json")] == [2]
     assert bench.lot.parked == []
 
