@@ -37,6 +37,8 @@ class DynamoDbLimits:
     transaction_items: int = 100
     batch_get_keys: int = 100
     item_bytes: int = 400 * KIB
+    #: Of a partition key's value, in UTF-8.
+    partition_key_bytes: int = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,14 +7,16 @@ bootstrap.py, with the event types that its subscription's filter policy lets th
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from headwater.change_stream import claim_checks, sqs
 from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.claim_checks import ClaimStore
+from headwater.change_stream.postponement import Postponement
 from headwater.clock import utc_now
 from headwater.domain.events import MalformedEventError, RecordedEvent
 from headwater.effects.ledger import Claim, EffectLedger, UnconfirmedClaimError
+from headwater.failures import FailureKind, JudgedError, PermanentError, RefusedError, kind_of
 from headwater.incidents import Incidents
 
 #: What an event leads to; performed at most once per claim.
@@ -23,27 +25,36 @@ type Effect = Callable[[], object]
 type Effects = Mapping[str, Effect]
 
 
-class UnexpectedEventError(ValueError):
+class UnexpectedEventError(PermanentError):
     """An event of a type that the consumer's filter policy should have kept away."""
 
 
-class EffectNotPerformedError(Exception):
+class EffectNotPerformedError(JudgedError):
     """An effect failed in a way which leaves no doubt that it did not happen, so that it may be tried again.
 
-    ``retry_after``: no sooner than that, as trying would be in vain; None leaves it to the queue.
+    ``retry_after``: no sooner than that, as trying would be in vain; None leaves it to the queue. ``kind``: what is at
+    fault.
     """
 
-    def __init__(self, reason: str, retry_after: timedelta | None = None) -> None:
+    def __init__(
+        self, reason: str, retry_after: timedelta | None = None, kind: FailureKind = FailureKind.TRANSIENT
+    ) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+        self.kind = kind
 
 
-class EffectRefusedError(Exception):
+class EffectRefusedError(RefusedError):
     """An effect did not happen and never will, however often it is tried."""
 
 
-class EffectsFailedError(Exception):
-    """Several effects of one event failed; the message holds what each of them met."""
+class EffectsFailedError(JudgedError):
+    """Several effects of one event failed; the message holds what each of them met. An outage of one is theirs all."""
+
+    def __init__(self, errors: Sequence[Exception]) -> None:
+        super().__init__("; ".join(f"{type(error).__name__}: {error}" for error in errors))
+        kinds = [kind_of(error) for error in errors]
+        self.kind = FailureKind.OUTAGE if FailureKind.OUTAGE in kinds else kinds[0]
 
 
 class OnUnconfirmed(StrEnum):
@@ -56,14 +67,6 @@ class OnUnconfirmed(StrEnum):
     HOLD = "hold"
     REPEAT = "repeat"
     RESUME = "resume"
-
-
-class Postponement(Protocol):
-    """Hides messages of the queue that they came from."""
-
-    def postpone(self, message: sqs.QueueMessage, delay: timedelta) -> None:
-        """Hides the message for ``delay`` from now on. A failure is none of the caller's: the message comes sooner."""
-        ...
 
 
 class QueueConsumer:
@@ -141,7 +144,7 @@ class QueueConsumer:
         if len(errors) == 1:
             raise errors[0]
         if errors:
-            raise EffectsFailedError("; ".join(f"{type(error).__name__}: {error}" for error in errors)) from errors[0]
+            raise EffectsFailedError(errors) from errors[0]
 
     def _forgotten(self, event: RecordedEvent) -> bool:
         """Whether the ledger may have forgotten the event's effect, which a replay would then repeat."""

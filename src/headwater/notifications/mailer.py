@@ -10,11 +10,10 @@ from botocore.exceptions import (
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
-    NoCredentialsError,
-    ParamValidationError,
 )
 
 from headwater.effects.consumer import EffectNotPerformedError, EffectRefusedError
+from headwater.failures import FailureKind, PermanentError, TransientError, kind_of, name_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
@@ -34,7 +33,7 @@ _LOCAL_PART_CHARACTERS = 64
 QUOTA_RETRY_AFTER = timedelta(hours=3)
 
 
-class UndeliverableAddressError(ValueError):
+class UndeliverableAddressError(PermanentError):
     """An address that no mail can be sent to, or that is more than one address."""
 
 
@@ -46,7 +45,7 @@ class RefusedByProviderError(EffectRefusedError):
     """SES does not take e-mails to this address, today or later."""
 
 
-class DeliveryUnknownError(Exception):
+class DeliveryUnknownError(TransientError):
     """SES may or may not have accepted the e-mail."""
 
 
@@ -124,24 +123,28 @@ class SesMailer:
             )
         except ClientError as error:
             raise self._meaning(error) from None
-        except (ConnectTimeoutError, EndpointConnectionError, NoCredentialsError, ParamValidationError) as error:
-            raise NotSentError(f"not sent to SES: {type(error).__name__}") from None
         except BotoCoreError as error:
-            raise DeliveryUnknownError(f"no answer from SES: {type(error).__name__}") from None
+            kind = kind_of(error)
+            # What is not for the moment never left this process: no credentials, or a request that boto3 refuses.
+            if kind is not FailureKind.TRANSIENT or isinstance(error, (ConnectTimeoutError, EndpointConnectionError)):
+                raise NotSentError(f"not sent to SES: {name_of(error)}", kind=kind) from None
+            raise DeliveryUnknownError(f"no answer from SES: {name_of(error)}") from None
         return answer["MessageId"]
 
     def _meaning(self, error: ClientError) -> Exception:
         """What SES's answer says of the e-mail (SendEmail in the SES API v2 reference, "Errors")."""
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "").lower()
+        kind, message = kind_of(error), error.response["Error"].get("Message", "").lower()
         # Only the code: SES quotes addresses in its messages.
-        reason = f"SES answered {status} {code}"
+        reason = f"SES answered {status} {name_of(error)}"
         if not 400 <= status < 500:
             return DeliveryUnknownError(reason)
         if "quota" in message:
             return NotSentError(f"{reason}: the daily quota is used up", QUOTA_RETRY_AFTER)
         # All of a request but its recipient is the same for everybody. A rejection names the identities that are not
         # verified: the sender is ours to verify, and a recipient is among them only in SES's sandbox.
-        if code == "BadRequestException" or (code == "MessageRejected" and self._sender.lower() not in message):
-            return RefusedByProviderError(f"{reason}: the recipient is refused")
-        return NotSentError(reason)
+        if kind is FailureKind.REFUSED:
+            if self._sender.lower() not in message:
+                return RefusedByProviderError(f"{reason}: the recipient is refused")
+            kind = FailureKind.OUTAGE
+        return NotSentError(reason, kind=kind)
