@@ -58,11 +58,6 @@ demo: setup ## Run every part of the system once on this machine (USERS=50 PLAYS
 run: setup ## Start the local stack and leave it up until Ctrl-C (PORT=8080; KEEP=1 goes on where the last one stopped)
 	@$(BIN)/python -m devstack run --port $(PORT) $(if $(KEEP),--state .devstack/state) $(ARGS)
 
-.PHONY: simulate
-simulate: setup ## Prove the delivery rules under faults, over virtual time (EVENTS=1000 SEEDS=100 FAULTS=0.05; POISON=0.02 repairs and redrives)
-	@$(BIN)/python -m devstack simulate --events $(EVENTS) --seeds $(SEEDS) --faults $(FAULTS) \
-	  $(if $(POISON),--poison $(POISON)) $(ARGS)
-
 .PHONY: try
 try: setup ## Run a function on one input, in memory, and say what became of each record (FUNCTION=fan_out EVENT=file.json GET=/path; ARGS=--json)
 	@$(BIN)/python -m devstack try $(if $(EVENT),--event "$(EVENT)") $(if $(GET),--get "$(GET)") \

@@ -257,18 +257,19 @@ def test_every_function_s_fixture_can_be_tried(blueprint: Blueprint, path: Path)
 
 
 def test_the_exit_code_and_a_table_of_80_columns_tell_what_would_be_retried(write: Write) -> None:
-    gap = write(batch(play("x" * 60, 3, 1), play("y", 1, 2)), "gap.kinesis.json")
+    ada = recorded("user#019930c2-6d1e-7a40-9c35-5be0f1a2c3d4", 1, UserRegistered(name="Ada", email="ada@example.org"))
+    messages = [queue_message(ada, "m" * 60, body='{"specversion": "1.0"}'), queue_message(ada, "message-2")]
+    path = write(batch(*messages, appended=[codec.encode(ada)]))
 
-    result = run("--function", "LeaderboardFunction", "--event", gap, "--get", "/games/chess/leaderboard,/nowhere")
+    result = run("--function", "WelcomeEmailFunction", "--event", path, "--get", f"/users/{ada.aggregate_key},/nowhere")
 
     lines = result.stdout.splitlines()
     assert result.exit_code == 1
     assert max(map(len, lines)) <= 80
-    told = " ".join(result.stdout.split())
-    assert "GapError" in told
-    assert "GET /games/chess/leaderboard → 200" in lines
+    assert "MalformedEventError" in result.stdout
+    assert f"GET /users/{ada.aggregate_key} → 200" in lines
     assert "GET /nowhere → 404" in lines
-    assert lines[-1] == "2 record(s): Lambda would deliver 2 again; 0 lost."
+    assert lines[-1] == "2 record(s): Lambda would deliver 1 again; 0 lost."
 
 
 def test_json_is_one_document_that_holds_everything(write: Write) -> None:
