@@ -32,12 +32,12 @@ QUIET_SECONDS = 60
 
 
 def project(folder: Path) -> Path:
-    """The templates with one retry in place of fifty, so that a batch is given up within seconds."""
+    """The templates with one retry for the stream's consumers, so that a batch is given up within seconds."""
     for name in ("template.yaml", "receiver.yaml"):
         template = (ROOT / name).read_text(encoding="utf-8")
         template = template.replace("CodeUri: src/", f"CodeUri: {ROOT / 'src'}/")
         template = template.replace("DefinitionUri: ", f"DefinitionUri: {ROOT}/")
-        template = template.replace("MaximumRetryAttempts: 50", "MaximumRetryAttempts: 1")
+        template = re.sub(r"(MaximumRetryAttempts: )-1(?=\s+MaximumRecordAgeInSeconds: .*Events)", r"\g<1>1", template)
         (folder / name).write_text(template, encoding="utf-8")
     return folder
 
