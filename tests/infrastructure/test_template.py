@@ -13,7 +13,7 @@ from typing import Any, Final, cast, get_args
 
 import pytest
 
-from cli.dead_letters import dead_letter_queues
+from cli.inventory import dead_letter_queues, pending_queues
 from cli.target import SETTINGS
 from devstack.console import Console
 from devstack.functions import FunctionHost
@@ -714,6 +714,27 @@ def test_each_stream_mapping_has_an_alarm_on_dropped_events(expanded: Node) -> N
 @pytest.mark.parametrize("metric", ["Errors", "Throttles"])
 def test_each_function_has_an_alarm(expanded: Node, metric: str) -> None:
     assert {dimension(alarm, "FunctionName")["Ref"] for alarm in alarms_on(expanded, metric)} == set(FUNCTIONS)
+
+
+def test_nothing_waits_is_said_only_of_all_queues_on_which_something_can_wait(template: Node, expanded: Node) -> None:
+    """What is on its way to the queues that people look into counts too; the person on call may count it."""
+    outputs = {name: output["Value"].get("Ref", name) for name, output in template["Outputs"].items()}
+    queues = of_type(expanded, "AWS::SQS::Queue")
+    looked_into = set(queues) - consumed(expanded)
+    on_their_way = {
+        name
+        for name in consumed(expanded)
+        if queues[name]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+        in {"ParkedRecordsQueue", "UnresolvedPointersQueue"}
+    }
+    policy = expanded["Resources"]["DeadLettersReaderPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+
+    assert looked_into == {"ParkedRecordsQueue", "UnresolvedPointersQueue", *dead_letter_queues(outputs)}
+    assert set(pending_queues(outputs)) == on_their_way
+    for name in looked_into | on_their_way:
+        assert any(allows(statement, Call("count", "sqs:GetQueueAttributes", name, "")) for statement in policy), name
+    for name in on_their_way:
+        assert not any(allows(statement, Call("look", "sqs:ReceiveMessage", name, "")) for statement in policy), name
 
 
 def test_the_person_on_call_can_give_up_a_claim_and_nothing_else_of_the_ledger(expanded: Node) -> None:
