@@ -63,6 +63,11 @@ try: setup ## Run a function on one input, in memory, and say what became of eac
 	@$(BIN)/python -m devstack try $(if $(EVENT),--event "$(EVENT)") $(if $(GET),--get "$(GET)") \
 	  $(if $(filter-out file,$(origin FUNCTION)),--function "$(FUNCTION)") $(ARGS)
 
+.PHONY: simulate
+simulate: setup ## Prove the delivery rules under faults, over virtual time (EVENTS=1000 SEEDS=100 FAULTS=0.05; POISON=0.02 repairs and redrives)
+	@$(BIN)/python -m devstack simulate --events $(EVENTS) --seeds $(SEEDS) --faults $(FAULTS) \
+	  $(if $(POISON),--poison $(POISON)) $(ARGS)
+
 # A worker for each processor. JOBS=0 runs all in one process, as a debugger wants it.
 PYTEST := $(BIN)/python -m pytest -n $(JOBS)
 

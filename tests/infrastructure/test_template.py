@@ -13,7 +13,7 @@ from typing import Any, Final, cast, get_args
 
 import pytest
 
-from cli.dead_letters import dead_letter_queues
+from cli.inventory import dead_letter_queues, pending_queues
 from cli.target import SETTINGS
 from devstack.console import Console
 from devstack.functions import FunctionHost
@@ -359,15 +359,49 @@ def test_each_stream_mapping_starts_at_the_oldest_and_answers_per_record(expande
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
+def retention_of(expanded: Node, stream: str) -> int:
+    """Seconds; DynamoDB's is the same for every table ("Change data capture for DynamoDB Streams")."""
+    resource = expanded["Resources"][stream]
+    if resource["Type"] == "AWS::DynamoDB::Table":
+        return 24 * 3600
+    hours: int = resource["Properties"]["RetentionPeriodHours"]
+    return hours * 3600
+
+
+def resolving_takes(expanded: Node) -> int:
+    """Seconds until DeadLettersFunction has made its last try to read a failed batch's records from their stream."""
+    queue = expanded["Resources"]["FailedBatchesQueue"]["Properties"]
+    tries: int = queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"]
+    return tries
+
+
+def readers(expanded: Node) -> dict[str, tuple[str, Node]]:
+    """The stream and the settings of each mapping of a stream, and of each pipe."""
+    found = {name: (stream_of(expanded, mapping), mapping) for name, mapping in stream_mappings(expanded).items()}
+    for name, pipe in of_type(expanded, "AWS::Pipes::Pipe").items():
+        found[name] = (pipe["Source"]["Fn::GetAtt"][0], pipe["SourceParameters"]["DynamoDBStreamParameters"])
+    return found
+
+
+@pytest.mark.parametrize("name", sorted({*STREAM_MAPPINGS, "ApplicationStatusPipe"}))
+def test_each_reader_of_a_stream_tries_as_long_as_what_it_gives_up_can_still_be_read(expanded: Node, name: str) -> None:
+    """A holiday is survivable: what another moment can mend is tried until the stream is about to forget it."""
+    stream, settings = readers(expanded)[name]
+
+    assert settings["MaximumRetryAttempts"] == -1, "an outage uses attempts up within minutes"
+    assert settings["MaximumRecordAgeInSeconds"] == retention_of(expanded, stream) - resolving_takes(expanded)
+
+
+def test_this_suite_knows_every_reader_of_a_stream(expanded: Node) -> None:
+    assert set(readers(expanded)) == {*STREAM_MAPPINGS, "ApplicationStatusPipe"}
+
+
 @pytest.mark.parametrize("name", sorted(STREAM_MAPPINGS))
-def test_each_stream_mapping_reports_what_it_gives_up_before_the_stream_trims_it(expanded: Node, name: str) -> None:
+def test_each_stream_mapping_reports_what_it_gives_up(expanded: Node, name: str) -> None:
     mapping = stream_mappings(expanded)[name]
-    trimmed = {"EventsTable": 24 * 3600, "ApplicationsTable": 24 * 3600, "EventsStream": 168 * 3600}
-    trimmed_after = trimmed[stream_of(expanded, mapping)]
     destination = "FailedBatchesBucket" if name.startswith("Archiver") else "FailedBatchesQueue"
 
     assert mapping["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": [destination, "Arn"]}}}
-    assert 0 < mapping["MaximumRecordAgeInSeconds"] <= trimmed_after - 7200
 
 
 def test_dead_letters_know_each_mapping_and_what_it_filters(template: Node, expanded: Node) -> None:
@@ -411,8 +445,6 @@ def test_the_archiver_keeps_a_batch_together(expanded: Node) -> None:
 
     assert mapping["BatchSize"] == 10_000
     assert mapping["BisectBatchOnFunctionError"] is False
-    assert mapping["MaximumRetryAttempts"] == -1
-    assert mapping["MaximumRecordAgeInSeconds"] == 22 * 3600
     assert mapping["MaximumBatchingWindowInSeconds"] == {"Ref": "ArchiverBatchingWindow"}
 
 
@@ -442,7 +474,6 @@ def test_the_pipe_reports_what_it_gives_up_and_takes_no_more_than_one_read_serve
     assert source["OnPartialBatchItemFailure"] == "AUTOMATIC_BISECT"
     assert source["StartingPosition"] == "TRIM_HORIZON"
     assert source["BatchSize"] <= DynamoDbLimits().batch_get_keys
-    assert 0 < source["MaximumRecordAgeInSeconds"] <= 24 * 3600 - 7200
 
 
 def test_the_pipe_logs_failures_and_no_data(expanded: Node) -> None:
@@ -709,6 +740,27 @@ def test_each_stream_mapping_has_an_alarm_on_dropped_events(expanded: Node) -> N
 @pytest.mark.parametrize("metric", ["Errors", "Throttles"])
 def test_each_function_has_an_alarm(expanded: Node, metric: str) -> None:
     assert {dimension(alarm, "FunctionName")["Ref"] for alarm in alarms_on(expanded, metric)} == set(FUNCTIONS)
+
+
+def test_nothing_waits_is_said_only_of_all_queues_on_which_something_can_wait(template: Node, expanded: Node) -> None:
+    """What is on its way to the queues that people look into counts too; the person on call may count it."""
+    outputs = {name: output["Value"].get("Ref", name) for name, output in template["Outputs"].items()}
+    queues = of_type(expanded, "AWS::SQS::Queue")
+    looked_into = set(queues) - consumed(expanded)
+    on_their_way = {
+        name
+        for name in consumed(expanded)
+        if queues[name]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+        in {"ParkedRecordsQueue", "UnresolvedPointersQueue"}
+    }
+    policy = expanded["Resources"]["DeadLettersReaderPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+
+    assert looked_into == {"ParkedRecordsQueue", "UnresolvedPointersQueue", *dead_letter_queues(outputs)}
+    assert set(pending_queues(outputs)) == on_their_way
+    for name in looked_into | on_their_way:
+        assert any(allows(statement, Call("count", "sqs:GetQueueAttributes", name, "")) for statement in policy), name
+    for name in on_their_way:
+        assert not any(allows(statement, Call("look", "sqs:ReceiveMessage", name, "")) for statement in policy), name
 
 
 def test_the_person_on_call_can_give_up_a_claim_and_nothing_else_of_the_ledger(expanded: Node) -> None:

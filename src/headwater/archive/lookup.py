@@ -36,7 +36,7 @@ STREAM_REMEMBERS: Final = timedelta(hours=24)
 #: Where Lambda puts the archiver's batches ("Retaining discarded batch records").
 _GIVEN_UP: Final = "aws/lambda/"
 #: The longest that a change may wait until it is on Kinesis: MaximumRecordAgeInSeconds of fan-out's mapping.
-PUBLISHING_TAKES: Final = timedelta(hours=4)
+PUBLISHING_TAKES: Final = timedelta(hours=22)
 
 
 class NotArchivedError(Exception):
