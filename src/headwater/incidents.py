@@ -7,6 +7,8 @@ Metrics are EMF log lines in the namespace Headwater, by function, one count an 
 - ``RefusedEffects``: an effect was refused for good, such as an e-mail to an address that SES does not take.
 - ``OutdatedEffects``: a replayed event is older than what the effect ledger remembers; it was not acted upon.
 - ``UnknownPointers``: a message on FailedBatchesQueue has a shape that nobody knows; it is kept as it came.
+- ``ForeignObjects``: objects whose names the archive did not give lie among its own; readers pass over them.
+- ``DamagedObjects``: an object that is the archive's by name cannot be read; what it holds is left out, or done anew.
 - ``UnreadableRecords``: a stream record did not have the shape that AWS documents; the archive holds it as it came.
 """
 
@@ -21,6 +23,8 @@ type Incident = Literal[
     "RefusedEffects",
     "OutdatedEffects",
     "UnknownPointers",
+    "ForeignObjects",
+    "DamagedObjects",
     "UnreadableRecords",
 ]
 
