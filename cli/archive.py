@@ -205,14 +205,12 @@ def compact(
     foreign: list[Foreign] = []
     failed = 0
     for each in source:
-        try:
-            found = compaction.find(each, first, again=again)
-        except UnreadableListError as error:
-            failed += 1
-            click.echo(f"{each} stays as it is: {error}", err=True)
-            continue
+        found = compaction.find(each, first, again=again)
         due += found.due
         foreign += found.foreign
+        failed += len(found.left_out)
+        for reason in found.left_out:
+            click.echo(f"a month of {each} stays as it is: {reason}", err=True)
     _tell(foreign, [])
     if not due and not failed:
         click.echo("Nothing is due: every closed day is compacted. Today is open until two hours past midnight (UTC).")

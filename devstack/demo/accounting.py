@@ -81,11 +81,14 @@ def archive_lines(s3: "S3Client", bucket: str, source: str = "events") -> Iterat
     Raises
     ------
     UnreadableObjectError
-        An object is damaged: nothing can be said of an archive that has one.
+        An object is damaged, and named: nothing can be said of an archive that has one.
     """
     objects = S3ObjectStore(s3, bucket)
     for each in sorted_out(objects.listed(curated.raw_prefix(source)), Names.RAW).own:
-        yield from reader.lines(objects.get(each.key))
+        try:
+            yield from reader.lines(objects.get(each.key))
+        except reader.UnreadableObjectError as error:
+            raise reader.UnreadableObjectError(f"{each.key}: {error}") from error
 
 
 def unlike_the_log(dynamodb: "DynamoDBClient", table: str, s3: "S3Client", bucket: str) -> list[str]:

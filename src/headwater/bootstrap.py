@@ -215,10 +215,16 @@ def compaction() -> "Compaction":
 def bi_export() -> "BiExport":
     from headwater.archive.bi_export import BiExport
     from headwater.archive.growing_objects import S3GrowingObjects
+    from headwater.incidents import LoggedIncidents
 
     bucket = settings().archive_bucket
     return BiExport(
-        S3GrowingObjects(s3(), bucket), claim_store(), bucket, _parking("bi_export", "kinesis"), sleep=sleep
+        S3GrowingObjects(s3(), bucket),
+        claim_store(),
+        bucket,
+        _parking("bi_export", "kinesis"),
+        LoggedIncidents("bi_export"),
+        sleep=sleep,
     )
 
 

@@ -259,7 +259,8 @@ def test_a_day_with_a_damaged_object_is_named_and_the_others_are_compacted(
 
     assert (told["status"], told["error"]) == ("FAILED", "DaysLeftError")
     assert json.loads(told["cause"])["errorMessage"].startswith(
-        f"1 of 3 day(s) were not compacted. events of {DAYS[1]}: 1 of 2 object(s) are damaged: {damaged}: "
+        "1 of 3 day(s) and 0 month(s) were not compacted. "
+        f"events of {DAYS[1]}: 1 of 2 object(s) are damaged: {damaged}: "
     )
     assert "0005-b" not in told["cause"]
     assert dict(published_list()) == {DAYS[0]: 12, DAYS[2]: 12}
@@ -319,6 +320,18 @@ def test_a_day_that_changes_while_athena_reads_it_is_left_for_the_next_night(
     tasks.failing = lambda _step: None
     assert run({})["status"] == "SUCCEEDED"
     assert published() == {DAYS[0]: 2}
+
+
+def test_a_damaged_list_of_days_is_named_and_other_months_are_compacted(tasks: Tasks) -> None:
+    fill()
+    archived("2026-04-01", "0001-a", line(1, "2026-04-01"))
+    bootstrap.s3().put_object(Bucket="archive", Key="curated-days/events-2026-04.jsonl", Body=b'{"source":"eve')
+
+    told = run({})
+
+    assert (told["status"], told["error"]) == ("FAILED", "DaysLeftError")
+    assert "0 of 3 day(s) and 1 month(s) were not compacted. curated-days/events-2026-04.jsonl: line 1" in told["cause"]
+    assert dict(published_list()) == dict.fromkeys(DAYS, 12)
 
 
 def test_days_beyond_what_an_execution_takes_are_told_and_taken_by_the_next(
@@ -383,7 +396,11 @@ def test_an_input_that_says_something_else_is_refused(given: dict[str, Any], tas
 
 
 def test_the_fixture_asks_for_days(tasks: Tasks) -> None:
-    assert tasks.handler(fixture("CompactionFunction"), None) == {"days": [], "left_for_next_time": 0}
+    assert tasks.handler(fixture("CompactionFunction"), None) == {
+        "days": [],
+        "left_for_next_time": 0,
+        "left_out": [],
+    }
 
 
 def test_a_step_that_is_none_is_refused_by_name(tasks: Tasks) -> None:

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import batched
+from itertools import batched, groupby
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from headwater.archive import curated, reader
-from headwater.archive.boundary import Boundary, PublishedDay
+from headwater.archive.boundary import Boundary, PublishedDay, UnreadableListError
 from headwater.archive.day_claims import DayClaims
 from headwater.archive.inventory import Damaged, Foreign, Names, shown_key, sorted_out
 from headwater.clock import timestamp
@@ -115,10 +115,14 @@ class Day:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Days that are due, oldest first, and what is foreign among a source's objects."""
+    """Days that are due, oldest first; what is foreign among a source's objects; and why months were left out.
+
+    Those are months whose published list is damaged: nobody can tell what of them is due.
+    """
 
     due: Sequence[Day]
     foreign: Sequence[Foreign]
+    left_out: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,11 +165,6 @@ class Compaction:
 
         Due are those that were never published, have other raw objects than when they were, or other compacted ones;
         with ``again`` all.
-
-        Raises
-        ------
-        UnreadableListError
-            A list of days is foreign or corrupt.
         """
         after = curated.raw_prefix(source, since) if since else ""
         raw = sorted_out(self._objects.listed(curated.raw_prefix(source), after), Names.RAW)
@@ -177,15 +176,20 @@ class Compaction:
             for dt, objects in sorted(_by_day(raw.own, Names.RAW).items())
             if dt < open_from
         ]
-        if not again:
-            published = {
-                dt: day
-                for month in sorted({day.dt[:7] for day in days})
-                for dt, day in self._boundary.days(source, month).items()
-            }
-            there = _by_day(compacted.own, Names.CURATED)
-            days = [day for day in days if not _stands(published.get(day.dt), day, there.get(day.dt, ()))]
-        return Found(due=days, foreign=[*raw.foreign, *compacted.foreign])
+        foreign = [*raw.foreign, *compacted.foreign]
+        if again:
+            return Found(due=days, foreign=foreign)
+        there = _by_day(compacted.own, Names.CURATED)
+        due: list[Day] = []
+        left_out: list[str] = []
+        for month, its_days in groupby(days, key=lambda day: day.dt[:7]):
+            try:
+                published = self._boundary.days(source, month)
+            except UnreadableListError as error:
+                left_out.append(str(error))
+                continue
+            due += [day for day in its_days if not _stands(published.get(day.dt), day, there.get(day.dt, ()))]
+        return Found(due=due, foreign=foreign, left_out=left_out)
 
     def days_ago(self, days: int) -> date:
         """The UTC day so many days before today."""

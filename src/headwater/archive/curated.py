@@ -71,7 +71,7 @@ def run_prefix(source: str, dt: str, run: str) -> str:
 
 def raw_prefix(source: str, dt: str = "") -> str:
     """Where a day's raw objects lie; without a day, those of all days."""
-    return f"raw/source={source}/dt={dt}" + ("/" if dt else "")
+    return f"raw/source={source}/" + (f"dt={dt}/" if dt else "")
 
 
 def lines_sql() -> str:

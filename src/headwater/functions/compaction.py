@@ -52,6 +52,7 @@ def find(event: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "days": [{"source": day.source, "dt": day.dt, "large": day.is_large} for day in due[:MOST_DAYS]],
         "left_for_next_time": len(due[MOST_DAYS:]),
+        "left_out": [reason for each in found for reason in each.left_out],
     }
 
 
@@ -106,13 +107,16 @@ def conclude(event: Mapping[str, Any]) -> dict[str, Any]:
     DaysLeftError
         Names those that were not, and why; or there are more days than one execution takes.
     """
-    days, more = event["days"], event["left_for_next_time"]
+    days, more, left_out = event["days"], event["left_for_next_time"], event["left_out"]
     failed = [day for day in days if "error" in day]
     for day in failed:
         compaction.release(day["source"], day["dt"], event["run"])
-    if failed:
-        reasons = "; ".join(f"{day['source']} of {day['dt']}: {_reason(day['cause'])}" for day in failed)
-        raise DaysLeftError(f"{len(failed)} of {len(days)} day(s) were not compacted. {reasons}")
+    if failed or left_out:
+        reasons = [f"{day['source']} of {day['dt']}: {_reason(day['cause'])}" for day in failed]
+        raise DaysLeftError(
+            f"{len(failed)} of {len(days)} day(s) and {len(left_out)} month(s) were not compacted. "
+            + "; ".join([*reasons, *left_out])
+        )
     if more:
         raise DaysLeftError(f"{len(days)} day(s) were compacted, and {more} more are due: start it again")
     return {"days": len(days)}
