@@ -233,9 +233,17 @@ def compaction() -> "Compaction":
 def bi_export() -> "BiExport":
     from headwater.archive.bi_export import BiExport
     from headwater.archive.growing_objects import S3GrowingObjects
+    from headwater.incidents import LoggedIncidents
 
     bucket = settings().archive_bucket
-    return BiExport(S3GrowingObjects(s3(), bucket), claim_store(), bucket, _triage("bi_export", "kinesis"), sleep=sleep)
+    return BiExport(
+        S3GrowingObjects(s3(), bucket),
+        claim_store(),
+        bucket,
+        _triage("bi_export", "kinesis"),
+        LoggedIncidents("bi_export"),
+        sleep=sleep,
+    )
 
 
 @cache

@@ -9,6 +9,8 @@ Metrics are EMF log lines in the namespace Headwater, by function, one count an 
 - ``OutdatedEffects``: a replayed event is older than what the effect ledger remembers; it was not acted upon.
 - ``UnknownPointers``: a message on FailedBatchesQueue has a shape that nobody knows; it is kept as it came.
 - ``SystemicFailures``: nearly all aggregates of a consumer fail alike; nothing is parked, and its shard waits.
+- ``ForeignObjects``: objects whose names the archive did not give lie among its own; readers pass over them.
+- ``DamagedObjects``: an object that is the archive's by name cannot be read; what it holds is left out, or done anew.
 - ``UnreadableRecords``: a stream record did not have the shape that AWS documents; the archive holds it as it came.
 """
 
@@ -24,6 +26,8 @@ type Incident = Literal[
     "Outages",
     "OutdatedEffects",
     "UnknownPointers",
+    "ForeignObjects",
+    "DamagedObjects",
     "UnreadableRecords",
     "SystemicFailures",
 ]

@@ -7,7 +7,7 @@ from another shard, after midnight or in a replay, it meets the object that has 
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -20,6 +20,7 @@ from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.dead_letters.triage import Triage
 from headwater.domain.events import MalformedEventError, RecordedEvent
+from headwater.incidents import Incidents
 
 PREFIX: Final = "bi/events/"
 MANIFEST: Final = "bi/manifest.json"
@@ -42,6 +43,7 @@ class BiExport:
         claims: ClaimStore,
         bucket: str,
         triage: Triage,
+        incidents: Incidents,
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -49,6 +51,8 @@ class BiExport:
         self._claims = claims
         self._bucket = bucket
         self._triage = triage
+        self._incidents = incidents
+        self._damaged: set[str] = set()
         self._sleep = sleep
         self._has_manifest = False
 
@@ -110,17 +114,31 @@ class BiExport:
                 return
 
     def _room(self, day: str, lines: Mapping[str, bytes]) -> tuple[str, bytes, str | None, Mapping[str, bytes]]:
-        """The object with room for more, its content and tag, and the lines that none of the day's objects has."""
+        """The object with room for more, its content and tag, and the lines that none of the day's objects has.
+
+        One that is damaged has no room: it stays as it is for whoever repairs it, and its whole lines count.
+        """
         missing = dict(lines)
         part = 1
         while True:
             key = f"{PREFIX}dt={day}-{part}.json"
             body, tag = self._objects.read(key)
-            for event_id in _event_ids(body):
+            event_ids, whole = _event_ids(body)
+            for event_id in event_ids:
                 missing.pop(event_id, None)
-            if len(body) < OBJECT_BYTES:
+            if not whole:
+                self._report_damaged(key)
+            elif len(body) < OBJECT_BYTES:
                 return key, body, tag, missing
             part += 1
+
+    def _report_damaged(self, key: str) -> None:
+        if key not in self._damaged:
+            # Each batch meets it again: it is named once by each instance of the function.
+            self._damaged.add(key)
+            self._incidents.report(
+                "DamagedObjects", "an object of the export is damaged; its day goes on in another", object=key
+            )
 
     def _publish_manifest(self) -> None:
         if self._has_manifest:
@@ -168,6 +186,18 @@ def _line(event: RecordedEvent) -> bytes:
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _event_ids(body: bytes) -> Iterator[str]:
-    for line in body.splitlines():
-        yield orjson.loads(line)["event_id"]
+def _event_ids(body: bytes) -> tuple[list[str], bool]:
+    """Event ids of an object's lines, and whether each is one that the export writes, to the last."""
+    found: list[str] = []
+    # A line is added behind the last one's end.
+    whole = not body or body.endswith(b"\n")
+    for line in filter(None, body.split(b"\n")):
+        try:
+            event_id = orjson.loads(line)["event_id"]
+        except (ValueError, TypeError, KeyError):
+            event_id = None
+        if isinstance(event_id, str):
+            found.append(event_id)
+        else:
+            whole = False
+    return found, whole

@@ -1,6 +1,7 @@
 """The export for dashboards, with its objects in memory."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,9 +43,10 @@ class Bench:
         self.lot = InMemoryParkingLot()
         self.aside = InMemoryParkingLot()
         self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+        self.incidents = RecordedIncidents()
         patience = Patience("bi_export", InMemoryFirstFailures(), RecordedIncidents(), lambda: self.now)
         triage = Triage("kinesis", parking(self.lot, "bi_export", aside=self.aside), patience)
-        self.export = BiExport(self.objects, self.claims, "archive", triage, sleep=lambda _: None)
+        self.export = BiExport(self.objects, self.claims, "archive", triage, self.incidents, sleep=lambda _: None)
 
     def deliver(self, *records: dict[str, Any]) -> BatchOutcome:
         return self.export.export(records)
@@ -180,6 +182,35 @@ def test_a_record_without_a_sequence_number_fails_the_batch_before_anything_is_w
         bench.deliver(kinesis_record(play(1), 1), kinesis_record(play(2), 2) | {"kinesis": {}})
 
     assert bench.objects.writes == []
+
+
+@pytest.mark.parametrize(
+    ("damaged", "in_the_next"),
+    [
+        pytest.param(lambda body: body[:-1], [3], id="one byte short"),
+        pytest.param(lambda body: body[:-40], [2, 3], id="cut within the last line"),
+        pytest.param(lambda body: body + b"remember the milk\n", [3], id="a line of somebody's"),
+        pytest.param(lambda body: body + b"[]\n", [3], id="a line that is no object"),
+        pytest.param(lambda body: body + b'{"event_id":7}\n', [3], id="a line that is no event"),
+        pytest.param(lambda _: b"\x1f\x8b\x08\x00", [1, 2, 3], id="gzip"),
+    ],
+)
+def test_a_damaged_object_is_named_once_and_its_day_goes_on_in_the_next(
+    damaged: Callable[[bytes], bytes], in_the_next: list[int]
+) -> None:
+    bench = Bench()
+    records = [kinesis_record(play(version), version) for version in (1, 2, 3)]
+    bench.deliver(*records[:2])
+    body, tag = bench.objects.read(DAY)
+    bench.objects.write(DAY, damaged(body), tag)
+
+    for _ in range(2):
+        assert not bench.deliver(*records).failures
+
+    assert bench.objects.read(DAY)[0] == damaged(body)
+    assert [line["version"] for line in bench.lines(DAY.replace("-1.json", "-2.json"))] == in_the_next
+    ((incident, facts),) = bench.incidents.reports
+    assert (incident, facts["object"]) == ("DamagedObjects", DAY)
 
 
 def test_an_object_that_somebody_else_wrote_meanwhile_is_read_again() -> None:

@@ -182,18 +182,30 @@ def test_corrupt_and_foreign_objects_are_named_counted_and_in_the_exit_code(fold
     answered = query(folder, "SELECT count(*) AS plays FROM plays", "--format", "json")
 
     assert json.loads(answered.stdout) == {"plays": 5}
-    assert f"skipped {CORRUPT}: the object is not Zstandard" in answered.stderr
-    assert f"skipped {FOREIGN}: its name is none that the archive gives" in answered.stderr
-    assert "2 objects were skipped" in answered.stderr
+    assert f"damaged {CORRUPT}: the object is not Zstandard" in answered.stderr
+    assert f"foreign {FOREIGN}: its name is none that the archive gives" in answered.stderr
+    assert "1 object(s) damaged" in answered.stderr
+    assert "1 object(s) passed over" in answered.stderr
     assert answered.exit_code == 3
 
 
-def test_skipped_objects_are_told_where_drawing_fails(folder: Path) -> None:
+def test_foreign_objects_take_nothing_from_an_answer(folder: Path) -> None:
+    put(folder, FOREIGN, b"remember the milk")
+    put(folder, "raw/source=events/dt=2026-03-01/\x1b[2J\n.txt", b"a name that a terminal would act on")
+
+    answered = query(folder, "SELECT count(*) AS plays FROM plays", "--format", "json")
+
+    assert rows(answered) == [{"plays": 5}]
+    assert r"foreign 'raw/source=events/dt=2026-03-01/\x1b[2J\n.txt': " in answered.stderr
+    assert "2 object(s) passed over" in answered.stderr
+
+
+def test_damaged_objects_are_told_where_drawing_fails(folder: Path) -> None:
     put(folder, CORRUPT, b"not Zstandard")
 
     answered = query(folder, "SELECT dt FROM plays", "--plot", "x.png")
 
-    assert f"skipped {CORRUPT}" in answered.stderr
+    assert f"damaged {CORRUPT}" in answered.stderr
     assert "no column of numbers" in answered.stderr
     assert answered.exit_code == 1
 
@@ -262,10 +274,23 @@ def test_stats_name_what_is_corrupt(folder: Path) -> None:
     told = run("stats", "--folder", str(folder), "--json")
 
     (events,) = json.loads(told.stdout)
-    assert {each["key"] for each in events["skipped"]} == {CORRUPT, FOREIGN}
+    assert [each["key"] for each in events["damaged"]] == [CORRUPT]
+    assert [each["key"] for each in events["foreign"]] == [FOREIGN]
     assert events["lines"] == 7
-    assert f"skipped {CORRUPT}" in told.stderr
+    assert f"damaged {CORRUPT}" in told.stderr
     assert told.exit_code == 3
+    shown = run("stats", "--folder", str(folder))
+    assert [line.split()[-2] for line in shown.stdout.splitlines() if "objects" in line] == ["4", "1", "1"]
+
+
+def test_stats_of_an_archive_with_foreign_objects_alone_are_whole(folder: Path) -> None:
+    put(folder, FOREIGN, b"")
+
+    told = run("stats", "--folder", str(folder), "--json")
+
+    assert [len(table["foreign"]) for table in json.loads(told.stdout)] == [1]
+    assert f"foreign {FOREIGN}" in told.stderr
+    assert told.exit_code == 0
 
 
 def test_stats_name_foreign_days_and_moments(folder: Path) -> None:
@@ -277,7 +302,8 @@ def test_stats_name_foreign_days_and_moments(folder: Path) -> None:
     told = run("stats", "--folder", str(folder), "--json")
 
     (events,) = json.loads(told.stdout)
-    assert {each["key"] for each in events["skipped"]} == {foreign_day, foreign_moment}
+    assert [each["key"] for each in events["foreign"]] == [foreign_day]
+    assert [each["key"] for each in events["damaged"]] == [foreign_moment]
     assert (events["lines"], events["last_day"], events["newest_change"]) == (
         7,
         "2026-03-01",
@@ -296,8 +322,8 @@ def test_stats_check_compacted_days_against_their_list(folder: Path) -> None:
 
     tables = {table["table"]: table for table in json.loads(told.stdout)}
     assert tables.keys() == {"events_raw", "events", "curated_days"}
-    assert [each["key"] for each in tables["events"]["skipped"]] == [foreign, gone]
-    assert f"skipped {gone}: it is missing; the list of compacted days has 3 change(s) of 2026-02-27" in told.stderr
+    assert [each["key"] for each in tables["events"]["damaged"]] == [foreign, gone]
+    assert f"damaged {gone}: it is missing; the list of compacted days has 3 change(s) of 2026-02-27" in told.stderr
     assert told.exit_code == 3
     # Earlier days than asked for are nobody's concern.
     assert run("stats", "--folder", str(folder), "--since", "2026-03-01").exit_code == 0
@@ -340,10 +366,10 @@ def test_a_day_that_fails_does_not_stop_the_others(
 ) -> None:
     compact = Compaction.compact
 
-    def failing(self: Compaction, day: Day) -> object:
+    def failing(self: Compaction, day: Day, **how: bool) -> object:
         if day.dt == "2026-02-27":
             raise error()
-        return compact(self, day)
+        return compact(self, day, **how)
 
     monkeypatch.setattr(Compaction, "compact", failing)
 
@@ -361,7 +387,8 @@ def test_a_foreign_list_of_days_is_named_and_other_sources_are_compacted(stack: 
 
     done = run("compact")
 
-    assert "applications stays as it is: curated-days/applications-2026-03.jsonl: line 1 is no compacted" in done.stderr
+    named = "a month of applications stays as it is: curated-days/applications-2026-03.jsonl: line 1 is no compacted"
+    assert named in done.stderr
     assert "2 of 2: events 2026-03-01: 2 changes" in done.stdout
     assert done.exit_code == 3
 
