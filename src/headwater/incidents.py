@@ -8,6 +8,7 @@ Metrics are EMF log lines in the namespace Headwater, by function, one count an 
 - ``OutdatedEffects``: a replayed event is older than what the effect ledger remembers; it was not acted upon.
 - ``UnknownPointers``: a message on FailedBatchesQueue has a shape that nobody knows; it is kept as it came.
 - ``SystemicFailures``: nearly all aggregates of a consumer fail alike; nothing is parked, and its shard waits.
+- ``UnreadableRows``: a read model holds what is no row, or no place in a ranking; readers leave it out.
 - ``UnreadableRecords``: a stream record did not have the shape that AWS documents; the archive holds it as it came.
 """
 
@@ -24,6 +25,7 @@ type Incident = Literal[
     "UnknownPointers",
     "UnreadableRecords",
     "SystemicFailures",
+    "UnreadableRows",
 ]
 
 logger = Logger()
