@@ -20,9 +20,9 @@ from tests.unit.projections.test_runner import plays, registered, unknown
 
 
 class System:
-    def __init__(self) -> None:
+    def __init__(self, events: InMemoryEventStore | None = None) -> None:
         self.rows = InMemoryReadModels()
-        self.events = InMemoryEventStore()
+        self.events = events or InMemoryEventStore()
         self.lot = InMemoryParkingLot()
         self.runner = ProjectionRunner(
             PLAYER_PROFILES,
