@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from headwater.dead_letters.pointers import StreamKind
     from headwater.dead_letters.redrive import Redrive
     from headwater.dead_letters.resolver import Gates, Resolver
+    from headwater.dead_letters.set_aside import SetAside
     from headwater.domain.events import RecordedEvent
     from headwater.effects.consumer import Effects, OnUnconfirmed, QueueConsumer
     from headwater.effects.dynamodb import DynamoDbEffectLedger
@@ -150,7 +151,7 @@ def read_model_reader() -> "ReadModelReader":
 def _parking(consumer: str, kind: "StreamKind") -> "Parking":
     from headwater.dead_letters.parking import Parking
 
-    return Parking(consumer, kind, parking_lot(), utc_now, aside=parking_lot())
+    return Parking(consumer, kind, parking_lot(), utc_now, aside=_lot(settings().set_aside_queue))
 
 
 def _patience(consumer: str) -> "Patience":
@@ -313,6 +314,7 @@ def ses() -> "SESV2Client":
 
 @cache
 def fan_out() -> "FanOut":
+    from headwater.fan_out.event_items import DynamoDbEventItems
     from headwater.fan_out.fan_out import FanOut
     from headwater.fan_out.kinesis import KinesisPublisher
     from headwater.fan_out.sns import SENDERS, SnsPublisher
@@ -328,6 +330,8 @@ def fan_out() -> "FanOut":
         publishers,
         LoggedIncidents("fan_out"),
         _parking("fan_out", "dynamodb"),
+        _patience("fan_out"),
+        DynamoDbEventItems(dynamodb(), settings().events_table),
         executor=executor(len(publishers), "fan-out"),
     )
 
@@ -390,8 +394,8 @@ def _idempotent_consumer(name: str, handles: Sequence[str], prepare: "Prepare") 
 def _consumer(
     name: str, handles: Sequence[str], prepare: "Prepare", on_unconfirmed: "OnUnconfirmed"
 ) -> "QueueConsumer":
+    from headwater.change_stream.postponement import SqsPostponement
     from headwater.effects.consumer import QueueConsumer
-    from headwater.effects.postponement import SqsPostponement
     from headwater.incidents import LoggedIncidents
 
     return QueueConsumer(
@@ -409,10 +413,15 @@ def _consumer(
 
 @cache
 def parking_lot() -> "ParkingLot":
+    return _lot(settings().parked_records_queue)
+
+
+def _lot(queue_url: str) -> "ParkingLot":
     from headwater.dead_letters.counted import CountedParkingLot
     from headwater.dead_letters.parked import SqsParkingLot
+    from headwater.sending import RetryPolicy
 
-    return CountedParkingLot(SqsParkingLot(sqs(), settings().parked_records_queue, claim_store(), sleep=sleep))
+    return CountedParkingLot(SqsParkingLot(sqs(), queue_url, claim_store(), retry=RetryPolicy(sleep=sleep)))
 
 
 @cache
@@ -489,6 +498,14 @@ def redrive() -> "Redrive":
 
 
 @cache
+def set_aside() -> "SetAside":
+    from headwater.change_stream.postponement import SqsPostponement
+    from headwater.dead_letters.set_aside import SetAside
+
+    return SetAside(redrive(), claim_store(), SqsPostponement(sqs()))
+
+
+@cache
 def lambda_client() -> "Lambda":
     # A function is waited for as long as it may run; a second invocation tells nobody anything new.
     client: Lambda = _session().client("lambda", config=_CONFIG.merge(Config(read_timeout=70)))
@@ -522,10 +539,10 @@ def application_enrichment() -> "Enrichment":
 @cache
 def application_target() -> "Target":
     from headwater.applications.parking import ElementParking
-    from headwater.applications.target import SqsInbox, Target
-    from headwater.sending import RetryPolicy
+    from headwater.applications.target import Target
+    from headwater.sending import QueueSender, RetryPolicy
 
-    inbox = SqsInbox(sqs(), settings().application_inbox_queue, retry=RetryPolicy(sleep=sleep))
+    inbox = QueueSender(sqs(), settings().application_inbox_queue, retry=RetryPolicy(sleep=sleep))
     return Target(inbox, ElementParking(parking_lot(), utc_now))
 
 

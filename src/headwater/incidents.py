@@ -4,6 +4,7 @@ Metrics are EMF log lines in the namespace Headwater, by function, one count an 
 
 - ``IllegalChanges``: an event's item was modified, or removed by something other than the table's TTL.
 - ``UnconfirmedEffects``: an effect was claimed and never confirmed; whether it happened is unknown.
+- ``Outages``: a right, key, table or queue that a function needs is missing; its records come again until it is there.
 - ``RefusedEffects``: an effect was refused for good, such as an e-mail to an address that SES does not take.
 - ``OutdatedEffects``: a replayed event is older than what the effect ledger remembers; it was not acted upon.
 - ``UnknownPointers``: a message on FailedBatchesQueue has a shape that nobody knows; it is kept as it came.
@@ -25,6 +26,7 @@ type Incident = Literal[
     "UnknownPointers",
     "UnreadableRecords",
     "SystemicFailures",
+    "Outages",
     "UnreadableRows",
 ]
 

@@ -24,6 +24,7 @@ from headwater.archive.lookup import PUBLISHING_TAKES, STREAM_REMEMBERS
 from headwater.change_stream.filters import FilterCriteria
 from headwater.dead_letters.pointers import consumer_of
 from headwater.dead_letters.resolver import FILTERS
+from headwater.dead_letters.set_aside import PAUSES
 from headwater.functions import entry
 from headwater.functions.api.application_routes import ApplicationRoutes
 from headwater.functions.pipe import target_handler
@@ -50,6 +51,7 @@ FUNCTIONS: Final = {
     "DefaultResourcesFunction": "default_resources",
     "AccountCleanupFunction": "account_cleanup",
     "DeadLettersFunction": "dead_letters",
+    "RedriveFunction": "redrive",
     "ApplicationEnrichmentFunction": "application_enrichment",
     "ApplicationTargetFunction": "application_target",
     "HttpApiFunction": "http_api",
@@ -492,7 +494,7 @@ def test_row_36_an_operator_hears_at_once_of_what_the_account_domains_queue_refu
     handler = target_handler("application_target", Target(inbox, InMemoryParking()).deliver)
     answer = handler([element.to_json() for element in elements], SimpleNamespace(aws_request_id="request-1"))
     assert len(answer["batchItemFailures"]) == 1
-    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"RecordsFailed"' in line]
 
     # Then an alarm watches the figure that the function wrote, and a single record is enough
     alarm = expanded["Resources"]["ApplicationTargetRefusalsAlarm"]["Properties"]
@@ -570,6 +572,30 @@ def test_a_message_stays_hidden_for_six_times_its_functions_timeout(expanded: No
             queue = expanded["Resources"][source]["Properties"]
             assert queue["VisibilityTimeout"] >= 6 * function["Timeout"], source
             assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"], source
+
+
+def test_what_was_set_aside_is_parked_after_its_last_pause(expanded: Node) -> None:
+    """Redriven for two days, with pauses that grow; SQS hides no message for more than 12 hours."""
+    queue = expanded["Resources"]["SetAsideQueue"]["Properties"]
+
+    assert queue["RedrivePolicy"] == {
+        "deadLetterTargetArn": {"Fn::GetAtt": ["ParkedRecordsQueue", "Arn"]},
+        "maxReceiveCount": len(PAUSES) + 1,
+    }
+    assert list(PAUSES) == sorted(PAUSES)
+    assert PAUSES[-1] + timedelta(seconds=queue["VisibilityTimeout"]) < timedelta(hours=12)
+    assert timedelta(days=1) < sum(PAUSES, timedelta()) < timedelta(days=3)
+
+
+def test_an_operator_hears_of_what_was_set_aside_also_while_it_hides(expanded: Node) -> None:
+    watched = {
+        metric["MetricName"]
+        for name in ("ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible")
+        for metric in watched_metrics(expanded, name)
+        if dimension(metric, "QueueName") == {"Fn::GetAtt": ["SetAsideQueue", "QueueName"]}
+    }
+
+    assert watched == {"ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible"}
 
 
 def test_each_subscription_of_a_queue_is_raw_and_has_a_dead_letter_queue_that_the_topic_may_use(expanded: Node) -> None:
@@ -717,9 +743,12 @@ def test_each_queue_that_nobody_consumes_has_an_alarm_a_day_before_a_message_exp
         policy = queues[name]["RedrivePolicy"]
         postponed = QUOTA_RETRY_AFTER.total_seconds() if name in {"WelcomeEmailQueue", "ChangeNoticeQueue"} else 0
         spent = policy["maxReceiveCount"] * (queues[name]["VisibilityTimeout"] + postponed)
+        if name == "SetAsideQueue":
+            spent += sum(PAUSES, timedelta()).total_seconds()
         spent_before[policy["deadLetterTargetArn"]["Fn::GetAtt"][0]] = spent
 
     assert spent_before["WelcomeEmailDeadLetterQueue"] > 30 * 3600
+    assert spent_before["ParkedRecordsQueue"] > 45 * 3600
     for name in set(queues) - consumed(expanded):
         age = queues[name]["MessageRetentionPeriod"] - spent_before.get(name, 0) - 24 * 3600
         assert watched[name] <= age, name
@@ -794,6 +823,25 @@ def test_each_incident_has_an_alarm_with_the_dimensions_that_it_is_counted_by(
             assert {part["Name"] for part in metric["Dimensions"]} == counted[incident]
             assert dimension(metric, "function") in FUNCTIONS.values()
             assert dimension(metric, "service") == "headwater"
+
+
+@pytest.mark.parametrize("incident", ["SystemicFailures", "Outages"])
+def test_what_keeps_a_consumer_from_all_its_records_rings_whichever_of_them_it_is(
+    expanded: Node, incident: str
+) -> None:
+    """Nothing is parked then, so that no queue tells."""
+    streams = {FUNCTIONS[mapping["FunctionName"]["Ref"]] for mapping in stream_mappings(expanded).values()}
+    queues = {
+        FUNCTIONS[mapping["FunctionName"]["Ref"]]
+        for mapping in of_type(expanded, "AWS::Lambda::EventSourceMapping").values()
+        if mapping["EventSourceArn"]["Fn::GetAtt"][0] in of_type(expanded, "AWS::SQS::Queue")
+    }
+    pipe = {"application_enrichment", "application_target"}
+
+    watched = {dimension(metric, "function") for metric in watched_metrics(expanded, incident)}
+
+    # The archiver parks nothing, and so has nothing to blame on an aggregate.
+    assert watched == (streams | queues | pipe if incident == "Outages" else streams - {"archiver"})
 
 
 @pytest.mark.parametrize("incident", ["UnconfirmedEffects", "RefusedEffects", "OutdatedEffects"])

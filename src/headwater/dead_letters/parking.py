@@ -15,6 +15,7 @@ from headwater.dead_letters.parked import ParkedRecords, ParkingLot
 from headwater.dead_letters.pointers import StreamKind
 from headwater.domain.events import MalformedEventError, UnknownEventError
 from headwater.event_store import codec
+from headwater.failures import JudgedError, name_of
 
 #: Errors that trying again cannot help: the record itself, or this code, has to change. All others are transient:
 #: reported to Lambda, which retries them and at last points FailedBatchesQueue to them.
@@ -41,7 +42,7 @@ class Parking:
         self, aggregate_id: str, versions: Sequence[int], records: Sequence[Mapping[str, Any]], error: Exception
     ) -> None:
         """Returns once one run of an aggregate's records is on the queue; twice does no harm."""
-        self._lot.park([self._run(aggregate_id, versions, records, error, reason=type(error).__name__, attempts=1)])
+        self._lot.park([self._run(aggregate_id, versions, records, error, reason=name_of(error), attempts=1)])
 
     def set_aside(
         self, aggregate_id: str, versions: Sequence[int], records: Sequence[Mapping[str, Any]], error: Exception
@@ -68,13 +69,18 @@ class Parking:
             aggregate_id=aggregate_id,
             versions=versions,
             reason=reason,
-            error=f"{type(error).__name__}: {error}",
+            error=_told(error),
             attempts=attempts,
             failed_at=at,
             parked_at=at,
             parsed=[parsed(self._kind, raw) for raw in records],
             raw=records,
         )
+
+
+def _told(error: Exception) -> str:
+    detail = error.detail if isinstance(error, JudgedError) else ""
+    return f"{type(error).__name__}: {error}" + (f" ({detail})" if detail else "")
 
 
 def parsed(kind: StreamKind, raw: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -100,7 +100,7 @@ class Patience:
             self._incidents.report(
                 "SystemicFailures",
                 "nearly all aggregates fail alike: the code or the place is at fault; nothing is parked, all wait",
-                error=str(common),
+                cause=str(common),
                 aggregates=str(alike),
             )
         return Verdicts(park=frozenset(park), set_aside=frozenset(set_aside), waits=frozenset(waits))

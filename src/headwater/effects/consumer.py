@@ -7,11 +7,12 @@ bootstrap.py, with the event types that its subscription's filter policy lets th
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from headwater.change_stream import claim_checks, sqs
 from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.claim_checks import ClaimStore
+from headwater.change_stream.postponement import Postponement
 from headwater.clock import utc_now
 from headwater.domain.events import MalformedEventError, RecordedEvent
 from headwater.effects.ledger import Claim, EffectLedger, UnconfirmedClaimError
@@ -56,14 +57,6 @@ class OnUnconfirmed(StrEnum):
     HOLD = "hold"
     REPEAT = "repeat"
     RESUME = "resume"
-
-
-class Postponement(Protocol):
-    """Hides messages of the queue that they came from."""
-
-    def postpone(self, message: sqs.QueueMessage, delay: timedelta) -> None:
-        """Hides the message for ``delay`` from now on. A failure is none of the caller's: the message comes sooner."""
-        ...
 
 
 class QueueConsumer:

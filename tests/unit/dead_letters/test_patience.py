@@ -99,7 +99,7 @@ def test_where_nearly_all_fail_alike_all_wait_and_somebody_is_told(error: Except
     assert verdicts.park == {"judged"}
     assert not verdicts.set_aside
     assert {incident for incident, _ in bench.incidents.reports} == {"SystemicFailures"}
-    assert bench.incidents.reports[0][1]["error"] == type(error).__name__
+    assert bench.incidents.reports[0][1]["cause"] == type(error).__name__
     assert bench.incidents.reports[0][1]["aggregates"] == "19"
 
 

@@ -119,7 +119,7 @@ def test_of_many_events_the_one_whose_lone_write_is_refused_is_found_by_halves(p
 
     assert system.process(*plays(19), *plays(1, "u2")) == []
 
-    assert system.letters == [("player#u1", list(range(poison, 20)), "ClientError")]
+    assert system.letters == [("player#u1", list(range(poison, 20)), "ValidationException")]
     if poison > 1:
         assert system.row().applied == {"player": poison - 1}
     assert system.row("u2").applied == {"player": 1}
