@@ -88,6 +88,8 @@ class Evidence:
                     applied=item["applied"],
                     revision=item["revision"],
                     rank=Rank(item["ranking"], item["ranked_by"]) if "ranking" in item else None,
+                    parked_from=item.get("parked_from", {}),
+                    waits_for=item.get("waits_for", {}),
                 )
         return rows
 

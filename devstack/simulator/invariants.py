@@ -190,6 +190,7 @@ def read_model_is_the_fold(
     """
     rows = {key: row for key, row in evidence.rows(projection).items() if not (projection.part and "#" in key)}
     parked = evidence.parked(function) | evidence.parked(_FAN_OUT)
+    aggregates = {aggregate_id for aggregate_id, _ in parked}
     histories: dict[str, dict[str, list[RecordedEvent]]] = {}
     for aggregate_id, events in evidence.log.items():
         if events and events[0].aggregate_type in projection.aggregate_types:
@@ -202,9 +203,12 @@ def read_model_is_the_fold(
             if applied > events[-1].version:
                 yield Finding(Harm.WRONG, events[-1].aggregate_id, f"{projection.name} has applied {applied} versions")
             waits = False
+            mark = row.parked_from.get(gate) or row.waits_for.get(gate)
             for event in events:
                 # What comes behind a parked event is acknowledged at once: the redrive heals it from the event store.
+                # Where that showed the event that cannot be applied, a later one is parked for it.
                 waits = waits or (event.aggregate_id, event.version) in parked
+                waits = waits or (event.version == mark and event.aggregate_id in aggregates)
                 if event.version <= applied:
                     reached.append(event)
                 elif waits:

@@ -143,9 +143,10 @@ def read_models() -> "DynamoDbReadModels":
 
 @cache
 def read_model_reader() -> "ReadModelReader":
+    from headwater.incidents import LoggedIncidents
     from headwater.projections.read_models import ReadModelReader
 
-    return ReadModelReader(read_models(), executor(_RANKING_QUERIES, "rankings"))
+    return ReadModelReader(read_models(), LoggedIncidents("http_api"), executor(_RANKING_QUERIES, "rankings"))
 
 
 def _parking(consumer: str, kind: "StreamKind") -> "Parking":
@@ -180,15 +181,17 @@ def projection(declared: "Projection") -> "ProjectionRunner":
         claim_store(),
         writers=executor(_ROW_WRITERS, declared.name),
         parking=_parking(declared.name, "kinesis"),
+        patience=_patience(declared.name),
         sleep=sleep,
     )
 
 
 @cache
 def leaderboards() -> "Leaderboards":
+    from headwater.incidents import LoggedIncidents
     from headwater.projections.leaderboard import Leaderboards
 
-    return Leaderboards(read_model_reader())
+    return Leaderboards(read_model_reader(), LoggedIncidents("http_api"))
 
 
 @cache
@@ -205,6 +208,7 @@ def badges() -> "ProjectionRunner":
         before_write=Awarder(event_store(), uuid7, utc_now).award,
         writers=executor(_ROW_WRITERS, "badges"),
         parking=_parking("badges", "kinesis"),
+        patience=_patience("badges"),
         sleep=sleep,
     )
 
@@ -488,6 +492,7 @@ def redrive() -> "Redrive":
     from headwater.applications.parking import CONSUMER
     from headwater.applications.redrive import LambdaTeller, PipeRedrive
     from headwater.dead_letters.redrive import Redrive
+    from headwater.projections.passing_over import PassingOver
 
     marking = {"badges": badges(), **{name: projection(each) for name, each in _projections().items()}}
     teller = LambdaTeller(lambda_client(), settings().application_target_function)
@@ -499,7 +504,7 @@ def redrive() -> "Redrive":
             CONSUMER: pipe.redrive,
             **{name: runner.redrive for name, runner in marking.items()},
         },
-        {name: runner.discard for name, runner in marking.items()},
+        {"fan_out": PassingOver(marking).discard, **{name: runner.discard for name, runner in marking.items()}},
         {name: runner.release for name, runner in marking.items()},
     )
 

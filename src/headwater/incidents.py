@@ -11,6 +11,7 @@ Metrics are EMF log lines in the namespace Headwater, by function, one count an 
 - ``SystemicFailures``: nearly all aggregates of a consumer fail alike; nothing is parked, and its shard waits.
 - ``ForeignObjects``: objects whose names the archive did not give lie among its own; readers pass over them.
 - ``DamagedObjects``: an object that is the archive's by name cannot be read; what it holds is left out, or done anew.
+- ``UnreadableRows``: a read model holds what is no row, or no place in a ranking; readers leave it out.
 - ``UnreadableRecords``: a stream record did not have the shape that AWS documents; the archive holds it as it came.
 """
 
@@ -30,6 +31,7 @@ type Incident = Literal[
     "DamagedObjects",
     "UnreadableRecords",
     "SystemicFailures",
+    "UnreadableRows",
 ]
 
 logger = Logger()

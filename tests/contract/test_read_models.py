@@ -13,6 +13,7 @@ from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.projection import Projection, Rank
 from headwater.projections.read_models import Ranked, ReadModelReader, ReadModelStore, Row, RowConflictError
 from tests.fakes.cloud import FakeAws
+from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.read_models import InMemoryReadModels
 from tests.fakes.tables import create_tables
 
@@ -177,7 +178,7 @@ def test_a_reader_merges_the_partitions_of_a_ranking(store: ReadModelStore) -> N
         ranked = part(user, order, f"other@2#chess#{number}")
         store.put(row(f"other@2#{user}"), [ranked])
 
-    first = ReadModelReader(store).first(OTHER, ["chess#0", "chess#1", "chess#2", "chess#3"], 3)
+    first = ReadModelReader(store, RecordedIncidents()).first(OTHER, ["chess#0", "chess#1", "chess#2", "chess#3"], 3)
 
     assert [ranked.ranked_by for ranked in first] == ["a", "b", "c"]
 
@@ -186,7 +187,7 @@ def test_a_reader_gets_rows_of_several_projections_in_the_order_asked_for(store:
     store.put(row(name="Ada"))
     store.put(row("other@2#u1", plays=3))
     store.put(Row(pk="other@2#gone", state=None, applied={}, revision=1))
-    reader = ReadModelReader(store)
+    reader = ReadModelReader(store, RecordedIncidents())
 
     assert reader.get_many([(OTHER, "u1"), (OTHER, "gone"), (PLAYER_PROFILES, "u1"), (PLAYER_PROFILES, "nobody")]) == [
         {"plays": 3},

@@ -1,6 +1,6 @@
 """The event store in memory. tests/contract holds it to the same behaviour as the DynamoDB one."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from headwater.domain.events import RecordedEvent
 from headwater.event_store.store import (
@@ -36,8 +36,8 @@ class InMemoryEventStore:
         if len(recorded) + len(also) > self._limits.transaction_items:
             raise AppendTooLargeError(f"{len(recorded) + len(also)} items in one append")
         for append in appends:
-            stored = self.load(append.aggregate_id, append.expected_version)
-            if append.events and stored:
+            if self.present(append.aggregate_id, {event.version for event in append.recorded()}):
+                stored = self.load(append.aggregate_id, append.expected_version)
                 if stored[0].event_id == append.events[0].event_id:
                     return recorded
                 raise ConcurrencyError(append.aggregate_id, append.expected_version, stored)
@@ -53,15 +53,18 @@ class InMemoryEventStore:
 
     def load(self, aggregate_id: str, after: int = 0) -> list[RecordedEvent]:
         events: list[RecordedEvent] = []
-        for event in self.histories.get(aggregate_id, []):
+        for event in sorted(self.histories.get(aggregate_id, []), key=lambda event: event.version):
             if event.version > after:
                 if event.event_id in self.unreadable:
-                    raise UnreadableHistoryError(aggregate_id, events, "no event")
+                    raise UnreadableHistoryError(aggregate_id, events, event.version, "no event")
                 events.append(event)
         return events
 
+    def present(self, aggregate_id: str, versions: Collection[int]) -> set[int]:
+        return {event.version for event in self.histories.get(aggregate_id, [])}.intersection(versions)
+
     def latest(self, aggregate_id: str) -> RecordedEvent | None:
-        return next(reversed(self.histories.get(aggregate_id, [])), None)
+        return max(self.histories.get(aggregate_id, []), key=lambda event: event.version, default=None)
 
     def _check(self, write: ConditionalWrite) -> None:
         rows = self.tables.setdefault(write.table, {})

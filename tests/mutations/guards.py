@@ -26,26 +26,28 @@ MUTATIONS = (
     Mutation(
         name="version-gate",
         rule="1, version gate: a lower version is a duplicate",
-        module="headwater.projections.runner",
-        guard="        applied = folded.applied.get(inbox.gate, 0)\n        deliveries = inbox.deliveries\n",
-        without="        applied = min(inbox.deliveries) - 1\n        deliveries = inbox.deliveries\n",
+        module="headwater.projections.folding",
+        guard="        applied = folded.applied.get(inbox.gate, 0)\n"
+        "        deliveries, reads_on = inbox.deliveries, inbox.reads_on\n",
+        without="        applied = min(inbox.deliveries, default=1) - 1\n"
+        "        deliveries, reads_on = inbox.deliveries, inbox.reads_on\n",
         tests=("tests/unit/projections", SIMULATION),
     ),
     Mutation(
         name="gap-healing",
         rule="1, version gate: a gap is read from the event store",
-        module="headwater.projections.runner",
-        guard="missing, broken = self._load(inbox.aggregate_id, applied)",
-        without="missing: Sequence[RecordedEvent] = []",
+        module="headwater.projections.folding",
+        guard="stored, whole = self._history.missing(inbox.aggregate_id, applied, arrived)",
+        without="stored, whole = dict[int, Delivery](), True",
         tests=("tests/unit/projections", SIMULATION),
     ),
     Mutation(
         name="gap-refused",
-        rule="1, version gate: a gap that stays is retried, never skipped",
-        module="headwater.projections.runner",
-        guard="                    raise broken or GapError(\n",
-        without="                    applied = min(v for v in deliveries if v > applied) - 1\n"
-        "                    continue\n                    raise broken or GapError(\n",
+        rule="1, version gate: a gap that stays is parked, never skipped",
+        module="headwater.projections.folding",
+        guard="            if applied + 1 not in deliveries:\n",
+        without="            applied = min((v for v in deliveries if v > applied), default=applied + 1) - 1\n"
+        "            if applied + 1 not in deliveries:\n",
         tests=("tests/unit/projections",),
     ),
     Mutation(
@@ -59,24 +61,27 @@ MUTATIONS = (
     Mutation(
         name="mark-holds-back",
         rule="6, parking: later events of a parked aggregate never overtake it",
-        module="headwater.projections.runner",
-        guard="            if inbox.gate in row.parked_from and not inbox.redriven:\n",
-        without="            if False:\n",
+        module="headwater.projections.folding",
+        guard="    return inbox.gate in row.parked_from or (\n",
+        without="    return (\n",
         tests=("tests/unit/projections/test_parking.py",),
     ),
     Mutation(
         name="park-before-acknowledge",
         rule="6, parking: nothing is acknowledged or marked that is not on the queue",
         module="headwater.projections.runner",
-        guard="                if failed is not None:\n",
-        without="                if False:\n",
+        guard="        except Exception as error:  # noqa: BLE001"
+        "  # the queue's trouble, or the table's, and this aggregate's alone\n"
+        "            return inbox.failures(stop.applied, error)\n",
+        without="        except Exception:  # noqa: BLE001\n            pass\n",
         tests=("tests/unit/projections/test_parking.py",),
     ),
     Mutation(
         name="redrive-reads-on",
         rule="6, parking: what was acknowledged while the mark stood is applied by the redrive that clears it",
-        module="headwater.projections.runner",
-        guard="                if not folded.full and not redriven:\n",
+        module="headwater.projections.settling",
+        guard="                if not folded.full and "
+        "not any(inbox.redriven or inbox.reads_on for inbox in inboxes):\n",
         without="                if not folded.full:\n",
         tests=("tests/unit/projections/test_parking.py",),
     ),
@@ -84,22 +89,22 @@ MUTATIONS = (
         name="poison-is-parked-not-retried",
         rule="6, parking: what no other try can help is parked at once, so that its neighbours flow",
         module="headwater.projections.runner",
-        guard="            except PERMANENT as error:\n                if inbox.redriven:\n",
-        without="            except ZeroDivisionError as error:\n                if inbox.redriven:\n",
+        guard="        if stop.inbox.aggregate_id in verdicts.park:\n",
+        without="        if None in verdicts.park:\n",
         tests=("tests/simulation/test_poison.py",),
     ),
     Mutation(
         name="redrive-reports-what-it-did-not-reach",
-        rule="6, parking: a redrive that stops below what it was given takes nothing off",
-        module="headwater.projections.runner",
-        guard="        if broken and inbox.redriven:\n            raise broken\n",
-        without="",
+        rule="6, parking: a redrive that the store stops takes no mark away",
+        module="headwater.projections.folding",
+        guard="            deliveries, reads_on = {**deliveries, **stored}, not whole\n",
+        without="            deliveries, reads_on = {**deliveries, **stored}, False\n",
         tests=("tests/unit/projections/test_parking.py",),
     ),
     Mutation(
         name="discard-gives-up-one-event",
         rule="6, parking: a discard passes over the event at which the aggregate stands, and over no other",
-        module="headwater.projections.runner",
+        module="headwater.projections.folding",
         guard="            if inbox.given_up and folded.applied.get(inbox.gate, 0) + 1 == inbox.given_up:\n"
         "                folded.applied[inbox.gate] = inbox.given_up\n",
         without="            if inbox.given_up and inbox.gate in row.parked_from:\n"
@@ -117,7 +122,7 @@ MUTATIONS = (
     Mutation(
         name="discard-never-sets-a-gate-back",
         rule="1, version gate: what a discard has passed over and gone beyond is not folded again",
-        module="headwater.projections.runner",
+        module="headwater.projections.folding",
         guard="            if inbox.given_up and folded.applied.get(inbox.gate, 0) + 1 == inbox.given_up:\n",
         without="            if inbox.given_up and row.parked_from.get(inbox.gate) == inbox.given_up:\n",
         tests=("tests/unit/projections/test_leaderboard.py",),
@@ -126,8 +131,13 @@ MUTATIONS = (
         name="discard-applies-what-it-can",
         rule="6, parking: an event that can be applied by now is not given up",
         module="headwater.projections.runner",
-        guard="        outcome = self._process(records, marked, [])\n",
-        without="        outcome = BatchOutcome(len(records))\n",
+        guard="        stops = self._heal("
+        "[inbox for inbox in inboxes if _standing(self._settling.row(inbox.key), inbox)])\n",
+        without="        stops = [\n"
+        "            Stop(inbox, PermanentError(), row.parked_from[inbox.gate] - 1)\n"
+        "            for inbox in inboxes\n"
+        "            if inbox.gate in (row := self._settling.row(inbox.key)).parked_from\n"
+        "        ]\n",
         tests=("tests/unit/projections/test_parking.py",),
     ),
     Mutation(
@@ -150,17 +160,16 @@ MUTATIONS = (
         name="parts-move-with-their-checkpoint",
         rule="1: when one aggregate changes several rows, a checkpoint row moves with them in one transaction",
         module="headwater.projections.dynamodb",
-        guard="                self._put_all(row, [request, "
-        '*({"TableName": self._table, "Item": _item(part)} for part in parts)])\n',
-        without="                for part in parts:\n"
-        "                    self._client.put_item(TableName=self._table, Item=_item(part))\n"
+        guard="                self._put_all(row, [request, *items])\n",
+        without="                for item in items:\n"
+        "                    self._client.put_item(**item)\n"
         "                self._client.put_item(**request)\n",
         tests=("tests/contract/test_read_models.py",),
     ),
     Mutation(
         name="transactions-stay-within-their-limit",
         rule="10: service limits; a batch of more rows than a transaction takes is split",
-        module="headwater.projections.runner",
+        module="headwater.projections.folding",
         guard="            if self._projection.part and self._overflows(before, state):\n",
         without="            if not self._most_parts and self._overflows(before, state):\n",
         tests=("tests/unit/projections",),
@@ -185,7 +194,7 @@ MUTATIONS = (
     Mutation(
         name="held-back-records-fail",
         rule="3: past an aggregate's first failure nothing is acknowledged",
-        module="headwater.projections.runner",
+        module="headwater.projections.inbox",
         guard="        above = self.above(applied)\n",
         without="        above = self.above(applied)[-1:]\n",
         tests=("tests/unit/projections", SIMULATION),
@@ -493,20 +502,15 @@ MUTATIONS = (
     Mutation(
         name="award-before-progress",
         rule="badges: the award is appended first, then the progress row moves",
-        module="headwater.projections.runner",
-        guard="            if self._before_write and folded.events:\n"
-        "                self._before_write("
+        module="headwater.projections.settling",
+        guard="        if self._before_write and folded.events:\n"
+        "            self._before_write("
         "RowChange(key=key, before=row.state, after=folded.state, events=folded.events))\n"
-        "            moved = self._next_row(key, row, folded)\n"
-        "            try:\n"
-        "                self._rows.put(moved, self._parts(key, row, moved) if self._projection.part else ())\n",
-        without="            moved = self._next_row(key, row, folded)\n"
-        "            try:\n"
-        "                self._rows.put(moved, self._parts(key, row, moved) if self._projection.part else ())\n"
-        "                if self._before_write:\n"
-        "                    self._before_write(\n"
-        "                        RowChange(key=key, before=row.state, after=folded.state, events=folded.events)\n"
-        "                    )\n",
+        "        self._rows.put(moved, parts)\n",
+        without="        self._rows.put(moved, parts)\n"
+        "        if self._before_write:\n"
+        "            self._before_write("
+        "RowChange(key=key, before=row.state, after=folded.state, events=folded.events))\n",
         tests=("tests/unit/badges", SIMULATION),
     ),
     Mutation(

@@ -2,7 +2,8 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from headwater.attribute_values import marshal, marshal_item
@@ -65,8 +66,32 @@ class DynamoDbEventStore:
             try:
                 events.append(codec.decode(item))
             except MalformedEventError as error:
-                raise UnreadableHistoryError(aggregate_id, events, error) from error
+                raise UnreadableHistoryError(aggregate_id, events, _version(item), error) from error
         return events
+
+    def present(self, aggregate_id: str, versions: Collection[int]) -> set[int]:
+        wanted = sorted(versions)
+        gets: Any = [
+            {
+                "Get": {
+                    "TableName": self._table,
+                    "Key": {"aggregate_id": {"S": aggregate_id}, "version": {"N": str(version)}},
+                }
+            }
+            for version in wanted
+        ]
+        attempt = 1
+        while True:
+            try:
+                answers = self._client.transact_get_items(TransactItems=gets)["Responses"]
+            except self._client.exceptions.TransactionCanceledException as error:
+                # Somebody is writing one of them just now.
+                if attempt == _CONFLICT_ATTEMPTS or not _TRANSIENT_REASONS.intersection(_reasons(error)):
+                    raise
+                self._pause(attempt)
+                attempt += 1
+            else:
+                return {version for version, answer in zip(wanted, answers, strict=True) if answer.get("Item")}
 
     def latest(self, aggregate_id: str) -> RecordedEvent | None:
         items = self._client.query(
@@ -118,17 +143,20 @@ class DynamoDbEventStore:
             try:
                 self._client.transact_write_items(TransactItems=items)
             except self._client.exceptions.TransactionCanceledException as error:
-                reasons = [reason.get("Code", "None") for reason in error.response["CancellationReasons"]]
+                reasons = _reasons(error)
                 if "ConditionalCheckFailed" not in reasons:
                     if attempt == _CONFLICT_ATTEMPTS or not _TRANSIENT_REASONS.intersection(reasons):
                         raise
-                    self._sleep(random.uniform(0, _CONFLICT_BASE_SECONDS * 2**attempt))  # noqa: S311  # jitter
+                    self._pause(attempt)
                     continue
                 if not self._settle_conflict(appends):
                     raise WriteRefusedError(
                         also[reasons.index("ConditionalCheckFailed", len(puts)) - len(puts)]
                     ) from error
             break
+
+    def _pause(self, attempt: int) -> None:
+        self._sleep(random.uniform(0, _CONFLICT_BASE_SECONDS * 2**attempt))  # noqa: S311  # jitter
 
     def _settle_conflict(self, appends: Sequence[Append]) -> bool:
         """Whether a lost condition was our own earlier try, found by event id (all were written, or none).
@@ -145,6 +173,16 @@ class DynamoDbEventStore:
                 return True
             raise ConcurrencyError(append.aggregate_id, append.expected_version, stored)
         return False
+
+
+def _version(item: Mapping[str, Any]) -> int:
+    """The item's place among the others: its sort key, which is always a number, if not always a whole one."""
+    return int(Decimal(item["version"]["N"]))
+
+
+def _reasons(error: Any) -> list[str]:
+    """Why a transaction was cancelled, item by item."""
+    return [str(reason.get("Code", "None")) for reason in error.response["CancellationReasons"]]
 
 
 def _transact_item(write: ConditionalWrite) -> dict[str, Any]:

@@ -3,18 +3,19 @@
 The expected version of an append always comes from a load: that is what keeps versions free of gaps.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from headwater.domain.events import MalformedEventError, NewEvent, RecordedEvent
+from headwater.failures import PermanentError, TransientError
 
 
 class EventStoreError(Exception):
     """An append or a load that the store refused."""
 
 
-class ConcurrencyError(EventStoreError):
+class ConcurrencyError(EventStoreError, TransientError):
     """Others appended first. ``intervening`` holds what they appended after the expected version."""
 
     def __init__(self, aggregate_id: str, expected_version: int, intervening: Sequence[RecordedEvent]) -> None:
@@ -35,7 +36,7 @@ class WriteRefusedError(EventStoreError):
         self.write = write
 
 
-class AppendTooLargeError(EventStoreError):
+class AppendTooLargeError(EventStoreError, PermanentError):
     """More items than one transaction takes, or an event above the size of an item."""
 
 
@@ -86,11 +87,12 @@ class Append:
 
 
 class UnreadableHistoryError(MalformedEventError):
-    """An item among the events is none; ``before`` are the events up to it."""
+    """The item of ``version`` is no event; ``before`` are the events up to it."""
 
-    def __init__(self, aggregate_id: str, before: Sequence[RecordedEvent], reason: object) -> None:
-        super().__init__(f"{aggregate_id}: {reason}")
+    def __init__(self, aggregate_id: str, before: Sequence[RecordedEvent], version: int, reason: object) -> None:
+        super().__init__(f"{aggregate_id}, version {version}: {reason}")
         self.before = before
+        self.version = version
 
 
 class EventStore(Protocol):
@@ -119,6 +121,13 @@ class EventStore(Protocol):
         ------
         UnreadableHistoryError
             One of them cannot be read.
+        """
+        ...
+
+    def present(self, aggregate_id: str, versions: Collection[int]) -> set[int]:
+        """Which of these versions (100 at the most) are there, readable or not, as of one moment.
+
+        Half a transaction is never seen: what is not there now had not been appended before what is.
         """
         ...
 

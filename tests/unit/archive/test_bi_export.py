@@ -261,8 +261,14 @@ def test_what_nobody_foresaw_holds_up_its_aggregate_for_thirty_seconds_and_nobod
     bench = Bench()
     others = play(2, "2026-03-02T12:00:00.000Z")
     records = [kinesis_record(play(1), 1), kinesis_record(replace(others, aggregate_id="player#0199-b"), 2)]
-    # Somebody's object stands where the day's should.
-    bench.objects.write(DAY, b"notes\n", None)
+    read = bench.objects.read
+
+    def fail(key: str) -> tuple[bytes, str | None]:
+        if key == DAY:
+            raise RuntimeError("nobody wrote this into any table")
+        return read(key)
+
+    bench.objects.read = fail  # type: ignore[method-assign]
 
     first = bench.deliver(*records)
     bench.now += timedelta(seconds=30)

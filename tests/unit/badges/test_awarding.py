@@ -18,6 +18,7 @@ from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, failed, kinesis_batch
 from tests.fakes.parking_lot import parking
+from tests.fakes.patience import patience
 from tests.fakes.read_models import InMemoryReadModels
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
@@ -54,6 +55,7 @@ class System:
             self.events,
             InMemoryClaimStore(),
             parking=parking(),
+            patience=patience(),
             before_write=Awarder(self.events, uuid7, lambda: NOW).award,
             sleep=lambda _: None,
         )

@@ -23,6 +23,7 @@ from tests.fakes.events import AT, recorded
 from tests.fakes.http import http_event
 from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_batch
 from tests.fakes.parking_lot import parking
+from tests.fakes.patience import patience
 
 CANARY = "canary-7f3a-correct-horse"
 REGISTRATION = {"name": "Ada", "email": "ada@example.org", "password": CANARY}
@@ -426,7 +427,12 @@ def has_played(api: Api, *scores: int) -> list[str]:
     """One player a score on the leaderboard of chess; the ids, in the order of the scores given."""
     users = [f"01990000-0000-7000-8000-00000000000{number}" for number in range(len(scores))]
     runner = ProjectionRunner(
-        LEADERBOARD, api.world.read_models, api.world.memory, InMemoryClaimStore(), parking=parking()
+        LEADERBOARD,
+        api.world.read_models,
+        api.world.memory,
+        InMemoryClaimStore(),
+        parking=parking(),
+        patience=patience(),
     )
     plays = [PlayCompleted(game="chess", score=score, played_at=AT) for score in scores]
     events = [recorded(f"player#{user}", 1, play) for user, play in zip(users, plays, strict=True)]

@@ -28,8 +28,10 @@ from headwater.projections.read_models import ReadModelReader, ReadModelThrottle
 from headwater.projections.runner import ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import AT, recorded
+from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.kinesis_records import InMemoryClaimStore, failed, kinesis_batch, kinesis_record
 from tests.fakes.parking_lot import InMemoryParkingLot, parking
+from tests.fakes.patience import patience
 from tests.fakes.read_models import InMemoryReadModels
 
 LATER = "2026-03-02T12:00:00.000Z"
@@ -42,11 +44,19 @@ class System:
     def __init__(self, limits: DynamoDbLimits = LIMITS, lot: InMemoryParkingLot | None = None) -> None:
         self.rows = InMemoryReadModels()
         self.events = InMemoryEventStore()
+        self.incidents = RecordedIncidents()
         self.claims = InMemoryClaimStore()
         self.runner = ProjectionRunner(
-            LEADERBOARD, self.rows, self.events, self.claims, parking=parking(lot), sleep=lambda _: None, limits=limits
+            LEADERBOARD,
+            self.rows,
+            self.events,
+            self.claims,
+            parking=parking(lot),
+            patience=patience(),
+            sleep=lambda _: None,
+            limits=limits,
         )
-        self.leaderboards = Leaderboards(ReadModelReader(self.rows))
+        self.leaderboards = Leaderboards(ReadModelReader(self.rows, self.incidents), self.incidents)
 
     def process(self, events: Iterable[RecordedEvent]) -> list[int]:
         return failed(self.runner.process(kinesis_batch(events)))
@@ -353,7 +363,13 @@ def test_a_thousand_records_of_a_hundred_players_cost_one_read_and_a_transaction
     system = System()
     with ThreadPoolExecutor(writers) as threads:
         runner = ProjectionRunner(
-            LEADERBOARD, system.rows, system.events, system.claims, parking=parking(), writers=threads
+            LEADERBOARD,
+            system.rows,
+            system.events,
+            system.claims,
+            parking=parking(),
+            patience=patience(),
+            writers=threads,
         )
         plays = [play(turn, f"game-{turn % 3}", turn, f"u{user}") for turn in range(1, 11) for user in range(100)]
         assert runner.process(kinesis_batch(plays)).failures == []
