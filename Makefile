@@ -51,9 +51,9 @@ run: setup ## Start the local stack and leave it up until Ctrl-C (PORT=8080; KEE
 	@$(BIN)/python -m devstack run --port $(PORT) $(if $(KEEP),--state .devstack/state) $(ARGS)
 
 .PHONY: simulate
-simulate: setup ## Prove the delivery rules under faults, over virtual time (EVENTS=1000 SEEDS=100 FAULTS=0.05; POISON=0.02 repairs and redrives)
+simulate: setup ## Prove the delivery rules under faults, over virtual time (EVENTS=1000 SEEDS=100 FAULTS=0.05; POISON=0.02 repairs and redrives; ODD=0.02 mixes in foreign records)
 	@$(BIN)/python -m devstack simulate --events $(EVENTS) --seeds $(SEEDS) --faults $(FAULTS) \
-	  $(if $(POISON),--poison $(POISON)) $(ARGS)
+	  $(if $(POISON),--poison $(POISON)) $(if $(ODD),--odd $(ODD)) $(ARGS)
 
 .PHONY: test
 test: setup ## Run the tests (ARGS="tests/unit -k streak")
