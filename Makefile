@@ -12,6 +12,7 @@ EVENTS ?= 1000
 SEEDS  ?= 100
 FAULTS ?= 0.05
 ARGS   ?=
+JOBS   ?= auto
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -26,6 +27,10 @@ TOOLS := .venv-tools/bin
 # The files list every package with its hash, so nothing is left to resolve. What is imported is compiled then, at half
 # the cost of compiling it all now.
 PIP   := -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps --no-compile
+
+# Bytecode is kept whatever the shell says: tests and demo start dozens of processes, and to compile anew what each imports
+# takes longer than what most of them do.
+export PYTHONDONTWRITEBYTECODE :=
 
 # SAM CLI: no telemetry, and its own files inside the clone.
 export SAM_CLI_TELEMETRY := 0
@@ -55,9 +60,16 @@ simulate: setup ## Prove the delivery rules under faults, over virtual time (EVE
 	@$(BIN)/python -m devstack simulate --events $(EVENTS) --seeds $(SEEDS) --faults $(FAULTS) \
 	  $(if $(POISON),--poison $(POISON)) $(if $(ODD),--odd $(ODD)) $(ARGS)
 
+# A worker for each processor. JOBS=0 runs all in one process, as a debugger wants it.
+PYTEST := $(BIN)/python -m pytest -n $(JOBS)
+
 .PHONY: test
-test: setup ## Run the tests (ARGS="tests/unit -k streak")
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup ## Run the tests but the slow ones (ARGS="tests/unit -k streak"; JOBS=auto workers)
+	@$(PYTEST) -m "not slow" $(ARGS)
+
+.PHONY: test-slow
+test-slow: setup ## Run the slow ones: long simulations, demos, tutorials (ARGS="-k seeds"; JOBS=auto workers)
+	@$(PYTEST) -m slow $(ARGS)
 
 .PHONY: mutate
 mutate: setup ## Take each guard away in turn and demand that the tests turn red (ARGS="version-gate")
@@ -75,18 +87,40 @@ bench-archive: setup ## Measure what archiving a record costs, beside the least 
 bench-compaction: setup ## Measure compaction, and what a user's month reads from raw and compacted (EVENTS=1000000)
 	@$(BIN)/python -m benchmarks.compaction $(if $(filter command line,$(origin EVENTS)),--events $(EVENTS)) $(ARGS)
 
-.PHONY: check
-check: setup .venv-tools/.installed ## Format, lint, types, imports, and the template raw and expanded
+# Each tool is a target of its own, so that one can be run alone: `make check-types`.
+CHECKS := format lint types imports templates expanded rules
+
+.PHONY: check $(CHECKS:%=check-%)
+check: setup .venv-tools/.installed ## Format, lint, types, imports, and the templates raw and expanded; tells all that failed
+	@failed=; \
+	for check in $(CHECKS); do \
+	  $(MAKE) --no-print-directory check-$$check || failed+=" $$check"; \
+	done; \
+	[ -z "$$failed" ] || { echo "make check failed:$$failed (each alone: make check-NAME)" >&2; exit 1; }
+
+check-format: setup
 	$(BIN)/ruff format --check .
+
+check-lint: setup
 	$(BIN)/ruff check .
+
+check-types: setup
 	$(BIN)/mypy
+
+check-imports: setup
 	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
+
+check-templates: .venv-tools/.installed
 	$(TOOLS)/cfn-lint template.yaml receiver.yaml
-	@# What the raw form hides: the expanded one is what CloudFormation gets.
+
+# What the raw form hides: the expanded one is what CloudFormation gets.
+check-expanded: setup .venv-tools/.installed
 	@mkdir -p .cache
 	$(BIN)/python -m tests.infrastructure.expansion template.yaml > .cache/template.expanded.json
 	$(BIN)/python -m tests.infrastructure.expansion receiver.yaml > .cache/receiver.expanded.json
 	$(TOOLS)/cfn-lint .cache/template.expanded.json .cache/receiver.expanded.json
+
+check-rules: setup
 	$(BIN)/python -m pytest tests/infrastructure
 
 .PHONY: analytics

@@ -12,7 +12,6 @@ from devstack.stack import LocalStack
 from headwater.attribute_values import unmarshal_item
 from tests.integration.devstack.processes import eventually
 
-ROOT = Path(__file__).parents[2]
 QUIET_SECONDS = 60
 APPLIED = {"account_id": "account-1", "kind": "licence", "title": "To fish"}
 
@@ -20,8 +19,8 @@ http = urllib3.PoolManager(maxsize=16)
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[LocalStack]:
-    with LocalStack(ROOT) as stack:
+def stack(folder: Path) -> Iterator[LocalStack]:
+    with LocalStack(folder) as stack:
         yield stack
 
 

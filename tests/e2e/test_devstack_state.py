@@ -15,7 +15,6 @@ from devstack.errors import DevstackError
 from devstack.stack import LocalStack, running_stack
 from tests.integration.devstack.processes import PARAMETERS, copy_of_project, devstack, until_up
 
-ROOT = Path(__file__).parents[2]
 QUIET_SECONDS = 60
 USERS, PLAYS = 3, 120
 
@@ -35,10 +34,10 @@ def started(project: Path, state: Path, said: io.StringIO | None = None) -> Loca
     return LocalStack(project, parameters=PARAMETERS, state=state, stream=said or io.StringIO())
 
 
-def test_a_restart_in_mid_backlog_loses_nothing_and_applies_nothing_twice(tmp_path: Path) -> None:
+def test_a_restart_in_mid_backlog_loses_nothing_and_applies_nothing_twice(folder: Path, tmp_path: Path) -> None:
     """FAULTS rows 6 and 40: on the whole template, stopped while every consumer is behind."""
     delivered: list[tuple[str, Any]] = []
-    with LocalStack(ROOT, state=tmp_path, stream=io.StringIO()) as stack:
+    with LocalStack(folder, state=tmp_path, stream=io.StringIO()) as stack:
         api = Api(stack.url)
         users = [
             api.send(Request("POST", "/register", {"name": "A", "email": f"u{n}@example.org", "password": "p" * 20}))
@@ -49,7 +48,7 @@ def test_a_restart_in_mid_backlog_loses_nothing_and_applies_nothing_twice(tmp_pa
             api.send(Request("POST", "/users/{user_id}/plays", play), users[number % USERS]["user_id"])
 
     with LocalStack(
-        ROOT,
+        folder,
         state=tmp_path,
         stream=io.StringIO(),
         on_success=lambda function, event: delivered.append((function, event)),
