@@ -64,9 +64,9 @@ try: setup ## Run a function on one input, in memory, and say what became of eac
 	  $(if $(filter-out file,$(origin FUNCTION)),--function "$(FUNCTION)") $(ARGS)
 
 .PHONY: simulate
-simulate: setup ## Prove the delivery rules under faults, over virtual time (EVENTS=1000 SEEDS=100 FAULTS=0.05; POISON=0.02 repairs and redrives)
+simulate: setup ## Prove the delivery rules under faults, over virtual time (EVENTS=1000 SEEDS=100 FAULTS=0.05; POISON=0.02 repairs and redrives; ODD=0.02 mixes in foreign records)
 	@$(BIN)/python -m devstack simulate --events $(EVENTS) --seeds $(SEEDS) --faults $(FAULTS) \
-	  $(if $(POISON),--poison $(POISON)) $(ARGS)
+	  $(if $(POISON),--poison $(POISON)) $(if $(ODD),--odd $(ODD)) $(ARGS)
 
 # A worker for each processor. JOBS=0 runs all in one process, as a debugger wants it.
 PYTEST := $(BIN)/python -m pytest -n $(JOBS)

@@ -118,6 +118,13 @@ def demo(users: int, plays: int, poisons: int) -> None:
     show_default=True,
     help="Share of events that no consumer can read, until they are repaired and what is parked is redriven.",
 )
+@click.option(
+    "--odd",
+    type=click.FloatRange(0, 0.5),
+    default=0.0,
+    show_default=True,
+    help="Share of events that are followed by a record which AWS accepts and nobody here wrote.",
+)
 @click.option("--jobs", type=click.IntRange(1), help="Processes; one a processor by default.")
 @click.option(
     "--picture",
@@ -134,6 +141,7 @@ def simulate(
     first_seed: int,
     faults: float,
     poison: float,
+    odd: float,
     jobs: int | None,
     picture: Path,
     within: str | None,
@@ -149,6 +157,7 @@ def simulate(
                 seeds=range(first_seed, first_seed + seeds),
                 faults=faults,
                 poison=poison,
+                odd=odd,
                 jobs=jobs,
                 picture=picture,
                 within=within,

@@ -60,7 +60,11 @@ class Engine:
 
     def uuid7(self) -> str:
         """As `headwater.ids.uuid7`, from virtual time and the seed's chance."""
-        value = int(self.now * 1000) << 80 | self.chance.getrandbits(80)
+        return self.uuid7_of(self.chance)
+
+    def uuid7_of(self, chance: random.Random) -> str:
+        """One of another's chance, which leaves the seed's as it is."""
+        value = int(self.now * 1000) << 80 | chance.getrandbits(80)
         text = f"{value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62:032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 

@@ -116,6 +116,11 @@ class FaultPlan:
         """Lets every call of a service fail until then (epoch seconds of virtual time), whatever the rate."""
         self._outages[service] = until
 
+    @property
+    def broken(self) -> bool:
+        """Whether a service fails whatever it is asked (see `break_service`)."""
+        return any(until > self.engine.now for until in self._outages.values())
+
     def decides(self, kind: FaultKind, scale: float = 1.0) -> bool:
         """One decision about a fault of delivery."""
         return self.active and self._random() < self.rate * scale and kind not in self.off

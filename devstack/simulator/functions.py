@@ -62,11 +62,15 @@ class FailureLog:
         self._engine = engine
         self.reasons: Counter[str] = Counter()
         self.unconfirmed: Counter[tuple[str, str, str]] = Counter()
+        #: What incidents were about: all that their facts name.
+        self.reported: set[str] = set()
 
     def error(self, message: str, **fields: Any) -> None:
         facts = {**fields, **fields.get("extra", {})}
         kind = facts.get("error") or facts.get("incident") or message
         self.reasons[f"{facts.get('function', '')}: {kind}"] += 1
+        if "incident" in facts:
+            self.reported.update(str(fact) for fact in facts.values())
         if facts.get("incident") == "UnconfirmedEffects":
             self.unconfirmed[facts["function"], facts["event_id"], facts["effect"]] += 1
         if self._engine.keeps_trace:

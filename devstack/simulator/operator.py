@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from devstack.simulator.delivery import event_of
 from devstack.simulator.faults import SimulatedCrash
+from devstack.simulator.places import Place
 from headwater import bootstrap
 from headwater.dead_letters.parked import decode
 from headwater.dead_letters.redrive import in_order
@@ -46,7 +47,7 @@ class Operator:
         self._world = world
         self.rounds = 0
         self.redriven: Counter[str] = Counter()
-        self.records: dict[str, set[tuple[str, int]]] = {}
+        self.records: dict[str, set[Place]] = {}
 
     @property
     def waits(self) -> bool:

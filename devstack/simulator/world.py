@@ -29,7 +29,9 @@ from devstack.simulator.features import FEATURES, Feature, judged
 from devstack.simulator.findings import Finding, Harm
 from devstack.simulator.functions import Functions, hosted
 from devstack.simulator.graph import Blueprint
+from devstack.simulator.lag import Lags, LagWatch
 from devstack.simulator.newer import Newer
+from devstack.simulator.odd import OddRecords
 from devstack.simulator.operator import HOLD_SECONDS, Operator
 from devstack.simulator.order import OrderWatch
 from devstack.simulator.tracking import Applicants
@@ -38,6 +40,7 @@ from devstack.template import EventSourceMapping
 from headwater import bootstrap
 from headwater.change_stream import dynamodb, kinesis
 from headwater.clock import timestamp
+from headwater.dead_letters.pointers import consumer_of
 from headwater.domain.events import DomainEvent, PlayCompleted, UserProfileChanged
 
 #: The SDK's tries of a call, as in bootstrap; SES has one.
@@ -54,6 +57,8 @@ _POISONS: Final = (("SomethingUnheardOf", "{}"), ("PlayCompleted", '{"game":"che
 #: Rounds of redriving during the faults, this many seconds apart; and how many there are before it is given up.
 _REDRIVE_SECONDS: Final = 10.0
 _REDRIVE_ROUNDS: Final = 20
+#: What the ledger of effects says of those that happened.
+_CONFIRMED: Final = {"S": "confirmed"}
 #: Produced events between two decisions about a split.
 _SPLIT_EVERY: Final = 200
 
@@ -66,7 +71,8 @@ class Config:
     until there are as many ``users``; ``faults`` is the probability at each call and decision. ``poisons`` are the
     numbers of events after each of which a poison record follows that nothing cures. ``poison`` is the share of events
     that come from newer code than the consumers', until that is deployed too and all that is parked is redriven (see
-    `World.run`). ``overrides`` change settings of mappings by title
+    `World.run`). ``odd`` is the share of events that an odd record follows (see `devstack.simulator.odd`);
+    ``odd_only`` names the kinds to keep to. ``overrides`` change settings of mappings by title
     (``*``: of all). A run with fewer ``events`` is the beginning of one with more, all else being equal.
     """
 
@@ -78,6 +84,8 @@ class Config:
     rate: float
     poisons: tuple[int, ...] = ()
     poison: float = 0.0
+    odd: float = 0.0
+    odd_only: tuple[str, ...] = ()
     shards: int = 2
     off: frozenset[FaultKind] = frozenset()
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -117,8 +125,10 @@ class Violation:
 class Result:
     """What a run came to. Times in seconds; ``backlog`` holds (virtual time, records) samples.
 
-    ``redriven`` counts the messages of dead letters that were redriven. ``waited`` is the longest that a record of an
-    aggregate without poison was on its stream before a mapping's checkpoint passed it.
+    ``redriven`` counts the messages of dead letters that were redriven. ``odd`` counts the kinds of odd records that
+    were met, of all that there are in ``odd_kinds``; ``odd_refused`` are those that AWS did not take. ``waited`` is the
+    longest that a record of an aggregate without poison was on its stream before a mapping's checkpoint passed it;
+    ``lags`` are from an event's append to each consumer (see `devstack.simulator.lag`).
     """
 
     config: Config
@@ -127,6 +137,9 @@ class Result:
     harms: Counter[Harm] = field(default_factory=Counter)
     poisons: int = 0
     redriven: int = 0
+    odd: Counter[str] = field(default_factory=Counter)
+    odd_kinds: frozenset[str] = frozenset()
+    odd_refused: frozenset[str] = frozenset()
     waited: float = 0.0
     emails: int = 0
     drained: float | None = None
@@ -138,6 +151,7 @@ class Result:
     violations: list[Violation] = field(default_factory=list)
     backlog: list[tuple[float, int]] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
+    lags: Lags = field(default_factory=dict)
     trace: list[str] = field(default_factory=list)
 
 
@@ -176,7 +190,11 @@ class World:
         self.table_stream = bootstrap.settings().events_table
         table_mappings = [mapping for mapping in self.mappings if f"table/{self.table_stream}/" in mapping.source_arn]
         self.applicants = Applicants(self)
-        self.order = OrderWatch(fan_out_in_order=all(mapping.parallelization_factor == 1 for mapping in table_mappings))
+        self.odd = OddRecords(self)
+        self.lag = LagWatch(engine.clock, self.suffers)
+        self.order = OrderWatch(
+            self.lag, fan_out_in_order=all(mapping.parallelization_factor == 1 for mapping in table_mappings)
+        )
         self.last_event_at = engine.now
         self._polling = False
         self._queue_poll_at = float("inf")
@@ -187,6 +205,9 @@ class World:
         self._poison_at = list(config.poisons)
         self._poison_decided = 0
         faults.watch("dynamodb", "PutItem", self.order.row_written)
+        faults.watch("dynamodb", "TransactWriteItems", self.order.rows_written)
+        faults.watch("dynamodb", "PutItem", self._effect_confirmed)
+        faults.watch("kinesis", "PutRecords", self.order.publishing)
 
     def deliver(self, functions: Functions) -> None:
         """Starts all mappings."""
@@ -219,6 +240,8 @@ class World:
         due = self._poison_at and produced >= self._poison_at[0]
         if due and self.poison(*self.engine.chance.choice(_POISONS)):
             self._poison_at.pop(0)
+        if self.config.odd:
+            self.odd.go_on(produced)
         while self.config.poison and self._poison_decided < produced:
             self._poison_decided += 1
             if not self.newer.repaired and self.engine.chance.random() < self.config.poison:
@@ -231,11 +254,17 @@ class World:
         elif driver.log.kind == "kinesis":
             self.order.kinesis_written(driver.log)
 
+    def _effect_confirmed(self, params: Mapping[str, Any]) -> None:
+        if params["Item"].get("state") == _CONFIRMED:
+            self.lag.effect_confirmed(params["Item"])
+
     def was_settled(self, driver: StreamDriver, records: Sequence[StreamRecord]) -> None:
+        with self.lag.during(driver):
+            self.lag.settled(consumer_of(self.functions.function_arn(driver.mapping.function)), records)
         aggregate_id = dynamodb.aggregate_id if driver.log.kind == "dynamodb" else kinesis.partition_key
         for record in records:
             waited = self.engine.now - record.arrived_at
-            if waited > self.waited and aggregate_id(record.body) not in self.poisoned:
+            if waited > self.waited and not self.suffers(aggregate_id(record.body)):
                 self.waited = waited
 
     def production_ended(self) -> None:
@@ -357,7 +386,7 @@ class World:
     def _drain(self) -> None:
         """Runs until nothing is left to deliver, or for as long as that may take."""
         engine = self.engine
-        limit = engine.now + (_POISONED_DRAIN_SECONDS if self.poisoned else _DRAIN_SECONDS)
+        limit = engine.now + (_POISONED_DRAIN_SECONDS if self.poisoned or self.config.odd else _DRAIN_SECONDS)
         while engine.now < limit and not self.drained and engine.step():
             pass
         self._take_sample()
@@ -382,7 +411,16 @@ class World:
     @property
     def drained(self) -> bool:
         """Whether nothing is left to deliver."""
-        return self.workload.settled and not any(driver.backlog for driver in self.streams) and not self._queued()
+        return (
+            self.workload.settled
+            and not self.odd.pending
+            and not any(driver.backlog for driver in self.streams)
+            and not self._queued()
+        )
+
+    def suffers(self, aggregate_id: str) -> bool:
+        """Whether an aggregate holds, or is named by, something that is no sound event of ours."""
+        return aggregate_id in self.poisoned or aggregate_id in self.odd.done.aggregates
 
     @property
     def backlog(self) -> int:
@@ -498,6 +536,9 @@ def verdict(world: World, drained: float | None, features: Sequence[Feature] = F
         drained=drained,
         poisons=world.poisons,
         redriven=world.operator.redriven.total(),
+        odd=world.odd.met,
+        odd_kinds=frozenset(world.odd.kinds),
+        odd_refused=frozenset(world.odd.refused),
         waited=world.waited,
         emails=len(world.cloud.outbox),
         virtual=world.engine.elapsed,
@@ -506,6 +547,7 @@ def verdict(world: World, drained: float | None, features: Sequence[Feature] = F
         trace_hash=world.engine.trace_hash,
         backlog=world.backlog_samples,
         failures=world.functions.log.reasons,
+        lags=world.lag.lags,
         trace=world.engine.trace,
     )
     world.faults.stop()
