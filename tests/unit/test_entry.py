@@ -52,6 +52,7 @@ def incidents(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, str]]:
 def test_an_outage_is_reported_once_a_batch(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    """FAULTS row 44."""
     failures = [Failure(str(number), error) for number, error in enumerate([OSError("no route"), DENIED, DENIED])]
 
     batch_handler("badges", "kinesis", lambda _: BatchOutcome(4, failures))(

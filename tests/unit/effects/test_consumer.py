@@ -326,6 +326,7 @@ DENIED = client_error("AccessDeniedException", "PutItem")
 
 @pytest.mark.parametrize("count", [1, 5, len(OUTAGE_PAUSES)])
 def test_an_outage_hides_a_message_for_longer_each_time_so_that_it_outlasts_the_outage(count: int) -> None:
+    """FAULTS row 44."""
     bench, message = Bench(), queue_message(registered(), "m-1")
     message["attributes"]["ApproximateReceiveCount"] = str(count)
     bench.before = [EffectNotPerformedError("not verified", kind=FailureKind.OUTAGE)]
