@@ -1,6 +1,7 @@
 """What an operator must hear of although nothing failed: a line in the log, and a metric that an alarm can watch.
 
-Metrics are EMF log lines in the namespace Headwater, by function, one count an incident:
+Metrics are EMF log lines in the namespace Headwater, by function, one count an incident; those that may befall any
+function are counted once more for all of them (dimension ``functions``: all), so that one alarm watches them:
 
 - ``IllegalChanges``: an event's item was modified, or removed by something other than the table's TTL.
 - ``UnconfirmedEffects``: an effect was claimed and never confirmed; whether it happened is unknown.
@@ -15,7 +16,7 @@ Metrics are EMF log lines in the namespace Headwater, by function, one count an 
 - ``UnreadableRecords``: a stream record did not have the shape that AWS documents; the archive holds it as it came.
 """
 
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
@@ -33,6 +34,9 @@ type Incident = Literal[
     "SystemicFailures",
     "UnreadableRows",
 ]
+
+#: What may befall any function.
+_ANYWHERE: Final[frozenset[Incident]] = frozenset({"SystemicFailures", "Outages"})
 
 logger = Logger()
 
@@ -54,5 +58,7 @@ class LoggedIncidents:
         # Metrics would share its dimensions with whatever else runs in this process at the moment.
         metrics = EphemeralMetrics()
         metrics.add_dimension(name="function", value=self._function)
+        if incident in _ANYWHERE:
+            metrics.add_dimensions(functions="all")
         metrics.add_metric(name=incident, unit=MetricUnit.Count, value=1)
         metrics.flush_metrics()

@@ -388,6 +388,14 @@ MUTATIONS = (
         tests=("tests/unit/test_entry.py",),
     ),
     Mutation(
+        name="a-message-outlasts-an-outage",
+        rule="6: an outage parks nothing, as far as a queue can wait",
+        module="headwater.effects.consumer",
+        guard="                    self._wait_out(message, error)\n",
+        without="",
+        tests=("tests/unit/effects/test_consumer.py",),
+    ),
+    Mutation(
         name="a-lease-keeps-others-out",
         rule="5: while a lease runs the effect may be under way, and nobody else performs it",
         module="headwater.effects.dynamodb",

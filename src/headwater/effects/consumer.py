@@ -7,7 +7,7 @@ bootstrap.py, with the event types that its subscription's filter policy lets th
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from headwater.change_stream import claim_checks, sqs
 from headwater.change_stream.batch import BatchOutcome, Failure
@@ -18,6 +18,9 @@ from headwater.domain.events import MalformedEventError, RecordedEvent
 from headwater.effects.ledger import Claim, EffectLedger, UnconfirmedClaimError
 from headwater.failures import FailureKind, JudgedError, PermanentError, RefusedError, kind_of
 from headwater.incidents import Incidents
+
+#: How long a message hides after each receipt in an outage but the last that its queue allows: ten hours together.
+OUTAGE_PAUSES: Final = tuple(timedelta(minutes=minutes) for minutes in (2, 4, 8, 16, 32, 64, 128, 180, 180))
 
 #: What an event leads to; performed at most once per claim.
 type Effect = Callable[[], object]
@@ -114,7 +117,12 @@ class QueueConsumer:
         failures: list[Failure] = []
         for message_id, raw in messages:
             try:
-                self._handle(sqs.parse(raw))
+                message = sqs.parse(raw)
+                try:
+                    self._handle(message)
+                except Exception as error:
+                    self._wait_out(message, error)
+                    raise
             except Exception as error:  # noqa: BLE001  # whatever one message meets, the next ones get their turn
                 failures.append(Failure(message_id, error))
         return BatchOutcome(len(records), tuple(failures))
@@ -185,6 +193,11 @@ class QueueConsumer:
             if self._on_unconfirmed is OnUnconfirmed.HOLD:
                 raise
         return self._ledger.claim(self._name, effect_id, take_over=True)
+
+    def _wait_out(self, message: sqs.QueueMessage, error: Exception) -> None:
+        """An outage is no message's fault: it must not use up the receives that its queue allows."""
+        if self._postponement and kind_of(error) is FailureKind.OUTAGE and message.receive_count <= len(OUTAGE_PAUSES):
+            self._postponement.postpone(message, OUTAGE_PAUSES[message.receive_count - 1])
 
     def _postpone(self, message: sqs.QueueMessage, errors: Sequence[Exception]) -> None:
         """Hides the message if nothing but waiting is left to do for it."""

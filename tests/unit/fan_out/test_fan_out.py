@@ -268,6 +268,7 @@ def mended(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_what_a_destination_refuses_for_good_is_parked_with_the_reason_and_neighbours_flow() -> None:
+    """FAULTS row 41."""
     events = plays(6, players=2)
     one, other = InMemoryPublisher(), InMemoryPublisher([events[2].event_id], FailureKind.REFUSED)
     lot = InMemoryParkingLot()
@@ -313,6 +314,7 @@ def test_several_records_of_an_aggregate_that_are_refused_alike_make_one_dead_le
 
 @pytest.mark.parametrize("kind", [FailureKind.REFUSED, FailureKind.OUTAGE, FailureKind.TRANSIENT])
 def test_where_all_are_refused_alike_nothing_is_parked(kind: FailureKind) -> None:
+    """FAULTS rows 43 and 44."""
     events = plays(6, players=6)
     lot, incidents = InMemoryParkingLot(), RecordedIncidents()
     publisher = InMemoryPublisher([event.event_id for event in events], kind)
@@ -329,6 +331,7 @@ def test_where_all_are_refused_alike_nothing_is_parked(kind: FailureKind) -> Non
 def test_an_unforeseen_error_holds_up_its_aggregate_for_thirty_seconds_and_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """FAULTS row 42."""
     encode = cloud_events.encode
 
     def odd(image: AttributeMap, *, replay: bool = False) -> OutgoingEvent:
@@ -382,6 +385,7 @@ def test_records_that_tell_no_aggregate_are_parked_apart() -> None:
 
 
 def test_a_redrive_publishes_the_item_as_it_is_in_the_table_now() -> None:
+    """FAULTS row 45."""
     publisher = InMemoryPublisher()
     (record,) = batch(1, players=1)
     items = Items(mended(record))
@@ -402,7 +406,7 @@ def test_a_redrive_of_an_item_that_is_still_malformed_fails_though_it_was_parked
 
 
 def test_a_redrive_of_an_item_that_is_gone_publishes_it_as_it_was_parked() -> None:
-    """Activity expires: it happened even so."""
+    """FAULTS row 45. Activity expires: it happened even so."""
     publisher = InMemoryPublisher()
 
     assert fan_out(publisher).redrive(batch(1, players=1)) == BatchOutcome(1)
@@ -411,6 +415,7 @@ def test_a_redrive_of_an_item_that_is_gone_publishes_it_as_it_was_parked() -> No
 
 
 def test_a_redrive_of_an_item_that_is_gone_and_was_malformed_says_both() -> None:
+    """FAULTS row 45."""
     outcome = fan_out(InMemoryPublisher()).redrive([spoilt(*batch(1, players=1))])
 
     (failure,) = outcome.failures
