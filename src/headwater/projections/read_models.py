@@ -39,7 +39,7 @@ class UnreadableRowsError(ReadModelError, PermanentError):
     def __init__(self, rows: Mapping[str, "Row"], unreadable: Collection[str]) -> None:
         super().__init__(f"these items of the table of read models are no rows: {sorted(unreadable)[:10]}")
         self.rows = rows
-        self.unreadable = unreadable
+        self.unreadable = frozenset(unreadable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

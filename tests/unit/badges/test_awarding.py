@@ -120,6 +120,18 @@ def test_an_ignored_event_that_nobody_can_read_holds_no_award_up(system: System)
     assert len(system.awards()) == 2
 
 
+def test_somebodys_item_in_an_awards_place_holds_no_plays_up(system: System) -> None:
+    """FAULTS row 1: it is no event, which fan_out has parked; the player's own aggregate goes on."""
+    foreign = replace(recorded("badge#u1#first-play:chess", 1, play(1).payload), event_id="foreign")
+    system.events.histories[foreign.aggregate_id] = [foreign]
+    system.events.unreadable.add("foreign")
+
+    assert system.runner.process(kinesis_batch([play(1), play(2)])).failures == []
+
+    assert system.rows.rows["badges@2#u1"].applied == {"player": 2}
+    assert system.award("first-play-ever")
+
+
 def test_ten_days_in_a_row_over_several_batches_out_of_order_and_twice(system: System) -> None:
     """FAULTS row 32: out of order and twice, by event time."""
     plays = [play(version, day) for version, day in enumerate([3, 1, 2, 5, 4, 9, 10, 7, 8, 6], start=1)]

@@ -23,7 +23,7 @@ from headwater.ids import uuid7
 from headwater.limits import DynamoDbLimits
 from headwater.projections.leaderboard import LEADERBOARD, SPREAD, Entry, GameNotFoundError, Leaderboards, Standing
 from headwater.projections.player_profiles import PLAYER_PROFILES
-from headwater.projections.projection import State
+from headwater.projections.projection import Rank, State
 from headwater.projections.read_models import ReadModelReader, ReadModelThrottledError, Row, RowConflictError
 from headwater.projections.runner import ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
@@ -423,6 +423,44 @@ def test_a_leaderboard_is_merged_over_its_partitions_with_names(system: System) 
     ]
     assert sorted(system.rows.queries) == [f"leaderboard@1#chess#{number}" for number in range(SPREAD)]
     assert [len(keys) for keys in system.rows.reads] == [4]
+
+
+@pytest.mark.parametrize("text", ["0999999999992#so#on#u9", "abc#def#ghi", "", "0999999999992#u9"])
+def test_a_row_that_cannot_be_read_is_left_out_and_reported(system: System, text: str) -> None:
+    """Older code wrote what it could not read again: everybody else is answered."""
+    board(system, {"u1": (5, AT), "u2": (9, LATER)})
+    pk = LEADERBOARD.pk("u9#chess")
+    system.rows.rows[pk] = Row(
+        pk=pk, state=play_state(), applied={}, revision=1, rank=Rank(LEADERBOARD.pk("chess#0"), text)
+    )
+
+    entries = system.leaderboards.top("chess", 10)
+
+    assert [(entry.rank, entry.user_id) for entry in entries] == [(1, "u2"), (2, "u1")]
+    assert [(incident, facts["row"]) for incident, facts in system.incidents.reports] == [("UnreadableRows", pk)]
+    system.rows.rows = {pk: system.rows.rows[pk]}
+    with pytest.raises(GameNotFoundError):
+        system.leaderboards.top("chess", 10)
+
+
+def test_a_name_that_cannot_be_read_is_none(system: System) -> None:
+    board(system, {"u1": (5, AT), "u2": (9, LATER)})
+    named(system, "u1", "Ada")
+    system.rows.unreadable = {PLAYER_PROFILES.pk("u2")}
+
+    assert [entry.name for entry in system.leaderboards.top("chess", 10)] == [None, "Ada"]
+
+
+@pytest.mark.parametrize("data", [{"played_at": "so#on"}, {"score": 7.0}, {"score": "7"}, {"game": 7}])
+def test_what_could_not_be_read_again_is_not_written(data: dict[str, object]) -> None:
+    lot = InMemoryParkingLot()
+    system = System(lot=lot)
+    odd = replace(play(1), data={**play(1).data, **data})
+
+    assert system.process([odd, play(1, user="u2")]) == []
+
+    assert list(system.states()) == ["u2#chess"]
+    assert [parked.aggregate_id for parked in lot.parked] == ["player#u1"]
 
 
 def test_the_order_of_ties_does_not_depend_on_the_order_of_arrival() -> None:
