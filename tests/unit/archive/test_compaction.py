@@ -1,5 +1,6 @@
 """Compaction with its objects in memory, and stopped wherever it can be."""
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -225,6 +226,101 @@ def test_a_day_that_changes_while_it_is_compacted_is_not_published() -> None:
     assert bench.compact() == [DAY]
 
 
+@pytest.mark.parametrize("damage", [None, b"", b"PAR1", b"longer than before"], ids=["gone", "empty", "cut", "other"])
+def test_a_compacted_day_that_is_damaged_is_due_and_made_anew_from_raw(damage: bytes | None, tmp_path: Path) -> None:
+    bench = Bench()
+    bench.archived("a", line(1), line(2))
+    bench.compact()
+    rows = bench.rows(tmp_path)
+    del bench.archive.objects[KEY]
+    if damage is not None:
+        bench.archive.objects[KEY] = damage
+
+    assert bench.compact() == [DAY]
+    assert bench.rows(tmp_path) == rows
+    assert bench.compact() == []
+
+
+def test_a_compacted_object_that_nobody_published_makes_its_day_due_and_goes() -> None:
+    """Athena reads whatever lies there: its rows would count twice."""
+    bench = Bench()
+    bench.archived("a", line(1))
+    bench.compact()
+    bench.archive.objects[curated.key("events", DAY, 7)] = bench.archive.objects[KEY]
+
+    assert bench.compact() == [DAY]
+    assert list(curated_objects(bench)) == [f"{DAY}.parquet"]
+
+
+def test_foreign_objects_beside_compacted_days_stay_and_stop_nothing() -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    foreign = [
+        f"curated/source=events/month=2026-03/{DAY}{name}" for name in ("", "/", " copy.parquet", ".parquet.bak")
+    ]
+    bench.archive.objects |= dict.fromkeys(foreign, b"somebody's")
+
+    assert [each.key for each in bench.compaction.find("events").foreign] == sorted(foreign)
+    assert bench.compact() == [DAY]
+    assert bench.compact() == []
+    day = begun(bench)
+    published(bench, day, RUN, bench.compaction.place(day, RUN), counted(1))
+    assert bench.archive.objects.keys() >= set(foreign)
+
+
+def test_days_of_before_tags_were_noted_are_compacted_once_more() -> None:
+    """They were counted by DuckDB alone, which takes an incomplete object for an empty one."""
+    bench = Bench()
+    bench.archived("a", line(1))
+    bench.compact()
+    body, tag = bench.lists.read(LIST)
+    noted = {name: value for name, value in orjson.loads(body).items() if name not in ("tags", "digests")}
+    bench.lists.write(LIST, orjson.dumps(noted), tag)
+
+    assert bench.compact() == [DAY]
+    assert bench.compact() == []
+
+
+def test_a_list_that_is_damaged_keeps_its_month_as_it_is_and_no_other() -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    bench.archived("a", line(1), day="2026-02-28")
+    bench.lists.write(LIST, b'{"source":"events","dt":', None)
+
+    found = bench.compaction.find("events")
+
+    assert [day.dt for day in found.due] == ["2026-02-28"]
+    (reason,) = found.left_out
+    assert LIST in reason
+
+
+def test_what_duckdb_drops_is_noticed_by_our_own_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB takes an incomplete frame for an empty one, without an error."""
+    bench = Bench()
+    bench.archived("a", line(1))
+    bench.archived("b", line(2), line(3))
+    key = f"raw/source=events/dt={DAY}/b.jsonl.zst"
+    bench.archive.objects[key] = bench.archive.objects[key][:-4]
+    # As if our own reader took it for whole.
+    counted = iter([1, 2])
+    monkeypatch.setattr("headwater.archive.reader.count", lambda _chunks: next(counted))
+
+    with pytest.raises(MiscountedDayError, match="3 lines are raw, and DuckDB has read 1"):
+        bench.compact()
+
+    assert bench.boundary.days("events", "2026-03") == {}
+
+
+def test_what_duckdb_refuses_is_named_by_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    bench.archive.objects[f"raw/source=events/dt={DAY}/b.jsonl.zst"] = zstd.compress(b'{"stream_event_id": oops}\n')
+    monkeypatch.setattr("headwater.archive.reader.count", lambda chunks: 1)
+
+    with pytest.raises(UnreadableDayError, match=rf"raw/source=events/dt={DAY}/b\.jsonl\.zst"):
+        bench.compact()
+
+
 def test_two_that_publish_at_once_lose_nothing() -> None:
     bench = Bench()
     for day in ("2026-03-01", "2026-03-02"):
@@ -412,6 +508,26 @@ def test_all_closed_days_are_compacted_again_if_asked() -> None:
     assert [day.dt for day in bench.compaction.find("events", "2026-03-02", again=True).due] == ["2026-03-02"]
 
 
+def test_what_another_run_placed_meanwhile_is_not_published_for_ones_own() -> None:
+    """A claim does not outlive a query: what Athena counted is published only if it lies there still."""
+    bench = Bench()
+    bench.archived("a", line(1))
+    day = begun(bench)
+    placed = bench.compaction.place(day, RUN)
+    bench.now += CLAIMED_FOR
+    by_other = begun(bench, run="night-2")
+    for key in bench.archive.objects:
+        if key.startswith("compaction-runs/") and "night-2" in key:
+            bench.archive.objects[key] += b" of the other"
+    others = bench.compaction.place(by_other, "night-2")
+    bench.compaction.release("events", DAY, "night-2")
+
+    assert others.keys() == placed.keys()
+    with pytest.raises(MiscountedDayError, match="2 are there, or others"):
+        published(bench, day, RUN, placed, counted(1))
+    assert bench.boundary.days("events", "2026-03") == {}
+
+
 def test_placed_again_because_the_answer_was_lost_it_is_the_same() -> None:
     bench = Bench()
     bench.archived("a", line(1))
@@ -533,3 +649,98 @@ def test_two_who_claim_a_day_at_once_do_not_both_have_it() -> None:
         claims.take("events", DAY, "slower", hour)
     claims.release("events", DAY, "faster")
     claims.take("events", DAY, "slower", hour)
+
+
+def test_a_claim_left_by_a_killed_run_is_over_minutes_later() -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    DayClaims(bench.lists, lambda: bench.now).take("events", DAY, "killed", CLAIMED_FOR)
+
+    bench.now += CLAIMED_FOR - timedelta(seconds=1)
+    with pytest.raises(DayTakenError, match="killed"):
+        bench.compact()
+    bench.now += timedelta(seconds=1)
+
+    assert bench.compact() == [DAY]
+    assert timedelta(minutes=15) < CLAIMED_FOR < timedelta(minutes=30)
+
+
+def test_a_day_can_be_taken_over_at_once_and_who_had_it_changes_nothing_any_more() -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    (day,) = bench.compaction.find("events").due
+    athenas = begun(bench)
+    keys = bench.compaction.place(athenas, RUN)
+    claims = DayClaims(bench.lists, lambda: bench.now)
+
+    bench.compaction.compact(day, take_over=True)
+    claims.take("events", DAY, "the next", CLAIMED_FOR)
+
+    with pytest.raises(DayTakenError, match="the next"):
+        published(bench, athenas, RUN, keys, counted(1))
+    assert list(curated_objects(bench)) == [f"{DAY}.parquet"]
+
+
+def test_a_day_that_takes_long_stays_claimed() -> None:
+    """Renewed well before it ends, also where one renewal fails."""
+    bench = Bench()
+    reached, goes_on, finishing = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
+
+    def wait(ended: threading.Event, seconds: float) -> bool:
+        if finishing.is_set():
+            return ended.wait()
+        assert seconds * 3 < CLAIMED_FOR.total_seconds()
+        reached.release()
+        goes_on.acquire()
+        bench.now += timedelta(seconds=seconds)
+        return ended.is_set()
+
+    claims = DayClaims(bench.lists, lambda: bench.now, wait)
+    others = DayClaims(bench.lists, lambda: bench.now)
+    with claims.held("events", DAY, "slow", CLAIMED_FOR):
+        write = bench.lists.write
+        for turn in range(12):
+            reached.acquire()
+            bench.lists.write = _refusing if turn % 4 == 1 else write  # type: ignore[method-assign]
+            with pytest.raises(DayTakenError, match="slow"):
+                others.take("events", DAY, "other", CLAIMED_FOR)
+            goes_on.release()
+        reached.acquire()
+        bench.lists.write = write  # type: ignore[method-assign]
+        with pytest.raises(DayTakenError, match="slow"):
+            others.take("events", DAY, "other", CLAIMED_FOR)
+        finishing.set()
+        goes_on.release()
+    others.take("events", DAY, "other", CLAIMED_FOR)
+
+
+def _refusing(key: str, body: bytes, tag: str | None) -> None:
+    raise OSError("S3 is away for a moment")
+
+
+def test_a_renewal_at_the_same_moment_takes_the_day_from_nobody() -> None:
+    bench = Bench()
+    claims = DayClaims(bench.lists, lambda: bench.now)
+    claims.take("events", DAY, "mine", CLAIMED_FOR)
+    read = bench.lists.read
+
+    def overtaken(key: str) -> tuple[bytes, str | None]:
+        found = read(key)
+        bench.lists.read = read  # type: ignore[method-assign]
+        claims.take("events", DAY, "mine", CLAIMED_FOR)
+        return found
+
+    bench.lists.read = overtaken  # type: ignore[method-assign]
+    claims.take("events", DAY, "mine", CLAIMED_FOR)
+
+    with pytest.raises(DayTakenError, match="mine"):
+        claims.take("events", DAY, "other", CLAIMED_FOR)
+
+
+@pytest.mark.parametrize("claim", [b"", b"not JSON", b"[]", b'{"run":"x"}', b'{"until":5}'])
+def test_a_claim_that_is_none_holds_nobody_up(claim: bytes) -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    bench.lists.write(f"{curated.runs_prefix('events', DAY)}claim.json", claim, None)
+
+    assert bench.compact() == [DAY]

@@ -351,6 +351,37 @@ def test_closed_days_are_compacted(stack: "S3Client") -> None:
     assert "Nothing is due" in run("compact").stdout
 
 
+def test_a_damaged_day_is_named_and_one_that_is_repaired_or_was_compacted_badly_is_made_anew(stack: "S3Client") -> None:
+    (key,) = raw_keys(stack, "2026-03-01")
+    body = stack.get_object(Bucket="archive", Key=key)["Body"].read()
+    stack.put_object(Bucket="archive", Key=key, Body=body[:-1])
+    stack.put_object(Bucket="archive", Key="raw/source=events/dt=2026-03-01/", Body=b"")
+
+    done = run("compact")
+
+    assert f"2 of 2: events 2026-03-01 stays as it is: 1 of 1 object(s) are damaged: {key}: " in done.stderr
+    assert "foreign raw/source=events/dt=2026-03-01/: it is a folder's own object" in done.stderr
+    assert "1 of 2: events 2026-02-27: 3 changes of 2 object(s)" in done.stdout
+    assert done.exit_code == 3
+
+    # When the one is repaired and the other's compacted object is damaged
+    stack.put_object(Bucket="archive", Key=key, Body=body)
+    compacted = "curated/source=events/month=2026-02/2026-02-27.parquet"
+    stack.put_object(Bucket="archive", Key=compacted, Body=b"PAR1")
+
+    done = run("compact")
+
+    assert "1 of 2: events 2026-02-27: 3 changes" in done.stdout
+    assert "2 of 2: events 2026-03-01: 2 changes" in done.stdout
+    assert done.exit_code == 0
+    assert "Nothing is due" in run("compact").stdout
+
+
+def raw_keys(stack: "S3Client", day: str) -> list[str]:
+    found = stack.list_objects_v2(Bucket="archive", Prefix=f"raw/source=events/dt={day}/")["Contents"]
+    return [each["Key"] for each in found]
+
+
 @pytest.mark.parametrize(
     "error",
     [
