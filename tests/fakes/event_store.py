@@ -56,12 +56,15 @@ class InMemoryEventStore:
         for event in self.histories.get(aggregate_id, []):
             if event.version > after:
                 if event.event_id in self.unreadable:
-                    raise UnreadableHistoryError(aggregate_id, events, "no event")
+                    raise UnreadableHistoryError(aggregate_id, events, event.version, "no event", event.event_id)
                 events.append(event)
         return events
 
     def latest(self, aggregate_id: str) -> RecordedEvent | None:
-        return next(reversed(self.histories.get(aggregate_id, [])), None)
+        event = next(reversed(self.histories.get(aggregate_id, [])), None)
+        if event is not None and event.event_id in self.unreadable:
+            raise UnreadableHistoryError(aggregate_id, (), event.version, "no event", event.event_id)
+        return event
 
     def _check(self, write: ConditionalWrite) -> None:
         rows = self.tables.setdefault(write.table, {})

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from headwater.attribute_values import marshal, marshal_item
@@ -61,11 +62,11 @@ class DynamoDbEventStore:
 
     def load(self, aggregate_id: str, after: int = 0) -> list[RecordedEvent]:
         events: list[RecordedEvent] = []
-        for item in self._items(aggregate_id, after):
+        for item in self.items(aggregate_id, after):
             try:
                 events.append(codec.decode(item))
             except MalformedEventError as error:
-                raise UnreadableHistoryError(aggregate_id, events, error) from error
+                raise _unreadable(aggregate_id, events, item, error) from error
         return events
 
     def latest(self, aggregate_id: str) -> RecordedEvent | None:
@@ -77,9 +78,13 @@ class DynamoDbEventStore:
             Limit=1,
             ConsistentRead=True,
         )["Items"]
-        return codec.decode(items[0]) if items else None
+        try:
+            return codec.decode(items[0]) if items else None
+        except MalformedEventError as error:
+            raise _unreadable(aggregate_id, (), items[0], error) from error
 
-    def _items(self, aggregate_id: str, after: int) -> Iterator[Mapping[str, Any]]:
+    def items(self, aggregate_id: str, after: int = 0) -> Iterator[Mapping[str, Any]]:
+        """The items above version ``after`` as they are, events or not, in order, by consistent reads."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="aggregate_id = :id AND version > :after",
@@ -145,6 +150,18 @@ class DynamoDbEventStore:
                 return True
             raise ConcurrencyError(append.aggregate_id, append.expected_version, stored)
         return False
+
+
+def _version(item: Mapping[str, Any]) -> int:
+    """The item's place among the others: its sort key, which is always a number, if not always a whole one."""
+    return int(Decimal(item["version"]["N"]))
+
+
+def _unreadable(
+    aggregate_id: str, before: Sequence[RecordedEvent], item: Mapping[str, Any], error: MalformedEventError
+) -> UnreadableHistoryError:
+    event_id = item.get("event_id", {}).get("S")
+    return UnreadableHistoryError(aggregate_id, before, _version(item), error, event_id)
 
 
 def _transact_item(write: ConditionalWrite) -> dict[str, Any]:
