@@ -79,9 +79,26 @@ def test_an_item_that_is_no_event_ends_what_can_be_loaded(store: EventStore) -> 
     with pytest.raises(UnreadableHistoryError, match=PLAYER) as caught:
         store.load(PLAYER)
 
-    assert (caught.value.before, caught.value.version) == ([first], 2)
+    assert caught.value.before == [first]
+    unreadable = caught.value.aggregate_id, caught.value.version, caught.value.event_id
+    assert unreadable == (PLAYER, 2, second.event_id)
     assert store.present(PLAYER, {1, 2, 4}) == {1, 2}
     assert store.load(PLAYER, after=2) == [third]
+    assert store.latest(PLAYER) == third
+
+
+def test_a_newest_item_that_is_no_event_is_named(store: EventStore) -> None:
+    (event,) = store.append(Append(PLAYER, 0, [new_event(PLAY)]))
+    if isinstance(store, DynamoDbEventStore):
+        spoilt = {**codec.encode(event), "metadata": {"BOOL": True}}
+        store._client.put_item(TableName="events", Item=spoilt)
+    elif isinstance(store, InMemoryEventStore):
+        store.unreadable.add(event.event_id)
+
+    with pytest.raises(UnreadableHistoryError, match=PLAYER) as caught:
+        store.latest(PLAYER)
+
+    assert (caught.value.version, caught.value.event_id) == (1, event.event_id)
 
 
 def test_it_tells_which_versions_are_there(store: EventStore) -> None:

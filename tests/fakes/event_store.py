@@ -56,7 +56,7 @@ class InMemoryEventStore:
         for event in sorted(self.histories.get(aggregate_id, []), key=lambda event: event.version):
             if event.version > after:
                 if event.event_id in self.unreadable:
-                    raise UnreadableHistoryError(aggregate_id, events, event.version, "no event")
+                    raise UnreadableHistoryError(aggregate_id, events, event.version, "no event", event.event_id)
                 events.append(event)
         return events
 
@@ -64,7 +64,10 @@ class InMemoryEventStore:
         return {event.version for event in self.histories.get(aggregate_id, [])}.intersection(versions)
 
     def latest(self, aggregate_id: str) -> RecordedEvent | None:
-        return max(self.histories.get(aggregate_id, []), key=lambda event: event.version, default=None)
+        event = max(self.histories.get(aggregate_id, []), key=lambda event: event.version, default=None)
+        if event is not None and event.event_id in self.unreadable:
+            raise UnreadableHistoryError(aggregate_id, (), event.version, "no event", event.event_id)
+        return event
 
     def _check(self, write: ConditionalWrite) -> None:
         rows = self.tables.setdefault(write.table, {})

@@ -62,11 +62,11 @@ class DynamoDbEventStore:
 
     def load(self, aggregate_id: str, after: int = 0) -> list[RecordedEvent]:
         events: list[RecordedEvent] = []
-        for item in self._items(aggregate_id, after):
+        for item in self.items(aggregate_id, after):
             try:
                 events.append(codec.decode(item))
             except MalformedEventError as error:
-                raise UnreadableHistoryError(aggregate_id, events, _version(item), error) from error
+                raise _unreadable(aggregate_id, events, item, error) from error
         return events
 
     def present(self, aggregate_id: str, versions: Collection[int]) -> set[int]:
@@ -102,9 +102,13 @@ class DynamoDbEventStore:
             Limit=1,
             ConsistentRead=True,
         )["Items"]
-        return codec.decode(items[0]) if items else None
+        try:
+            return codec.decode(items[0]) if items else None
+        except MalformedEventError as error:
+            raise _unreadable(aggregate_id, (), items[0], error) from error
 
-    def _items(self, aggregate_id: str, after: int) -> Iterator[Mapping[str, Any]]:
+    def items(self, aggregate_id: str, after: int = 0) -> Iterator[Mapping[str, Any]]:
+        """The items above version ``after`` as they are, events or not, in order, by consistent reads."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="aggregate_id = :id AND version > :after",
@@ -183,6 +187,13 @@ def _version(item: Mapping[str, Any]) -> int:
 def _reasons(error: Any) -> list[str]:
     """Why a transaction was cancelled, item by item."""
     return [str(reason.get("Code", "None")) for reason in error.response["CancellationReasons"]]
+
+
+def _unreadable(
+    aggregate_id: str, before: Sequence[RecordedEvent], item: Mapping[str, Any], error: MalformedEventError
+) -> UnreadableHistoryError:
+    event_id = item.get("event_id", {}).get("S")
+    return UnreadableHistoryError(aggregate_id, before, _version(item), error, event_id)
 
 
 def _transact_item(write: ConditionalWrite) -> dict[str, Any]:
