@@ -1,8 +1,10 @@
 """What all tests share. Each test's network is what its folder allows: none for unit, loopback for the rest."""
 
 import os
+from functools import cache
 from pathlib import Path
 
+import botocore.session
 import pytest
 from pytest_socket import disable_socket, enable_socket, socket_allow_hosts
 
@@ -22,6 +24,9 @@ os.environ |= {
     "POWERTOOLS_SERVICE_NAME": "headwater",
     "POWERTOOLS_METRICS_NAMESPACE": "Headwater",
 }
+
+# Each session reads botocore's models of the services anew: nine tenths of what a client costs. Tests build thousands.
+botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
 @pytest.fixture(autouse=True)

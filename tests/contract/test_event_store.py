@@ -6,7 +6,6 @@ from dataclasses import replace
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from devstack.simulator.cloud.client import NoFaults
 from headwater.domain.events import PlayCompleted, UserRegistered
@@ -26,6 +25,7 @@ from headwater.event_store.store import (
 from tests.fakes.cloud import FakeAws
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import new_event
+from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 
 USER = "user#0199-a"

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from headwater import bootstrap
 from headwater.accounts.commands import RegisterUser
@@ -31,6 +30,7 @@ from headwater.ids import uuid7
 from headwater.projections.read_models import Row
 from tests.fakes.accounts import quick_passwords
 from tests.fakes.http import http_event
+from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 from tests.integration.stream_functions import SETTINGS
 

@@ -90,7 +90,7 @@ def test_every_destination_gets_every_new_event_in_order() -> None:
 
 
 def test_destinations_are_served_in_parallel() -> None:
-    both_at_work = threading.Barrier(2, timeout=10)
+    both_at_work = threading.Barrier(2, timeout=60)
 
     class Meeting(InMemoryPublisher):
         def publish(self, events: Sequence[OutgoingEvent]) -> Mapping[int, SendError]:
