@@ -198,8 +198,8 @@ class Together:
     def load(self, aggregate_id: str, after: int = 0) -> list[RecordedEvent]:
         return self._store.load(aggregate_id, after)
 
-    def latest(self, aggregate_id: str) -> RecordedEvent | None:
-        return self._store.latest(aggregate_id)
+    def head(self, aggregate_id: str) -> int:
+        return self._store.head(aggregate_id)
 
 
 def test_of_those_who_register_one_address_at_once_one_wins(client: "DynamoDBClient") -> None:

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from headwater.attribute_values import marshal, marshal_item
-from headwater.domain.events import MalformedEventError, RecordedEvent
+from headwater.attribute_values import marshal, marshal_item, unmarshal
+from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.event_store.store import (
     Append,
@@ -64,20 +64,22 @@ class DynamoDbEventStore:
         for item in self._items(aggregate_id, after):
             try:
                 events.append(codec.decode(item))
-            except MalformedEventError as error:
+            except (MalformedEventError, UnknownEventError) as error:
                 raise UnreadableHistoryError(aggregate_id, events, error) from error
         return events
 
-    def latest(self, aggregate_id: str) -> RecordedEvent | None:
+    def head(self, aggregate_id: str) -> int:
         items = self._client.query(
             TableName=self._table,
             KeyConditionExpression="aggregate_id = :id",
             ExpressionAttributeValues={":id": {"S": aggregate_id}},
+            ProjectionExpression="version",
             ScanIndexForward=False,
             Limit=1,
             ConsistentRead=True,
         )["Items"]
-        return codec.decode(items[0]) if items else None
+        # Others may append too, and the table takes any number.
+        return max(0, int(unmarshal(items[0]["version"]))) if items else 0
 
     def _items(self, aggregate_id: str, after: int) -> Iterator[Mapping[str, Any]]:
         pages = self._client.get_paginator("query").paginate(
@@ -90,7 +92,7 @@ class DynamoDbEventStore:
             yield from page["Items"]
 
     def _put(self, event: RecordedEvent) -> dict[str, Any]:
-        item = codec.encode(event)
+        item = codec.encode_new(event)
         size = sum(len(name) + len(str(content).encode()) for name, av in item.items() for content in av.values())
         if size > self._limits.item_bytes:
             raise AppendTooLargeError(
