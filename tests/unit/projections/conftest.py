@@ -1,26 +1,12 @@
-"""Event types that this code can read and no projection declares: what a developer forgot."""
-
-from typing import ClassVar
+"""What a projection does with event types that nobody declared to it."""
 
 import pytest
 
-from headwater.domain.events import EVENT_TYPES, DomainEvent, EventReader
+from tests.fakes.undeclared import undeclared_types
 
-
-class PlayUndone(DomainEvent, frozen=True, kw_only=True):
-    aggregate_type: ClassVar[str] = "player"
-    schema_version: ClassVar[int] = 1
-    game: str
-    score: int
-    played_at: str
-
-
-class GameAdded(DomainEvent, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    aggregate_type: ClassVar[str] = "game"
-    schema_version: ClassVar[int] = 1
+__all__ = ["undeclared_types"]
 
 
 @pytest.fixture(autouse=True)
-def undeclared_types(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind in (PlayUndone, GameAdded):
-        monkeypatch.setitem(EVENT_TYPES._readers, kind.__name__, EventReader(kind))
+def _readable(undeclared_types: None) -> None:
+    pass
