@@ -91,6 +91,10 @@ bench-badges: setup ## Measure what a badge decision costs, beside a version tha
 bench-archive: setup ## Measure what archiving a record costs, beside the least that it can (ARGS="--rounds 31")
 	@$(BIN)/python -m benchmarks.archive $(ARGS)
 
+.PHONY: bench-decoding
+bench-decoding: setup ## Measure what reading an event costs, and each cold start (ARGS="--against ../other/src")
+	@$(BIN)/python -m benchmarks.decoding $(ARGS)
+
 .PHONY: bench-compaction
 bench-compaction: setup ## Measure compaction, and what a user's month reads from raw and compacted (EVENTS=1000000)
 	@$(BIN)/python -m benchmarks.compaction $(if $(filter command line,$(origin EVENTS)),--events $(EVENTS)) $(ARGS)
@@ -134,6 +138,10 @@ check-rules: setup
 .PHONY: analytics
 analytics: setup ## Write the tables, views and queries of analytics/ into the template and the docs
 	@$(BIN)/python -m cli.deployed_sql
+
+.PHONY: schemas
+schemas: setup ## Write the events' JSON Schemas into schemas/, from the events' classes
+	@$(BIN)/python -m cli.event_schemas
 
 .PHONY: format
 format: setup ## Format the code and fix what ruff can fix

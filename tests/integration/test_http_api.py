@@ -201,8 +201,8 @@ class Together:
     def present(self, aggregate_id: str, versions: Collection[int]) -> set[int]:
         return self._store.present(aggregate_id, versions)
 
-    def latest(self, aggregate_id: str) -> RecordedEvent | None:
-        return self._store.latest(aggregate_id)
+    def head(self, aggregate_id: str) -> int:
+        return self._store.head(aggregate_id)
 
 
 def test_of_those_who_register_one_address_at_once_one_wins(client: "DynamoDBClient") -> None:

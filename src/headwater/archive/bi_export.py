@@ -19,7 +19,7 @@ from headwater.change_stream import claim_checks, kinesis
 from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.dead_letters.triage import Triage
-from headwater.domain.events import MalformedEventError, RecordedEvent
+from headwater.domain.events import RecordedEvent
 from headwater.incidents import Incidents
 
 PREFIX: Final = "bi/events/"
@@ -163,10 +163,7 @@ def _named(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _day(event: RecordedEvent) -> str:
-    try:
-        return f"{datetime.fromisoformat(event.occurred_at).astimezone(UTC):%Y-%m-%d}"
-    except (TypeError, ValueError) as error:
-        raise MalformedEventError(f"event {event.event_id} has no time in 'time'") from error
+    return f"{datetime.fromisoformat(event.occurred_at).astimezone(UTC):%Y-%m-%d}"
 
 
 def _line(event: RecordedEvent) -> bytes:

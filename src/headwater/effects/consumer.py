@@ -14,7 +14,7 @@ from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.postponement import Postponement
 from headwater.clock import utc_now
-from headwater.domain.events import MalformedEventError, RecordedEvent
+from headwater.domain.events import RecordedEvent
 from headwater.effects.ledger import Claim, EffectLedger, UnconfirmedClaimError
 from headwater.failures import FailureKind, JudgedError, PermanentError, RefusedError, kind_of
 from headwater.incidents import Incidents
@@ -156,11 +156,7 @@ class QueueConsumer:
 
     def _forgotten(self, event: RecordedEvent) -> bool:
         """Whether the ledger may have forgotten the event's effect, which a replay would then repeat."""
-        try:
-            occurred_at = datetime.fromisoformat(event.occurred_at)
-            return occurred_at + self._ledger.memory <= self._clock()
-        except (TypeError, ValueError) as error:
-            raise MalformedEventError(f"event {event.event_id} has no time with a zone in 'time'") from error
+        return datetime.fromisoformat(event.occurred_at) <= self._clock() - self._ledger.memory
 
     def _once(self, event: RecordedEvent, name: str, effect: Effect) -> None:
         claim = self._claim(event, name)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from headwater.attribute_values import marshal, marshal_item
-from headwater.domain.events import MalformedEventError, RecordedEvent
+from headwater.attribute_values import marshal, marshal_item, unmarshal
+from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.event_store.store import (
     Append,
@@ -65,7 +65,7 @@ class DynamoDbEventStore:
         for item in self.items(aggregate_id, after):
             try:
                 events.append(codec.decode(item))
-            except MalformedEventError as error:
+            except (MalformedEventError, UnknownEventError) as error:
                 raise _unreadable(aggregate_id, events, item, error) from error
         return events
 
@@ -93,19 +93,18 @@ class DynamoDbEventStore:
             else:
                 return {version for version, answer in zip(wanted, answers, strict=True) if answer.get("Item")}
 
-    def latest(self, aggregate_id: str) -> RecordedEvent | None:
+    def head(self, aggregate_id: str) -> int:
         items = self._client.query(
             TableName=self._table,
             KeyConditionExpression="aggregate_id = :id",
             ExpressionAttributeValues={":id": {"S": aggregate_id}},
+            ProjectionExpression="version",
             ScanIndexForward=False,
             Limit=1,
             ConsistentRead=True,
         )["Items"]
-        try:
-            return codec.decode(items[0]) if items else None
-        except MalformedEventError as error:
-            raise _unreadable(aggregate_id, (), items[0], error) from error
+        # Others may append too, and the table takes any number.
+        return max(0, int(unmarshal(items[0]["version"]))) if items else 0
 
     def items(self, aggregate_id: str, after: int = 0) -> Iterator[Mapping[str, Any]]:
         """The items above version ``after`` as they are, events or not, in order, by consistent reads."""
@@ -119,7 +118,7 @@ class DynamoDbEventStore:
             yield from page["Items"]
 
     def _put(self, event: RecordedEvent) -> dict[str, Any]:
-        item = codec.encode(event)
+        item = codec.encode_new(event)
         size = sum(len(name) + len(str(content).encode()) for name, av in item.items() for content in av.values())
         if size > self._limits.item_bytes:
             raise AppendTooLargeError(
@@ -190,7 +189,7 @@ def _reasons(error: Any) -> list[str]:
 
 
 def _unreadable(
-    aggregate_id: str, before: Sequence[RecordedEvent], item: Mapping[str, Any], error: MalformedEventError
+    aggregate_id: str, before: Sequence[RecordedEvent], item: Mapping[str, Any], error: ValueError
 ) -> UnreadableHistoryError:
     event_id = item.get("event_id", {}).get("S")
     return UnreadableHistoryError(aggregate_id, before, _version(item), error, event_id)

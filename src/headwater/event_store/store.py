@@ -145,6 +145,8 @@ class EventStore(Protocol):
             A write in ``also`` lost its condition.
         AppendTooLargeError
             Beyond 100 items, or an event beyond 400 KiB; nothing was sent.
+        MalformedEventError
+            An event that some reader could not read, or that is beyond the limits of its type; nothing was sent.
         """
         ...
 
@@ -165,12 +167,6 @@ class EventStore(Protocol):
         """
         ...
 
-    def latest(self, aggregate_id: str) -> RecordedEvent | None:
-        """The newest event, by a consistent read; its ``version`` is what an append expects.
-
-        Raises
-        ------
-        UnreadableHistoryError
-            It cannot be read.
-        """
+    def head(self, aggregate_id: str) -> int:
+        """The newest version, by a consistent read; 0 if there is none. It is what an append expects."""
         ...

@@ -1,6 +1,5 @@
 """Sending one e-mail through SES."""
 
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -12,21 +11,14 @@ from botocore.exceptions import (
     EndpointConnectionError,
 )
 
+from headwater.domain.constraints import parsed
+from headwater.domain.events import Email as Address
+from headwater.domain.fields import InvalidFieldError
 from headwater.effects.consumer import EffectNotPerformedError, EffectRefusedError
 from headwater.failures import FailureKind, PermanentError, TransientError, kind_of, name_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
-
-#: RFC 5321: a path has at most 256 octets with its brackets, a local part at most 64. Narrower than RFC 5322: no
-#: quoted local parts, no comments, no ``%`` (source routes, and encoded line breaks), ASCII only, as SES demands.
-_ADDRESS = re.compile(
-    r"[A-Za-z0-9!#$&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$&'*+/=?^_`{|}~-]+)*"
-    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])"
-)
-_ADDRESS_CHARACTERS = 254
-_LOCAL_PART_CHARACTERS = 64
-
 
 #: The daily quota is over the last 24 hours, so that every hour frees some of it ("Service quotas in Amazon SES").
 #: Waiting so long, a queue's ten receives last for 27 hours.
@@ -67,13 +59,10 @@ class Email:
     html: str
 
     def __post_init__(self) -> None:
-        local_part, _, _ = self.recipient.partition("@")
-        if (
-            not _ADDRESS.fullmatch(self.recipient)
-            or len(self.recipient) > _ADDRESS_CHARACTERS
-            or len(local_part) > _LOCAL_PART_CHARACTERS
-        ):
-            raise UndeliverableAddressError("the recipient is not one plain e-mail address; nothing was sent")
+        try:
+            parsed("recipient", self.recipient, Address)
+        except InvalidFieldError:
+            raise UndeliverableAddressError("the recipient is not one plain e-mail address; nothing was sent") from None
         if not self.subject.isprintable():
             raise ValueError("the subject has a line break or another control character; nothing was sent")
 
