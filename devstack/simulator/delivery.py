@@ -272,6 +272,8 @@ class StreamDriver(_Driver):
         cloud = world.cloud
         target: Any = Destinations(cloud.sqs, cloud.sns, cloud.s3)  # type: ignore[arg-type]  # in memory
         _persist(lambda: target.send(mapping.on_failure, message, payload, key))
+        # Given up by its age, it is no invocation's end: nothing else would wake whoever reads that queue.
+        world.stir()
 
 
 class QueueDriver(_Driver):

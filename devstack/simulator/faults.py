@@ -22,6 +22,8 @@ DELIVERY_KINDS: Final = (
     "batch_bounds",
     "reorder",
     "overtaking",
+    "interleaving",
+    "clock_skew",
     "shard_split",
     "mapping_restart",
     "slow_consumer",
@@ -40,6 +42,8 @@ LATENCY: Final = {
     "sqs": 0.005,
 }
 TIMEOUT_SECONDS: Final = 2.0
+#: By so many seconds, at the most, a function's clock is wrong.
+LARGEST_SKEW: Final = 15.0
 _THROTTLES: Final = {
     "dynamodb": ("ProvisionedThroughputExceededException", 400),
     "dynamodbstreams": ("LimitExceededException", 400),
@@ -82,6 +86,7 @@ class FaultPlan:
         self._failing: Mapping[str, Any] | None = None
         self._watchers: dict[tuple[str, str], list[Watcher]] = {}
         self._outages: dict[str, float] = {}
+        engine.own += [(self, "in_function"), (self, "_pending"), (self, "_failing")]
 
     def start(self) -> None:
         self.active = self.rate > 0
@@ -102,6 +107,18 @@ class FaultPlan:
             yield
         finally:
             self.active, self._outages = active, outages
+
+    @contextmanager
+    def skewed(self) -> Iterator[None]:
+        """Within it a function runs, whose clock may be wrong."""
+        engine = self.engine
+        outer, engine.skew = engine.skew, 0.0
+        if self.happens("clock_skew"):
+            engine.skew = engine.chance.uniform(-LARGEST_SKEW, LARGEST_SKEW)
+        try:
+            yield
+        finally:
+            engine.skew = outer
 
     @contextmanager
     def nested(self) -> Iterator[None]:
@@ -140,6 +157,8 @@ class FaultPlan:
 
     def before(self, service: str, operation: str, params: Mapping[str, Any]) -> None:
         engine = self.engine
+        if self.active:
+            engine.alternate()
         engine.now += LATENCY[service]
         self._pending = None
         if service in self._outages and engine.now < self._outages[service]:
@@ -154,6 +173,8 @@ class FaultPlan:
         if self._random() < self.rate and "overtaking" not in self.off and engine.overtake(3):
             self._pending = None
             self.count("overtaking")
+        elif self._random() < self.rate and "interleaving" not in self.off and engine.interleave():
+            self.count("interleaving")
 
     def refuse(self, service: str, operation: str, entries: int) -> frozenset[int]:  # noqa: ARG002
         if not self.active or self._random() >= self.rate:

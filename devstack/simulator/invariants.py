@@ -63,6 +63,11 @@ def commands_happen_once(evidence: Evidence) -> Iterator[Finding]:
             )
 
 
+def leases_are_kept(evidence: Evidence) -> Iterator[Finding]:
+    """While a claim's lease runs, nobody else performs its effect, nor says that nobody knows of it."""
+    return evidence.world.leases.findings()
+
+
 def archive_is_the_log(evidence: Evidence) -> Iterator[Finding]:
     """The archive, deduplicated, holds every change of the table with its image as it was, byte by byte."""
     archived: set[Place] = set()

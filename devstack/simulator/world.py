@@ -24,12 +24,13 @@ from devstack.simulator.delivery import (
 )
 from devstack.simulator.engine import Engine
 from devstack.simulator.evidence import Evidence
-from devstack.simulator.faults import FaultKind, FaultPlan
+from devstack.simulator.faults import LARGEST_SKEW, FaultKind, FaultPlan
 from devstack.simulator.features import FEATURES, Feature, judged
 from devstack.simulator.findings import Finding, Harm
 from devstack.simulator.functions import Functions, hosted
 from devstack.simulator.graph import Blueprint
 from devstack.simulator.lag import Lags, LagWatch
+from devstack.simulator.leases import LeaseWatch
 from devstack.simulator.newer import Newer
 from devstack.simulator.odd import OddRecords
 from devstack.simulator.operator import HOLD_SECONDS, Operator
@@ -47,9 +48,9 @@ from headwater.domain.events import DomainEvent, PlayCompleted, UserProfileChang
 _SDK_ATTEMPTS: Final = 4
 #: Faults go on for so long after the last event, so that they meet the end of every stream too.
 _GRACE_SECONDS: Final = 30.0
-#: Within so much virtual time after the faults the backlog must be gone. A poison record is tried for hours.
+#: Within so much virtual time after the faults the backlog must be gone. What is set aside is tried again for days.
 _DRAIN_SECONDS: Final = 2 * 3600.0
-_POISONED_DRAIN_SECONDS: Final = 24 * 3600.0
+_POISONED_DRAIN_SECONDS: Final = 14 * 24 * 3600.0
 _SAMPLES: Final = 400
 _SHARDS_AT_MOST: Final = 12
 #: What a poison record is: of a type, and with data, that no consumer knows. The fan-out passes both on.
@@ -192,6 +193,7 @@ class World:
         self.applicants = Applicants(self)
         self.odd = OddRecords(self)
         self.lag = LagWatch(engine.clock, self.suffers)
+        self.leases = LeaseWatch(engine.clock, 2 * LARGEST_SKEW)
         self.order = OrderWatch(
             self.lag, fan_out_in_order=all(mapping.parallelization_factor == 1 for mapping in table_mappings)
         )
@@ -204,14 +206,17 @@ class World:
         self._next_split = _SPLIT_EVERY
         self._poison_at = list(config.poisons)
         self._poison_decided = 0
+        engine.own += [(self.newer, "_consuming"), (self.lag, "attempt")]
         faults.watch("dynamodb", "PutItem", self.order.row_written)
         faults.watch("dynamodb", "TransactWriteItems", self.order.rows_written)
-        faults.watch("dynamodb", "PutItem", self._effect_confirmed)
+        faults.watch("dynamodb", "PutItem", self._ledger_written)
+        faults.watch("dynamodb", "DeleteItem", lambda params: self.leases.deleted(params["Key"]))
         faults.watch("kinesis", "PutRecords", self.order.publishing)
 
     def deliver(self, functions: Functions) -> None:
         """Starts all mappings."""
         self.functions = functions
+        functions.log.watch = self.leases.unconfirmed
         functions.offer(self.cloud)
         for mapping in self.mappings:
             if mapping.kind == "sqs":
@@ -254,7 +259,9 @@ class World:
         elif driver.log.kind == "kinesis":
             self.order.kinesis_written(driver.log)
 
-    def _effect_confirmed(self, params: Mapping[str, Any]) -> None:
+    def _ledger_written(self, params: Mapping[str, Any]) -> None:
+        if "state" in params["Item"]:
+            self.leases.written(params["Item"])
         if params["Item"].get("state") == _CONFIRMED:
             self.lag.effect_confirmed(params["Item"])
 
