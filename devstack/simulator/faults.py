@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
@@ -11,6 +11,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from devstack.simulator.cloud.errors import client_error
 from devstack.simulator.engine import Engine
+from devstack.simulator.refusals import Refusals
 
 type FaultKind = str
 
@@ -24,11 +25,15 @@ DELIVERY_KINDS: Final = (
     "overtaking",
     "interleaving",
     "clock_skew",
+    "long_outage",
+    "retention_passed",
     "shard_split",
     "mapping_restart",
     "slow_consumer",
 )
-PROMISED: Final[frozenset[FaultKind]] = frozenset((*CALL_KINDS, *DELIVERY_KINDS))
+#: What a destination refuses for good.
+REFUSAL_KINDS: Final = ("refused_entry", "refused_row", "refused_email")
+PROMISED: Final[frozenset[FaultKind]] = frozenset((*CALL_KINDS, *DELIVERY_KINDS, *REFUSAL_KINDS))
 
 #: Virtual seconds that a call takes. SNS is called sixteen times at once, tables by eight writers.
 LATENCY: Final = {
@@ -86,6 +91,7 @@ class FaultPlan:
         self._failing: Mapping[str, Any] | None = None
         self._watchers: dict[tuple[str, str], list[Watcher]] = {}
         self._outages: dict[str, float] = {}
+        self.refusals = Refusals(self.happens)
         engine.own += [(self, "in_function"), (self, "_pending"), (self, "_failing")]
 
     def start(self) -> None:
@@ -185,6 +191,9 @@ class FaultPlan:
         self.count(kind)
         chance = self.engine.chance
         return frozenset(chance.sample(range(entries), chance.randint(1, entries)))
+
+    def condemn(self, service: str, operation: str, target: str, contents: Sequence[Any]) -> frozenset[int]:  # noqa: ARG002
+        return self.refusals.condemned(service, target, contents)
 
     def after(self, service: str, operation: str, params: Mapping[str, Any]) -> None:
         for watcher in self._watchers.get((service, operation), ()):

@@ -28,7 +28,8 @@ type Lags = dict[str, Counter[int]]
 class Attempt(Protocol):
     """A delivery under way; ``outage_until`` is when the last one that had met a fault was tried again."""
 
-    outage_until: float
+    @property
+    def outage_until(self) -> float: ...
 
 
 class LagWatch:
