@@ -133,7 +133,14 @@ def _each_is_sent_once(evidence: Evidence, consumer: str, resources: str, due: I
     doubtful: list[Due] = []
     # An address may register again once its user is gone: which of its e-mails are spoken for must be known first.
     for each in due:
-        if ledger.get(f"effect#{consumer}#{each.effect_id}") == "confirmed":
+        pk = f"effect#{consumer}#{each.effect_id}"
+        if ledger.get(pk) == "refused" and {mail[1] for mail in each.mails} & evidence.refusals.addresses:
+            # SES does not take it, and an incident has told of it.
+            if evidence.world.functions.log.reasons[f"{consumer}: RefusedEffects"]:
+                yield Finding(Harm.REFUSED, each.event.aggregate_id, f"its {consumer} was refused, and reported")
+            else:
+                yield Finding(Harm.LOST, each.event.aggregate_id, f"its {consumer} was refused, and nobody was told")
+        elif ledger.get(f"effect#{consumer}#{each.effect_id}") == "confirmed":
             found = next((mail for mail in each.mails if left[mail] > 0), None)
             if found is None:
                 yield Finding(

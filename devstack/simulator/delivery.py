@@ -34,6 +34,7 @@ from devstack.simulator.engine import Engine
 from devstack.simulator.faults import FaultPlan
 from devstack.simulator.functions import Functions
 from devstack.simulator.lag import LagWatch
+from devstack.simulator.outages import TRIED_AGAIN_SECONDS, Outages
 from devstack.simulator.places import Place, place_of_item
 from devstack.template import EventSourceMapping, Pipe
 
@@ -72,6 +73,7 @@ class Surroundings(Protocol):
     cloud: Cloud
     given_up: list[GivenUp]
     lag: LagWatch
+    outages: Outages
 
     def stir(self) -> None:
         """Something may have been written: read the streams soon."""
@@ -108,7 +110,10 @@ class _Driver:
         if self._failing or (faults.rate and self._comes_again(records)):
             self.outage_until, self._failing = engine.now, False
         met = faults.counts.total()
-        if faults.happens("throttle", 0.5):
+        if world.outages.down(mapping):
+            ended, duration, self._failing = InvokeResult(throttled=True), TRIED_AGAIN_SECONDS, True
+            met = -1
+        elif faults.happens("throttle", 0.5):
             ended, duration = InvokeResult(throttled=True), THROTTLED_SECONDS
         else:
             slowed = engine.chance.uniform(1, 90) if faults.happens("slow_consumer", 0.5) else 0.0
@@ -154,7 +159,7 @@ class StreamDriver(_Driver):
         self.log = log
         self.shard = shard
         self.finished = False
-        self._settings = stream_settings(mapping, RETENTION_SECONDS[log.kind])
+        self.settings = stream_settings(mapping, RETENTION_SECONDS[log.kind])
         self._base = 0
         self._told = 0
         self._start()
@@ -178,6 +183,10 @@ class StreamDriver(_Driver):
     def poll(self) -> bool:
         """Reads on, as far as there is room. False once a closed shard is delivered to its end."""
         world, machine, shard = self.world, self.machine, self.shard
+        if (forgotten := shard.first_index - self.cursor) > 0:
+            # Whatever was not read in time is gone, and nobody is told.
+            self._base += forgotten
+            self.cursor += forgotten
         limit = min(machine.room, shard.end - self.cursor)
         if limit > 0:
             if limit > 1 and world.faults.happens("batch_bounds"):
@@ -191,7 +200,7 @@ class StreamDriver(_Driver):
         return not self.finished
 
     def _start(self) -> None:
-        self.machine = StreamShardMachine(self._settings)
+        self.machine = StreamShardMachine(self.settings)
         self.cursor = self._base
 
     def _tick(self) -> None:
@@ -272,6 +281,8 @@ class StreamDriver(_Driver):
         cloud = world.cloud
         target: Any = Destinations(cloud.sqs, cloud.sns, cloud.s3)  # type: ignore[arg-type]  # in memory
         _persist(lambda: target.send(mapping.on_failure, message, payload, key))
+        # Given up by its age, it is no invocation's end: nothing else would wake whoever reads that queue.
+        world.stir()
 
 
 class QueueDriver(_Driver):

@@ -54,7 +54,8 @@ class Evidence:
     def __init__(self, world: World) -> None:
         self.world = world
         self.odd = world.odd.done
-        self.poisoned = frozenset(world.poisoned | self.odd.aggregates)
+        self.refusals = world.faults.refusals
+        self.poisoned = frozenset(world.poisoned | self.odd.aggregates | self.refusals.aggregates)
         self.given_up: list[GivenUp] = world.given_up
         self.log: dict[str, list[RecordedEvent]] = {}
         self.images: dict[Place, bytes] = {}

@@ -64,6 +64,8 @@ class FailureLog:
         self.unconfirmed: Counter[tuple[str, str, str]] = Counter()
         #: What incidents were about: all that their facts name.
         self.reported: set[str] = set()
+        #: Told of each effect that is unconfirmed, at once.
+        self.watch: Callable[[str, str, str], None] = lambda *_: None
 
     def error(self, message: str, **fields: Any) -> None:
         facts = {**fields, **fields.get("extra", {})}
@@ -72,7 +74,9 @@ class FailureLog:
         if "incident" in facts:
             self.reported.update(str(fact) for fact in facts.values())
         if facts.get("incident") == "UnconfirmedEffects":
-            self.unconfirmed[facts["function"], facts["event_id"], facts["effect"]] += 1
+            effect = facts["function"], facts["event_id"], facts["effect"]
+            self.unconfirmed[effect] += 1
+            self.watch(*effect)
         if self._engine.keeps_trace:
             self._engine.detail(f"{message}: {facts}")
 
@@ -164,7 +168,7 @@ class Functions:
         context = SimpleNamespace(aws_request_id=request_id, function_name=logical_id)
         outer, self._faults.in_function = self._faults.in_function, True
         try:
-            with self._newer.as_consumer():
+            with self._newer.as_consumer(), self._faults.skewed():
                 response = self._handlers[logical_id](event, context)
             result = InvokeResult(response, None, request_id)
         except SimulatedCrash as crash:

@@ -28,7 +28,8 @@ type Lags = dict[str, Counter[int]]
 class Attempt(Protocol):
     """A delivery under way; ``outage_until`` is when the last one that had met a fault was tried again."""
 
-    outage_until: float
+    @property
+    def outage_until(self) -> float: ...
 
 
 class LagWatch:
@@ -50,6 +51,7 @@ class LagWatch:
         self._outages: dict[Place, float] = {}
         self._applied: dict[str, Mapping[str, int]] = {}
         self._gated: set[str] = set()
+        self._done: dict[str, set[Place]] = {}
 
     @contextmanager
     def during(self, attempt: Attempt) -> Iterator[None]:
@@ -107,9 +109,15 @@ class LagWatch:
             if "dynamodb" in record.body:
                 keys = record.body["dynamodb"]["Keys"]
                 if "aggregate_id" in keys:
-                    self.done(consumer, place_of_item(keys), first=True)
+                    self._settled_once(consumer, place_of_item(keys), first=True)
             elif (version := version_on_kinesis(base64.b64decode(record.body["kinesis"]["data"]))) is not None:
-                self.done(consumer, (record.body["kinesis"]["partitionKey"], version))
+                self._settled_once(consumer, (record.body["kinesis"]["partitionKey"], version), first=False)
+
+    def _settled_once(self, consumer: str, place: Place, *, first: bool) -> None:
+        """What comes again has been done with before."""
+        if place not in self._done.setdefault(consumer, set()):
+            self._done[consumer].add(place)
+            self.done(consumer, place, first=first)
 
     def done(self, consumer: str, place: Place, *, first: bool = False) -> None:
         """A consumer has applied an event now; ``first``: it reads the table's stream, beside the fan-out."""

@@ -439,10 +439,11 @@ class OddRecords:
             for name in ("application_id", "action_id"):
                 text = text.replace(sample[name], f"{sample[name]}-{self._numbers}")
             self.done.applications.add(f"{sample['application_id']}-{self._numbers}")
-        if "subject" in sample:
-            own = sample["subject"].partition("#")[2]
-            self.done.aggregates.add(sample["subject"].replace(own, f"{own}-{self._numbers}"))
+        if subject := sample.get("subject") or sample.get("aggregate_id"):
+            own = subject.partition("#")[2]
+            self.done.aggregates.add(subject.replace(own, f"{own}-{self._numbers}"))
             text = text.replace(own, f"{own}-{self._numbers}")
+        if "id" in sample:
             text = text.replace(sample["id"], self._world.engine.uuid7_of(self._chance))
         text = text.replace("@example.org", f"@odd{self._numbers}.{_ADDRESSES}")
         spoilt = spoil(json.loads(text))

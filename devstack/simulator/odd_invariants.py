@@ -60,6 +60,10 @@ class _Traces:
         """Whether an operator sees that an aggregate stands still, in this consumer or before it."""
         return any(aggregate_id in self.aggregates.get(each, ()) for each in (consumer, _FAN_OUT))
 
+    def known(self, aggregate_id: str) -> bool:
+        """Whether any letter is of an aggregate."""
+        return any(aggregate_id in aggregates for aggregates in self.aggregates.values())
+
     def applied(self, projection: Projection, aggregate_id: str) -> int:
         """The version that a projection has reached of an aggregate."""
         row = self._rows[projection.name].get(projection.key(aggregate_id), {})
@@ -198,11 +202,14 @@ def foreign_messages_are_accounted_for(evidence: Evidence) -> Iterator[Finding]:
             if {message_id, body} & traces.waiting:
                 yield Finding(Harm.HELD, "", f"a foreign message of {queue} waits")
                 continue
-            event_id, action_id = _member(body, "id"), _member(body, "action_id")
+            event_id, action_id, aggregate_id = (_member(body, name) for name in ("id", "action_id", "aggregate_id"))
             if not (
                 traces.reported(message_id)
                 or (event_id and traces.settled(consumers[queue], event_id))
                 or action_id in traces.tracked
+                # Of letters that are tried again by themselves: what was in them is published, or parked anew.
+                or (aggregate_id in evidence.world.order.seen)
+                or traces.known(aggregate_id)
             ):
                 yield Finding(Harm.LOST, "", f"a foreign message of {queue} is nowhere: {body[:200]}")
 

@@ -25,6 +25,7 @@ _HARMS: Final = {
     "parked": Harm.PARKED,
     "held": Harm.HELD,
     "e-mails repeated": Harm.REPEATED,
+    "e-mails refused": Harm.REFUSED,
 }
 
 

@@ -16,6 +16,7 @@ from devstack.simulator.cloud import Cloud
 from devstack.simulator.delivery import (
     POLL_SECONDS,
     QUEUE_POLL_SECONDS,
+    RETENTION_SECONDS,
     GivenUp,
     QueueDriver,
     StreamDriver,
@@ -24,16 +25,18 @@ from devstack.simulator.delivery import (
 )
 from devstack.simulator.engine import Engine
 from devstack.simulator.evidence import Evidence
-from devstack.simulator.faults import FaultKind, FaultPlan
+from devstack.simulator.faults import LARGEST_SKEW, FaultKind, FaultPlan
 from devstack.simulator.features import FEATURES, Feature, judged
 from devstack.simulator.findings import Finding, Harm
 from devstack.simulator.functions import Functions, hosted
 from devstack.simulator.graph import Blueprint
 from devstack.simulator.lag import Lags, LagWatch
+from devstack.simulator.leases import LeaseWatch
 from devstack.simulator.newer import Newer
 from devstack.simulator.odd import OddRecords
 from devstack.simulator.operator import HOLD_SECONDS, Operator
 from devstack.simulator.order import OrderWatch
+from devstack.simulator.outages import Outages
 from devstack.simulator.tracking import Applicants
 from devstack.simulator.workload import GAMES, Workload
 from devstack.template import EventSourceMapping
@@ -47,9 +50,9 @@ from headwater.domain.events import DomainEvent, PlayCompleted, UserProfileChang
 _SDK_ATTEMPTS: Final = 4
 #: Faults go on for so long after the last event, so that they meet the end of every stream too.
 _GRACE_SECONDS: Final = 30.0
-#: Within so much virtual time after the faults the backlog must be gone. A poison record is tried for hours.
+#: Within so much virtual time after the faults the backlog must be gone. What is set aside is tried again for days.
 _DRAIN_SECONDS: Final = 2 * 3600.0
-_POISONED_DRAIN_SECONDS: Final = 24 * 3600.0
+_POISONED_DRAIN_SECONDS: Final = 14 * 24 * 3600.0
 _SAMPLES: Final = 400
 _SHARDS_AT_MOST: Final = 12
 #: What a poison record is: of a type, and with data, that no consumer knows. The fan-out passes both on.
@@ -191,7 +194,11 @@ class World:
         table_mappings = [mapping for mapping in self.mappings if f"table/{self.table_stream}/" in mapping.source_arn]
         self.applicants = Applicants(self)
         self.odd = OddRecords(self)
+        self.outages = Outages(self)
+        faults.refusals.tables = {bootstrap.settings().read_models_table}
+        faults.refusals.targets = {bootstrap.settings().events_topic, bootstrap.settings().application_inbox_queue}
         self.lag = LagWatch(engine.clock, self.suffers)
+        self.leases = LeaseWatch(engine.clock, 2 * LARGEST_SKEW)
         self.order = OrderWatch(
             self.lag, fan_out_in_order=all(mapping.parallelization_factor == 1 for mapping in table_mappings)
         )
@@ -204,14 +211,17 @@ class World:
         self._next_split = _SPLIT_EVERY
         self._poison_at = list(config.poisons)
         self._poison_decided = 0
+        engine.own += [(self.newer, "_consuming"), (self.lag, "attempt")]
         faults.watch("dynamodb", "PutItem", self.order.row_written)
         faults.watch("dynamodb", "TransactWriteItems", self.order.rows_written)
-        faults.watch("dynamodb", "PutItem", self._effect_confirmed)
+        faults.watch("dynamodb", "PutItem", self._ledger_written)
+        faults.watch("dynamodb", "DeleteItem", lambda params: self.leases.deleted(params["Key"]))
         faults.watch("kinesis", "PutRecords", self.order.publishing)
 
     def deliver(self, functions: Functions) -> None:
         """Starts all mappings."""
         self.functions = functions
+        functions.log.watch = self.leases.unconfirmed
         functions.offer(self.cloud)
         for mapping in self.mappings:
             if mapping.kind == "sqs":
@@ -237,6 +247,7 @@ class World:
             self._next_split += _SPLIT_EVERY
             if self.faults.decides("shard_split", 2) and self.split():
                 self.faults.count("shard_split")
+            self.outages.go_on()
         due = self._poison_at and produced >= self._poison_at[0]
         if due and self.poison(*self.engine.chance.choice(_POISONS)):
             self._poison_at.pop(0)
@@ -254,7 +265,9 @@ class World:
         elif driver.log.kind == "kinesis":
             self.order.kinesis_written(driver.log)
 
-    def _effect_confirmed(self, params: Mapping[str, Any]) -> None:
+    def _ledger_written(self, params: Mapping[str, Any]) -> None:
+        if "state" in params["Item"]:
+            self.leases.written(params["Item"])
         if params["Item"].get("state") == _CONFIRMED:
             self.lag.effect_confirmed(params["Item"])
 
@@ -378,28 +391,34 @@ class World:
                 reported = self.workload.produced
         progress(self.workload.produced - reported)
         self._drain()
-        if self.config.poison and self.drained:
+        if self.drained and (self.config.poison or self.outages.functions):
             self._redrive_the_rest()
         return max(0.0, engine.now - self.last_event_at) if self.drained else None
 
     def _drain(self) -> None:
         """Runs until nothing is left to deliver, or for as long as that may take."""
         engine = self.engine
-        limit = engine.now + (_POISONED_DRAIN_SECONDS if self.poisoned or self.config.odd else _DRAIN_SECONDS)
+        suffering = self.poisoned or self.config.odd or self.faults.refusals.aggregates
+        limit = max(engine.now, self.outages.end) + (_POISONED_DRAIN_SECONDS if suffering else _DRAIN_SECONDS)
         while engine.now < limit and not self.drained and engine.step():
             pass
         self._take_sample()
 
     def _redrive_the_rest(self) -> None:
         engine, faults = self.engine, self.faults
-        if not self.newer.repaired:
+        if self.config.poison and not self.newer.repaired:
             faults.start()
             self._repair()
             engine.after(3 * _REDRIVE_SECONDS, faults.stop)
             while faults.active:
                 engine.step()
             self._drain()
+        # What no repair has cured stays: a round more than it takes shows that no other letter is left.
+        redriven = -1
         while self.drained and self.operator.waits and self.operator.rounds < _REDRIVE_ROUNDS:
+            if redriven == self.operator.redriven.total() and not self.config.poison:
+                break
+            redriven = self.operator.redriven.total()
             # What a command held that was stopped is to be seen again.
             shown = engine.now + HOLD_SECONDS
             while engine.now < shown:
@@ -418,8 +437,12 @@ class World:
         )
 
     def suffers(self, aggregate_id: str) -> bool:
-        """Whether an aggregate holds, or is named by, something that is no sound event of ours."""
-        return aggregate_id in self.poisoned or aggregate_id in self.odd.done.aggregates
+        """Whether an aggregate holds, or is named by, something that is no sound event of ours, or is refused."""
+        return (
+            aggregate_id in self.poisoned
+            or aggregate_id in self.odd.done.aggregates
+            or aggregate_id in self.faults.refusals.aggregates
+        )
 
     @property
     def backlog(self) -> int:
@@ -432,6 +455,8 @@ class World:
     def _poll(self) -> None:
         self._polling = False
         self._polls += 1
+        if self.outages.functions:
+            self.forget()
         for driver in list(self.streams):
             if not driver.poll():
                 self._follow(driver)
@@ -445,7 +470,9 @@ class World:
 
     def _plan_queues(self) -> None:
         """Polls when a message becomes visible, at most once a second."""
-        times = [time for driver in self.queues if (time := driver.queue.next_visible_at) is not None]
+        # A mapping that is switched off receives nothing.
+        driven = [driver for driver in self.queues if not self.outages.down(driver.mapping)]
+        times = [time for driver in driven if (time := driver.queue.next_visible_at) is not None]
         if not times:
             return
         when = max(min(times), self._queues_polled_at + QUEUE_POLL_SECONDS, self.engine.now)
@@ -453,13 +480,22 @@ class World:
             self._queue_poll_at = when
             self.engine.at(when, partial(self._poll_queues, when))
 
+    def forget(self) -> None:
+        """The streams forget what is past their retention."""
+        for log in {driver.log.name: driver.log for driver in self.streams}.values():
+            for shard in log.shards:
+                shard.forget(self.engine.now - RETENTION_SECONDS[log.kind])
+
     def _poll_queues(self, planned: float) -> None:
         if planned != self._queue_poll_at:
             return
         self._queue_poll_at = float("inf")
         self._queues_polled_at = self.engine.now
+        if self.outages.functions:
+            self.forget()
         for driver in self.queues:
-            driver.poll()
+            if not self.outages.down(driver.mapping):
+                driver.poll()
         self._plan_queues()
 
     def _follow(self, driver: StreamDriver) -> None:
