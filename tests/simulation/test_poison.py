@@ -14,7 +14,7 @@ from headwater.change_stream import cloud_events
 from headwater.change_stream.batch import BatchOutcome
 from headwater.domain.events import RecordedEvent
 from headwater.event_store import codec
-from headwater.fan_out import fan_out
+from headwater.fan_out.fan_out import FanOut
 from headwater.projections import runner
 from headwater.projections.runner import ProjectionRunner
 from tests.simulation.test_invariants_can_fail import found
@@ -103,8 +103,12 @@ def test_a_redrive_that_takes_off_what_it_did_not_apply(blueprint: Blueprint, mo
 
 def test_poison_that_is_given_back_instead_of_parked(blueprint: Blueprint, monkeypatch: pytest.MonkeyPatch) -> None:
     """Retried with its neighbours, as it was before handlers parked it: they wait, and both measures tell."""
+
+    def give_back(_: FanOut, _raw: Any, error: Exception) -> None:
+        raise error
+
+    monkeypatch.setattr(FanOut, "_park", give_back)
     monkeypatch.setattr(runner, "PERMANENT", ())
-    monkeypatch.setattr(fan_out, "PERMANENT", ())
 
     result = simulate(Config.of(2, 500, 0.0, poison=SHARE), blueprint)
 
