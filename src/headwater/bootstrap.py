@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from headwater.dead_letters.redrive import Redrive
     from headwater.dead_letters.resolver import Gates, Resolver
     from headwater.dead_letters.set_aside import SetAside
+    from headwater.dead_letters.triage import Triage
     from headwater.domain.events import RecordedEvent
     from headwater.effects.consumer import Effects, OnUnconfirmed, QueueConsumer
     from headwater.effects.dynamodb import DynamoDbEffectLedger
@@ -154,6 +155,12 @@ def _parking(consumer: str, kind: "StreamKind") -> "Parking":
     return Parking(consumer, kind, parking_lot(), utc_now, aside=_lot(settings().set_aside_queue))
 
 
+def _triage(consumer: str, kind: "StreamKind") -> "Triage":
+    from headwater.dead_letters.triage import Triage
+
+    return Triage(kind, _parking(consumer, kind), _patience(consumer))
+
+
 def _patience(consumer: str) -> "Patience":
     from headwater.dead_letters.first_failures import DynamoDbFirstFailures
     from headwater.dead_letters.patience import Patience
@@ -230,10 +237,16 @@ def compaction() -> "Compaction":
 def bi_export() -> "BiExport":
     from headwater.archive.bi_export import BiExport
     from headwater.archive.growing_objects import S3GrowingObjects
+    from headwater.incidents import LoggedIncidents
 
     bucket = settings().archive_bucket
     return BiExport(
-        S3GrowingObjects(s3(), bucket), claim_store(), bucket, _parking("bi_export", "kinesis"), sleep=sleep
+        S3GrowingObjects(s3(), bucket),
+        claim_store(),
+        bucket,
+        _triage("bi_export", "kinesis"),
+        LoggedIncidents("bi_export"),
+        sleep=sleep,
     )
 
 
@@ -329,8 +342,7 @@ def fan_out() -> "FanOut":
     return FanOut(
         publishers,
         LoggedIncidents("fan_out"),
-        _parking("fan_out", "dynamodb"),
-        _patience("fan_out"),
+        _triage("fan_out", "dynamodb"),
         DynamoDbEventItems(dynamodb(), settings().events_table),
         executor=executor(len(publishers), "fan-out"),
     )

@@ -20,6 +20,7 @@ from botocore.exceptions import (
 
 from headwater.attribute_values import MalformedAttributeError
 from headwater.domain.events import MalformedEventError, UnknownEventError
+from headwater.domain.fields import InvalidFieldError, InvalidFieldsError
 
 
 class FailureKind(StrEnum):
@@ -71,7 +72,14 @@ class TransientError(JudgedError):
 
 
 #: What the domain raises over a record; it imports nothing, so that its errors have no base of ours.
-_PERMANENT: Final = (MalformedEventError, UnknownEventError, MalformedAttributeError, UnicodeError)
+_PERMANENT: Final = (
+    InvalidFieldError,
+    InvalidFieldsError,
+    MalformedAttributeError,
+    MalformedEventError,
+    UnicodeError,
+    UnknownEventError,
+)
 #: Where a process has no credentials, or nowhere to go, no record is at fault.
 _ADRIFT: Final = (CredentialRetrievalError, NoCredentialsError, NoRegionError, PartialCredentialsError)
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
-from moto import mock_aws
 
 from tests.fakes.cloud import FakeAws
+from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 
 if TYPE_CHECKING:

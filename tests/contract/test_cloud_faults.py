@@ -16,7 +16,7 @@ from botocore.retries.standard import (
     TransientRetryableChecker,
 )
 
-from devstack.simulator.cloud.client import CallFaults
+from devstack.simulator.cloud.client import CallFaults, NoFaults
 from devstack.simulator.cloud.errors import _MODELLED, client_error, exceptions, is_transient
 from devstack.simulator.cloud.reserved_words import RESERVED_WORDS
 from tests.fakes.cloud import FakeAws
@@ -24,7 +24,7 @@ from tests.fakes.cloud import FakeAws
 NEW = "attribute_not_exists(pk)"
 
 
-class Script:
+class Script(NoFaults):
     """Implements `CallFaults`: raises what is listed, once a call, and refuses the positions in ``refused``."""
 
     def __init__(

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from headwater.dead_letters.first_failures import DynamoDbFirstFailures
 from headwater.dead_letters.patience import FirstFailures
 from tests.fakes.cloud import FakeAws
 from tests.fakes.first_failures import InMemoryFirstFailures
+from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -65,13 +65,13 @@ def test_a_record_may_have_any_id(failures: FirstFailures, record: str) -> None:
     assert failures.since(CONSUMER, record + "#1", later) == later
 
 
-@mock_aws
 def test_the_item_goes_by_itself_and_tells_its_record() -> None:
-    client = boto3.client("dynamodb")
-    create_tables(client)
+    with mock_aws():
+        client = boto3.client("dynamodb")
+        create_tables(client)
 
-    DynamoDbFirstFailures(client, "ledger").since(CONSUMER, RECORD, NOW)
+        DynamoDbFirstFailures(client, "ledger").since(CONSUMER, RECORD, NOW)
 
-    (item,) = client.scan(TableName="ledger")["Items"]
+        (item,) = client.scan(TableName="ledger")["Items"]
     assert item["pk"] == {"S": f"failing#{CONSUMER}#{RECORD}"}
     assert item["expires_at"] == {"N": str(int((NOW + timedelta(days=1)).timestamp()))}

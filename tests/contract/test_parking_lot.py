@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import orjson
 import pytest
-from moto import mock_aws
 
 from devstack.simulator.cloud import NoFaults
 from headwater.dead_letters.parked import (
@@ -20,6 +19,7 @@ from headwater.dead_letters.parked import (
 )
 from tests.fakes.cloud import FakeAws
 from tests.fakes.kinesis_records import InMemoryClaimStore
+from tests.fakes.moto import mock_aws
 from tests.fakes.publishers import AT_ONCE
 
 if TYPE_CHECKING:

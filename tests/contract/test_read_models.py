@@ -7,7 +7,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from headwater.attribute_values import MalformedAttributeError
 from headwater.projections.dynamodb import DynamoDbReadModels
@@ -24,6 +23,7 @@ from headwater.projections.read_models import (
 )
 from tests.fakes.cloud import FakeAws
 from tests.fakes.incidents import RecordedIncidents
+from tests.fakes.moto import mock_aws
 from tests.fakes.read_models import InMemoryReadModels
 from tests.fakes.tables import create_tables
 

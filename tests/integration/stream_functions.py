@@ -8,10 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from moto import mock_aws
 
 from headwater import bootstrap
 from headwater.attribute_values import unmarshal_item
+from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 
 EVENTS = Path(__file__).parents[2] / "events"

@@ -52,6 +52,7 @@ def incidents(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, str]]:
 def test_an_outage_is_reported_once_a_batch(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    """FAULTS row 44."""
     failures = [Failure(str(number), error) for number, error in enumerate([OSError("no route"), DENIED, DENIED])]
 
     batch_handler("badges", "kinesis", lambda _: BatchOutcome(4, failures))(
@@ -59,7 +60,13 @@ def test_an_outage_is_reported_once_a_batch(
     )
 
     assert incidents(caplog) == [("Outages", "badges", "2")]
-    assert sum('"Outages":[1.0]' in line for line in capsys.readouterr().out.splitlines()) == 1
+    (counted,) = [orjson.loads(line) for line in capsys.readouterr().out.splitlines() if '"Outages":[1.0]' in line]
+    (group,) = counted["_aws"]["CloudWatchMetrics"]
+    # By function, and for all of them.
+    assert {frozenset(names) - {"service"} for names in group["Dimensions"]} == {
+        frozenset({"function"}),
+        frozenset({"functions"}),
+    }
 
 
 def test_an_outage_that_fails_a_whole_batch_is_reported_too(caplog: pytest.LogCaptureFixture) -> None:

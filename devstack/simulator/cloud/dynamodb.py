@@ -53,6 +53,7 @@ _CONDITION: Final = (
 )
 
 _CONFLICT: Final = {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
+_CONDEMNED: Final = "One or more parameter values were invalid"
 
 type Key = tuple[KeyValue, ...]
 
@@ -221,6 +222,7 @@ class DynamoDb(Client):
     @operation("PutItem", ("TableName", "Item"), _CONDITION)
     def put_item(self, params: Parameters) -> Answer:
         planned = self._checked("PutItem", self._put, params)
+        self._refuse_condemned("PutItem", [planned])
         self._write("PutItem", planned)
         return {}
 
@@ -330,6 +332,12 @@ class DynamoDb(Client):
             )
         if sum(write.size for write in planned) > TRANSACTION_BYTES:
             raise self.error(name, "ValidationException", "The aggregate size of the items exceeds 4 MB")
+        condemned = self._condemned(name, planned)
+        if condemned:
+            refused = {"Code": "ValidationError", "Message": _CONDEMNED}
+            raise transaction_cancelled(
+                [refused if position in condemned else {"Code": "None"} for position in range(len(planned))]
+            )
         conflicts = self.surroundings.faults.refuse(self.service, name, len(planned))
         reasons = [_reason(write, conflict=position in conflicts) for position, write in enumerate(planned)]
         if any(reason["Code"] != "None" for reason in reasons):
@@ -587,6 +595,14 @@ class DynamoDb(Client):
         if last is not None:
             answer["LastEvaluatedKey"] = last
         return answer
+
+    def _condemned(self, operation_name: str, planned: Sequence[_Planned]) -> frozenset[int]:
+        items = [write.new for write in planned]
+        return self.surroundings.faults.condemn(self.service, operation_name, planned[0].table.name, items)
+
+    def _refuse_condemned(self, operation_name: str, planned: Sequence[_Planned]) -> None:
+        if self._condemned(operation_name, planned):
+            raise self.error(operation_name, "ValidationException", _CONDEMNED)
 
     def _repeated(self, token: str, items: Sequence[Mapping[str, Any]]) -> bool:
         """Whether the transaction of this token was done within the last ten minutes."""

@@ -1,6 +1,6 @@
 """Runs parked records through their consumer again."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,11 @@ class Redrive:
         self._consumers = consumers
         self._discards = discards
         self._releases = releases
+
+    @property
+    def consumers(self) -> Collection[str]:
+        """The names of those whose records can be run again."""
+        return self._consumers.keys()
 
     def run(self, consumer: str, records: Sequence[Mapping[str, Any]]) -> None:
         """Processes one run of records, in order.

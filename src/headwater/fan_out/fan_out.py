@@ -2,29 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from headwater.attribute_values import AttributeMap
 from headwater.change_stream import cloud_events, dynamodb
 from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.cloud_events import OutgoingEvent
 from headwater.change_stream.records import ChangeRecord, MalformedRecordError, Operation
-from headwater.dead_letters.parking import Parking
-from headwater.dead_letters.patience import Failed, Patience, Tried
-from headwater.failures import FailureKind, PermanentError, kind_of, name_of
+from headwater.dead_letters.triage import Triage, precedence
+from headwater.failures import FailureKind, PermanentError, kind_of
 from headwater.fan_out.publisher import Publisher
 from headwater.incidents import Incidents
 
 type Records = Sequence[Mapping[str, Any]]
-
-#: Of what several destinations, or several records of an aggregate, meet, the first of these decides.
-_PRECEDENCE: Final = (
-    FailureKind.OUTAGE,
-    FailureKind.TRANSIENT,
-    FailureKind.UNFORESEEN,
-    FailureKind.REFUSED,
-    FailureKind.PERMANENT,
-)
 
 
 class ItemGoneError(PermanentError):
@@ -54,16 +44,14 @@ class FanOut:
         self,
         publishers: Sequence[Publisher],
         incidents: Incidents,
-        parking: Parking,
-        patience: Patience,
+        triage: Triage,
         items: EventItems,
         *,
         executor: Executor | None = None,
     ) -> None:
         self._publishers = publishers
         self._incidents = incidents
-        self._parking = parking
-        self._patience = patience
+        self._triage = triage
         self._items = items
         self._executor = executor or ThreadPoolExecutor(len(publishers), thread_name_prefix="fan-out")
 
@@ -75,25 +63,16 @@ class FanOut:
         MalformedRecordError
             A record has no sequence number, so that no answer could name it; nothing was published.
         """
-        numbers = [dynamodb.sequence_number(raw) for raw in records]
+        _named(records)
         published, errors = self._publish(records, self._new_event)
-        tried: dict[str, Tried] = dict.fromkeys(published)
-        for index, error in errors.items():
-            aggregate_id = dynamodb.aggregate_id(records[index])
-            earlier = tried.get(aggregate_id)
-            if earlier is None or _rank(error) < _rank(earlier.error):
-                tried[aggregate_id] = Failed(error, numbers[index])
-        parked = self._park(records, errors, tried)
-        failures = tuple(Failure(numbers[index], error) for index, error in sorted(errors.items()))
-        return BatchOutcome(len(records), failures, parked)
+        return self._triage.settle(records, published, errors)
 
     def redrive(self, records: Records) -> BatchOutcome:
         """Publishes parked records' events again, each as it is in the events table now. Nothing is parked anew."""
-        numbers = [dynamodb.sequence_number(raw) for raw in records]
+        numbers = _named(records)
         _, errors = self._publish(records, self._event_now)
-        return BatchOutcome(
-            len(records), tuple(Failure(numbers[index], error) for index, error in sorted(errors.items()))
-        )
+        failures = tuple(Failure(numbers[index], error) for index, error in sorted(errors.items()))
+        return BatchOutcome(len(records), failures)
 
     def _publish(
         self, records: Records, event_of: Callable[[Mapping[str, Any]], OutgoingEvent | None]
@@ -122,35 +101,9 @@ class FanOut:
         for publishing in running:
             for position, refusal in publishing.result().items():
                 earlier = errors.get(places[position])
-                if earlier is None or _rank(refusal) < _rank(earlier):
+                if earlier is None or precedence(refusal) < precedence(earlier):
                     errors[places[position]] = refusal
         return [event.aggregate_id for event in events], errors
-
-    def _park(self, records: Records, errors: dict[int, Exception], tried: Mapping[str, Tried]) -> int:
-        """Parks or sets aside what is not to come again, and takes it off ``errors``; gives how many records."""
-        verdicts = self._patience.judge(tried)
-        runs: dict[tuple[str, bool, str], list[int]] = {}
-        for index, error in sorted(errors.items()):
-            aggregate_id, kind = dynamodb.aggregate_id(records[index]), kind_of(error)
-            aside = kind is FailureKind.UNFORESEEN and aggregate_id in verdicts.set_aside
-            refused = kind is FailureKind.REFUSED and aggregate_id not in verdicts.waits
-            if aside or refused or kind is FailureKind.PERMANENT:
-                # Records that tell no aggregate have none in common.
-                runs.setdefault((aggregate_id or str(index), aside, name_of(error)), []).append(index)
-        parked = 0
-        for (_, aside, _), indices in runs.items():
-            run = [records[index] for index in indices]
-            versions = [version for raw in run for version in _versions(raw)]
-            put = self._parking.set_aside if aside else self._parking.park
-            try:
-                put(dynamodb.aggregate_id(run[0]), versions, run, errors[indices[0]])
-            except Exception as failure:  # noqa: BLE001  # whatever parking meets, other aggregates flow
-                errors |= dict.fromkeys(indices, failure)
-            else:
-                parked += len(indices)
-                for index in indices:
-                    del errors[index]
-        return parked
 
     def _new_event(self, raw: Mapping[str, Any]) -> OutgoingEvent | None:
         record = self._new(raw)
@@ -197,13 +150,6 @@ def _image(record: ChangeRecord) -> AttributeMap:
     return record.new_image
 
 
-def _rank(error: Exception) -> int:
-    return _PRECEDENCE.index(kind_of(error))
-
-
-def _versions(raw: Mapping[str, Any]) -> list[int]:
-    """The record's version where it can be told."""
-    try:
-        return [int(raw["dynamodb"]["Keys"]["version"]["N"])]
-    except (KeyError, TypeError, ValueError):
-        return []
+def _named(records: Records) -> list[str]:
+    """The records' sequence numbers: first of all, as no answer could name a record that has none."""
+    return [dynamodb.sequence_number(raw) for raw in records]

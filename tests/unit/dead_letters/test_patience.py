@@ -42,6 +42,7 @@ def alike(count: int, error: Exception, prefix: str = "bad") -> dict[str, Except
 
 @pytest.mark.parametrize("neighbours", [0, 1, 50])
 def test_an_unforeseen_error_waits_for_thirty_seconds_and_is_then_set_aside(neighbours: int) -> None:
+    """FAULTS row 42."""
     bench = Bench()
 
     first = bench.judge(0, odd=KeyError("x"), **healthy(neighbours))
@@ -89,6 +90,7 @@ def test_a_bad_moment_or_place_is_waited_for_however_long() -> None:
 
 @pytest.mark.parametrize("error", [KeyError("x"), RefusedError("x")])
 def test_where_nearly_all_fail_alike_all_wait_and_somebody_is_told(error: Exception) -> None:
+    """FAULTS row 43."""
     bench = Bench()
     tried = alike(19, error) | healthy(1) | {"judged": MalformedEventError("x")}
 

@@ -51,6 +51,7 @@ def failed(outcome: BatchOutcome) -> list[str]:
 
 
 def test_what_can_be_applied_is_done_with_and_what_still_fails_hides() -> None:
+    """FAULTS row 42."""
     bench = Bench()
     bench.errors["b"] = KeyError("x")
 

@@ -15,6 +15,7 @@ from headwater.change_stream.cloud_events import OutgoingEvent
 from headwater.change_stream.records import MalformedRecordError
 from headwater.dead_letters.parked import NotParkedError
 from headwater.dead_letters.patience import Patience
+from headwater.dead_letters.triage import Triage
 from headwater.domain.events import ActivityRecorded
 from headwater.failures import FailureKind
 from headwater.fan_out.fan_out import FanOut
@@ -57,13 +58,9 @@ def fan_out(
     now: datetime = NOW,
 ) -> FanOut:
     incidents = incidents or RecordedIncidents()
-    return FanOut(
-        publishers,
-        incidents,
-        parking(lot or InMemoryParkingLot(), "fan_out", "dynamodb", aside),
-        Patience("fan_out", failures or InMemoryFirstFailures(), incidents, lambda: now),
-        items or Items(),
-    )
+    patience = Patience("fan_out", failures or InMemoryFirstFailures(), incidents, lambda: now)
+    parked = parking(lot or InMemoryParkingLot(), "fan_out", "dynamodb", aside)
+    return FanOut(publishers, incidents, Triage("dynamodb", parked, patience), items or Items())
 
 
 def batch(count: int, players: int) -> list[dict[str, Any]]:
@@ -93,7 +90,7 @@ def test_every_destination_gets_every_new_event_in_order() -> None:
 
 
 def test_destinations_are_served_in_parallel() -> None:
-    both_at_work = threading.Barrier(2, timeout=10)
+    both_at_work = threading.Barrier(2, timeout=60)
 
     class Meeting(InMemoryPublisher):
         def publish(self, events: Sequence[OutgoingEvent]) -> Mapping[int, SendError]:
@@ -271,6 +268,7 @@ def mended(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_what_a_destination_refuses_for_good_is_parked_with_the_reason_and_neighbours_flow() -> None:
+    """FAULTS row 41."""
     events = plays(6, players=2)
     one, other = InMemoryPublisher(), InMemoryPublisher([events[2].event_id], FailureKind.REFUSED)
     lot = InMemoryParkingLot()
@@ -316,6 +314,7 @@ def test_several_records_of_an_aggregate_that_are_refused_alike_make_one_dead_le
 
 @pytest.mark.parametrize("kind", [FailureKind.REFUSED, FailureKind.OUTAGE, FailureKind.TRANSIENT])
 def test_where_all_are_refused_alike_nothing_is_parked(kind: FailureKind) -> None:
+    """FAULTS rows 43 and 44."""
     events = plays(6, players=6)
     lot, incidents = InMemoryParkingLot(), RecordedIncidents()
     publisher = InMemoryPublisher([event.event_id for event in events], kind)
@@ -332,6 +331,7 @@ def test_where_all_are_refused_alike_nothing_is_parked(kind: FailureKind) -> Non
 def test_an_unforeseen_error_holds_up_its_aggregate_for_thirty_seconds_and_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """FAULTS row 42."""
     encode = cloud_events.encode
 
     def odd(image: AttributeMap, *, replay: bool = False) -> OutgoingEvent:
@@ -385,6 +385,7 @@ def test_records_that_tell_no_aggregate_are_parked_apart() -> None:
 
 
 def test_a_redrive_publishes_the_item_as_it_is_in_the_table_now() -> None:
+    """FAULTS row 45."""
     publisher = InMemoryPublisher()
     (record,) = batch(1, players=1)
     items = Items(mended(record))
@@ -405,7 +406,7 @@ def test_a_redrive_of_an_item_that_is_still_malformed_fails_though_it_was_parked
 
 
 def test_a_redrive_of_an_item_that_is_gone_publishes_it_as_it_was_parked() -> None:
-    """Activity expires: it happened even so."""
+    """FAULTS row 45. Activity expires: it happened even so."""
     publisher = InMemoryPublisher()
 
     assert fan_out(publisher).redrive(batch(1, players=1)) == BatchOutcome(1)
@@ -414,6 +415,7 @@ def test_a_redrive_of_an_item_that_is_gone_publishes_it_as_it_was_parked() -> No
 
 
 def test_a_redrive_of_an_item_that_is_gone_and_was_malformed_says_both() -> None:
+    """FAULTS row 45."""
     outcome = fan_out(InMemoryPublisher()).redrive([spoilt(*batch(1, players=1))])
 
     (failure,) = outcome.failures

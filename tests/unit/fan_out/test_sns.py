@@ -189,6 +189,7 @@ def test_the_body_encoded_once_is_what_botocore_would_have_sent() -> None:
 
 @pytest.mark.parametrize("spoilt", [{0}, {9}, {4, 5}, {0, 3, 24}, set(range(25))], ids=str)
 def test_a_request_refused_as_a_whole_is_narrowed_down_to_the_events_at_fault(spoilt: set[int]) -> None:
+    """FAULTS row 41."""
     sns = FakeSns()
     events = [outgoing(event) for event in plays(25, players=3)]
     at_fault = {events[position].event_id for position in spoilt}
@@ -203,6 +204,8 @@ def test_a_request_refused_as_a_whole_is_narrowed_down_to_the_events_at_fault(sp
 
 
 def test_an_entry_that_is_the_senders_fault_is_refused_for_good_and_says_what_sns_said() -> None:
+    """FAULTS row 41."""
+
     class Explaining(FakeSns):
         def publish_batch(self, **arguments: Any) -> dict[str, Any]:
             failed = {"Id": "0", "Code": "InvalidParameter", "Message": "type is empty", "SenderFault": True}
