@@ -62,13 +62,21 @@ class FailureLog:
         self._engine = engine
         self.reasons: Counter[str] = Counter()
         self.unconfirmed: Counter[tuple[str, str, str]] = Counter()
+        #: What incidents were about: all that their facts name.
+        self.reported: set[str] = set()
+        #: Told of each effect that is unconfirmed, at once.
+        self.watch: Callable[[str, str, str], None] = lambda *_: None
 
     def error(self, message: str, **fields: Any) -> None:
         facts = {**fields, **fields.get("extra", {})}
         kind = facts.get("error") or facts.get("incident") or message
         self.reasons[f"{facts.get('function', '')}: {kind}"] += 1
+        if "incident" in facts:
+            self.reported.update(str(fact) for fact in facts.values())
         if facts.get("incident") == "UnconfirmedEffects":
-            self.unconfirmed[facts["function"], facts["event_id"], facts["effect"]] += 1
+            effect = facts["function"], facts["event_id"], facts["effect"]
+            self.unconfirmed[effect] += 1
+            self.watch(*effect)
         if self._engine.keeps_trace:
             self._engine.detail(f"{message}: {facts}")
 
@@ -160,7 +168,7 @@ class Functions:
         context = SimpleNamespace(aws_request_id=request_id, function_name=logical_id)
         outer, self._faults.in_function = self._faults.in_function, True
         try:
-            with self._newer.as_consumer():
+            with self._newer.as_consumer(), self._faults.skewed():
                 response = self._handlers[logical_id](event, context)
             result = InvokeResult(response, None, request_id)
         except SimulatedCrash as crash:

@@ -16,7 +16,7 @@ from botocore.retries.standard import (
     TransientRetryableChecker,
 )
 
-from devstack.simulator.cloud.client import CallFaults
+from devstack.simulator.cloud.client import CallFaults, NoFaults
 from devstack.simulator.cloud.errors import _MODELLED, client_error, exceptions, is_transient
 from devstack.simulator.cloud.reserved_words import RESERVED_WORDS
 from tests.fakes.cloud import FakeAws
@@ -24,7 +24,7 @@ from tests.fakes.cloud import FakeAws
 NEW = "attribute_not_exists(pk)"
 
 
-class Script:
+class Script(NoFaults):
     """Implements `CallFaults`: raises what is listed, once a call, and refuses the positions in ``refused``."""
 
     def __init__(
@@ -219,6 +219,19 @@ def test_a_transaction_that_meets_another_is_cancelled_with_the_items_place() ->
     response: Any = caught.value.response
     assert [reason["Code"] for reason in response["CancellationReasons"]] == ["None", "TransactionConflict"]
     assert stored(stack) == 0
+
+
+def test_a_transaction_that_reads_what_another_writes_is_cancelled_with_the_items_place() -> None:
+    script = Script()
+    script.refused["TransactGetItems"] = {1}
+    stack = aws(script)
+    gets: Any = [{"Get": {"TableName": "ledger", "Key": {"pk": {"S": pk}}}} for pk in "ab"]
+
+    with pytest.raises(stack.dynamodb.exceptions.TransactionCanceledException) as caught:
+        stack.dynamodb.transact_get_items(TransactItems=gets)
+
+    response: Any = caught.value.response
+    assert [reason["Code"] for reason in response["CancellationReasons"]] == ["None", "TransactionConflict"]
 
 
 def test_a_message_that_is_not_deleted_stays() -> None:

@@ -1,11 +1,13 @@
 """One suite against the store in memory and on DynamoDB (the simulator's and moto's), so that no fake can rot."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import boto3
 import pytest
-from moto import mock_aws
+from botocore.exceptions import ClientError
 
+from devstack.simulator.cloud.client import NoFaults
 from headwater.domain.events import PlayCompleted, UserRegistered
 from headwater.event_store import codec
 from headwater.event_store.dynamodb import DynamoDbEventStore
@@ -23,6 +25,7 @@ from headwater.event_store.store import (
 from tests.fakes.cloud import FakeAws
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import new_event
+from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 
 USER = "user#0199-a"
@@ -60,7 +63,7 @@ def test_events_come_back_as_they_went_in_and_in_order(store: EventStore) -> Non
     assert store.load(PLAYER) == written
     assert [event.version for event in store.load(PLAYER)] == [1, 2, 3]
     assert store.load(PLAYER, after=2) == written[2:]
-    assert store.latest(PLAYER) == written[-1]
+    assert store.head(PLAYER) == 3
     assert store.load(PLAYER)[0].payload == PLAY
 
 
@@ -77,12 +80,53 @@ def test_an_item_that_is_no_event_ends_what_can_be_loaded(store: EventStore) -> 
         store.load(PLAYER)
 
     assert caught.value.before == [first]
+    unreadable = caught.value.aggregate_id, caught.value.version, caught.value.event_id
+    assert unreadable == (PLAYER, 2, second.event_id)
+    assert store.present(PLAYER, {1, 2, 4}) == {1, 2}
     assert store.load(PLAYER, after=2) == [third]
+    assert store.head(PLAYER) == 3
+
+
+def test_it_tells_which_versions_are_there(store: EventStore) -> None:
+    store.append(Append(PLAYER, 2, [new_event(PLAY)]))
+
+    assert store.present(PLAYER, {1, 3}) == {3}
+    assert store.present(PLAYER, [3, 2**64]) == {3}
+    assert store.present("user#nobody", {1}) == set()
+
+    # One that is appended late stands in its place.
+    store.append(Append(PLAYER, 1, [new_event(PLAY)]))
+    assert [event.version for event in store.load(PLAYER)] == [2, 3]
+
+
+@pytest.mark.parametrize(("conflicts", "outcome"), [(2, {1}), (99, None)])
+def test_what_is_being_written_just_now_is_asked_for_again(conflicts: int, outcome: set[int] | None) -> None:
+    aws = FakeAws()
+    store = DynamoDbEventStore(aws.dynamodb, "events", sleep=lambda _: None)
+    store.append(Append(PLAYER, 0, [new_event(PLAY)]))
+    aws.cloud.dynamodb.surroundings = replace(aws.cloud.dynamodb.surroundings, faults=Busy(conflicts))
+
+    if outcome is not None:
+        assert store.present(PLAYER, {1, 2}) == outcome
+    else:
+        with pytest.raises(ClientError, match="TransactionConflict"):
+            store.present(PLAYER, {1, 2})
+
+
+class Busy(NoFaults):
+    """Somebody writes an item of each of the next transactions."""
+
+    def __init__(self, conflicts: int) -> None:
+        self._conflicts = conflicts
+
+    def refuse(self, service: str, operation: str, entries: int) -> frozenset[int]:
+        self._conflicts -= 1
+        return frozenset({0} if self._conflicts >= 0 else ())
 
 
 def test_an_unknown_aggregate_is_empty(store: EventStore) -> None:
     assert store.load("user#nobody") == []
-    assert store.latest("user#nobody") is None
+    assert store.head("user#nobody") == 0
 
 
 def test_a_conflict_gives_what_got_in_between(store: EventStore) -> None:

@@ -17,7 +17,6 @@ from headwater.clock import timestamp, utc_now
 from tests.fakes.applications import action, application
 from tests.integration.devstack.processes import eventually
 
-ROOT = Path(__file__).parents[2]
 QUIET_SECONDS = 60
 #: What a status change may take to the tracking page, in seconds.
 P99_SECONDS = 3.0
@@ -44,8 +43,8 @@ def invocations() -> Invocations:
 
 
 @pytest.fixture(scope="module")
-def stack(invocations: Invocations) -> Iterator[LocalStack]:
-    with LocalStack(ROOT, on_success=invocations.note) as stack:
+def stack(folder: Path, invocations: Invocations) -> Iterator[LocalStack]:
+    with LocalStack(folder, on_success=invocations.note) as stack:
         yield stack
 
 

@@ -14,14 +14,13 @@ from devstack.mappings import QUEUE_WAIT_SECONDS
 from devstack.stack import LocalStack
 from tests.integration.devstack.processes import eventually
 
-ROOT = Path(__file__).parents[2]
 CONSUMERS = ("WelcomeEmail", "ChangeNotice", "DefaultResources", "AccountCleanup")
 QUIET_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[LocalStack]:
-    with LocalStack(ROOT) as stack:
+def stack(folder: Path) -> Iterator[LocalStack]:
+    with LocalStack(folder) as stack:
         yield stack
 
 

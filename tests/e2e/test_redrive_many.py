@@ -15,7 +15,8 @@ from devstack.stack import LocalStack
 from headwater.domain.events import PlayCompleted, RecordedEvent
 from headwater.event_store import codec
 from headwater.ids import uuid7
-from tests.e2e.test_dead_letters import project
+from tests.e2e.stacks import templates_in
+from tests.e2e.test_dead_letters import IMPATIENT
 from tests.fakes.events import AT
 
 AGGREGATES = 1_000
@@ -26,7 +27,7 @@ QUIET_SECONDS = 300
 
 @pytest.fixture
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalStack]:
-    folder = project(tmp_path)
+    folder = templates_in(tmp_path, IMPATIENT)
     with LocalStack(folder) as stack:
         monkeypatch.chdir(folder)
         yield stack
@@ -54,6 +55,7 @@ def append_newer(stack: LocalStack) -> None:
         assert not answer["UnprocessedItems"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_thousand_parked_aggregates_are_redriven_within_a_minute(
     stack: LocalStack, capsys: pytest.CaptureFixture[str]

@@ -14,7 +14,7 @@ from typing import Any, Final, cast, get_args
 
 import pytest
 
-from cli.dead_letters import dead_letter_queues
+from cli.inventory import dead_letter_queues, pending_queues
 from cli.target import SETTINGS
 from devstack.console import Console
 from devstack.functions import FunctionHost
@@ -27,6 +27,8 @@ from headwater.archive.lookup import PUBLISHING_TAKES, STREAM_REMEMBERS
 from headwater.change_stream.filters import FilterCriteria
 from headwater.dead_letters.pointers import consumer_of
 from headwater.dead_letters.resolver import FILTERS
+from headwater.dead_letters.set_aside import PAUSES
+from headwater.effects.consumer import OUTAGE_PAUSES
 from headwater.functions import entry
 from headwater.functions.api.application_routes import ApplicationRoutes
 from headwater.functions.pipe import target_handler
@@ -54,6 +56,7 @@ FUNCTIONS: Final = {
     "DefaultResourcesFunction": "default_resources",
     "AccountCleanupFunction": "account_cleanup",
     "DeadLettersFunction": "dead_letters",
+    "RedriveFunction": "redrive",
     "ApplicationEnrichmentFunction": "application_enrichment",
     "ApplicationTargetFunction": "application_target",
     "HttpApiFunction": "http_api",
@@ -362,15 +365,49 @@ def test_each_stream_mapping_starts_at_the_oldest_and_answers_per_record(expande
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
+def retention_of(expanded: Node, stream: str) -> int:
+    """Seconds; DynamoDB's is the same for every table ("Change data capture for DynamoDB Streams")."""
+    resource = expanded["Resources"][stream]
+    if resource["Type"] == "AWS::DynamoDB::Table":
+        return 24 * 3600
+    hours: int = resource["Properties"]["RetentionPeriodHours"]
+    return hours * 3600
+
+
+def resolving_takes(expanded: Node) -> int:
+    """Seconds until DeadLettersFunction has made its last try to read a failed batch's records from their stream."""
+    queue = expanded["Resources"]["FailedBatchesQueue"]["Properties"]
+    tries: int = queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"]
+    return tries
+
+
+def readers(expanded: Node) -> dict[str, tuple[str, Node]]:
+    """The stream and the settings of each mapping of a stream, and of each pipe."""
+    found = {name: (stream_of(expanded, mapping), mapping) for name, mapping in stream_mappings(expanded).items()}
+    for name, pipe in of_type(expanded, "AWS::Pipes::Pipe").items():
+        found[name] = (pipe["Source"]["Fn::GetAtt"][0], pipe["SourceParameters"]["DynamoDBStreamParameters"])
+    return found
+
+
+@pytest.mark.parametrize("name", sorted({*STREAM_MAPPINGS, "ApplicationStatusPipe"}))
+def test_each_reader_of_a_stream_tries_as_long_as_what_it_gives_up_can_still_be_read(expanded: Node, name: str) -> None:
+    """A holiday is survivable: what another moment can mend is tried until the stream is about to forget it."""
+    stream, settings = readers(expanded)[name]
+
+    assert settings["MaximumRetryAttempts"] == -1, "an outage uses attempts up within minutes"
+    assert settings["MaximumRecordAgeInSeconds"] == retention_of(expanded, stream) - resolving_takes(expanded)
+
+
+def test_this_suite_knows_every_reader_of_a_stream(expanded: Node) -> None:
+    assert set(readers(expanded)) == {*STREAM_MAPPINGS, "ApplicationStatusPipe"}
+
+
 @pytest.mark.parametrize("name", sorted(STREAM_MAPPINGS))
-def test_each_stream_mapping_reports_what_it_gives_up_before_the_stream_trims_it(expanded: Node, name: str) -> None:
+def test_each_stream_mapping_reports_what_it_gives_up(expanded: Node, name: str) -> None:
     mapping = stream_mappings(expanded)[name]
-    trimmed = {"EventsTable": 24 * 3600, "ApplicationsTable": 24 * 3600, "EventsStream": 168 * 3600}
-    trimmed_after = trimmed[stream_of(expanded, mapping)]
     destination = "FailedBatchesBucket" if name.startswith("Archiver") else "FailedBatchesQueue"
 
     assert mapping["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": [destination, "Arn"]}}}
-    assert 0 < mapping["MaximumRecordAgeInSeconds"] <= trimmed_after - 7200
 
 
 def test_dead_letters_know_each_mapping_and_what_it_filters(template: Node, expanded: Node) -> None:
@@ -414,8 +451,6 @@ def test_the_archiver_keeps_a_batch_together(expanded: Node) -> None:
 
     assert mapping["BatchSize"] == 10_000
     assert mapping["BisectBatchOnFunctionError"] is False
-    assert mapping["MaximumRetryAttempts"] == -1
-    assert mapping["MaximumRecordAgeInSeconds"] == 22 * 3600
     assert mapping["MaximumBatchingWindowInSeconds"] == {"Ref": "ArchiverBatchingWindow"}
 
 
@@ -445,7 +480,6 @@ def test_the_pipe_reports_what_it_gives_up_and_takes_no_more_than_one_read_serve
     assert source["OnPartialBatchItemFailure"] == "AUTOMATIC_BISECT"
     assert source["StartingPosition"] == "TRIM_HORIZON"
     assert source["BatchSize"] <= DynamoDbLimits().batch_get_keys
-    assert 0 < source["MaximumRecordAgeInSeconds"] <= 24 * 3600 - 7200
 
 
 def test_the_pipe_logs_failures_and_no_data(expanded: Node) -> None:
@@ -497,7 +531,7 @@ def test_row_36_an_operator_hears_at_once_of_what_the_account_domains_queue_refu
     handler = target_handler("application_target", Target(inbox, InMemoryParking()).deliver)
     answer = handler([element.to_json() for element in elements], SimpleNamespace(aws_request_id="request-1"))
     assert len(answer["batchItemFailures"]) == 1
-    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"RecordsFailed"' in line]
 
     # Then an alarm watches the figure that the function wrote, and a single record is enough
     alarm = expanded["Resources"]["ApplicationTargetRefusalsAlarm"]["Properties"]
@@ -575,6 +609,36 @@ def test_a_message_stays_hidden_for_six_times_its_functions_timeout(expanded: No
             queue = expanded["Resources"][source]["Properties"]
             assert queue["VisibilityTimeout"] >= 6 * function["Timeout"], source
             assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"], source
+
+
+def test_a_consumer_of_events_has_a_pause_for_each_receipt_of_an_outage_but_the_last(expanded: Node) -> None:
+    for name in ("WelcomeEmailQueue", "ChangeNoticeQueue", "DefaultResourcesQueue", "AccountCleanupQueue"):
+        policy = expanded["Resources"][name]["Properties"]["RedrivePolicy"]
+        assert policy["maxReceiveCount"] == len(OUTAGE_PAUSES) + 1, name
+
+
+def test_what_was_set_aside_is_parked_after_its_last_pause(expanded: Node) -> None:
+    """Redriven for two days, with pauses that grow; SQS hides no message for more than 12 hours."""
+    queue = expanded["Resources"]["SetAsideQueue"]["Properties"]
+
+    assert queue["RedrivePolicy"] == {
+        "deadLetterTargetArn": {"Fn::GetAtt": ["ParkedRecordsQueue", "Arn"]},
+        "maxReceiveCount": len(PAUSES) + 1,
+    }
+    assert list(PAUSES) == sorted(PAUSES)
+    assert PAUSES[-1] + timedelta(seconds=queue["VisibilityTimeout"]) < timedelta(hours=12)
+    assert timedelta(days=1) < sum(PAUSES, timedelta()) < timedelta(days=3)
+
+
+def test_an_operator_hears_of_what_was_set_aside_also_while_it_hides(expanded: Node) -> None:
+    watched = {
+        metric["MetricName"]
+        for name in ("ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible")
+        for metric in watched_metrics(expanded, name)
+        if dimension(metric, "QueueName") == {"Fn::GetAtt": ["SetAsideQueue", "QueueName"]}
+    }
+
+    assert watched == {"ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible"}
 
 
 def test_each_subscription_of_a_queue_is_raw_and_has_a_dead_letter_queue_that_the_topic_may_use(expanded: Node) -> None:
@@ -690,6 +754,27 @@ def test_each_function_has_an_alarm(expanded: Node, metric: str) -> None:
     assert {dimension(alarm, "FunctionName")["Ref"] for alarm in alarms_on(expanded, metric)} == set(FUNCTIONS)
 
 
+def test_nothing_waits_is_said_only_of_all_queues_on_which_something_can_wait(template: Node, expanded: Node) -> None:
+    """What is on its way to the queues that people look into counts too; the person on call may count it."""
+    outputs = {name: output["Value"].get("Ref", name) for name, output in template["Outputs"].items()}
+    queues = of_type(expanded, "AWS::SQS::Queue")
+    looked_into = set(queues) - consumed(expanded)
+    on_their_way = {
+        name
+        for name in consumed(expanded)
+        if queues[name]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+        in {"ParkedRecordsQueue", "UnresolvedPointersQueue"}
+    }
+    policy = expanded["Resources"]["DeadLettersReaderPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+
+    assert looked_into == {"ParkedRecordsQueue", "UnresolvedPointersQueue", *dead_letter_queues(outputs)}
+    assert set(pending_queues(outputs)) == on_their_way
+    for name in looked_into | on_their_way:
+        assert any(allows(statement, Call("count", "sqs:GetQueueAttributes", name, "")) for statement in policy), name
+    for name in on_their_way:
+        assert not any(allows(statement, Call("look", "sqs:ReceiveMessage", name, "")) for statement in policy), name
+
+
 def test_the_person_on_call_can_give_up_a_claim_and_nothing_else_of_the_ledger(expanded: Node) -> None:
     """FAULTS row 26: what docs/runbook.md does under OnUnconfirmedEmail=hold."""
     policy = expanded["Resources"]["DeadLettersRedrivePolicy"]["Properties"]["PolicyDocument"]["Statement"]
@@ -720,11 +805,19 @@ def test_each_queue_that_nobody_consumes_has_an_alarm_a_day_before_a_message_exp
     spent_before: dict[str, float] = {}
     for name in consumed(expanded):
         policy = queues[name]["RedrivePolicy"]
-        postponed = QUOTA_RETRY_AFTER.total_seconds() if name in {"WelcomeEmailQueue", "ChangeNoticeQueue"} else 0
-        spent = policy["maxReceiveCount"] * (queues[name]["VisibilityTimeout"] + postponed)
-        spent_before[policy["deadLetterTargetArn"]["Fn::GetAtt"][0]] = spent
+        postponed = timedelta()
+        if name in {"WelcomeEmailQueue", "ChangeNoticeQueue"}:
+            postponed = policy["maxReceiveCount"] * QUOTA_RETRY_AFTER
+        elif name in {"DefaultResourcesQueue", "AccountCleanupQueue"}:
+            postponed = sum(OUTAGE_PAUSES, timedelta())
+        elif name == "SetAsideQueue":
+            postponed = sum(PAUSES, timedelta())
+        tries = policy["maxReceiveCount"] * timedelta(seconds=queues[name]["VisibilityTimeout"])
+        spent_before[policy["deadLetterTargetArn"]["Fn::GetAtt"][0]] = (tries + postponed).total_seconds()
 
     assert spent_before["WelcomeEmailDeadLetterQueue"] > 30 * 3600
+    assert spent_before["ParkedRecordsQueue"] > 45 * 3600
+    assert max(OUTAGE_PAUSES) <= QUOTA_RETRY_AFTER, "of e-mails the longer wait counts"
     for name in set(queues) - consumed(expanded):
         age = queues[name]["MessageRetentionPeriod"] - spent_before.get(name, 0) - 24 * 3600
         assert watched[name] <= age, name
@@ -759,7 +852,7 @@ def test_what_a_read_model_holds_back_rings_by_the_metric_that_its_function_emit
 
 
 def emitted(text: str) -> dict[str, set[str]]:
-    """Names of the dimensions of each metric in a log, by metric."""
+    """Names of the dimensions of each metric in a log, by metric: those of the most functions, if there are several."""
     blocks = [json.loads(line)["_aws"]["CloudWatchMetrics"] for line in text.splitlines() if '"_aws"' in line]
     return {
         metric["Name"]: set(dimensions)
@@ -797,8 +890,11 @@ def test_each_incident_has_an_alarm_with_the_dimensions_that_it_is_counted_by(
         for metric in watched:
             assert metric["Namespace"] == "Headwater"
             assert {part["Name"] for part in metric["Dimensions"]} == counted[incident]
-            assert dimension(metric, "function") in FUNCTIONS.values()
-            assert dimension(metric, "service") == "headwater"
+            if "function" in counted[incident]:
+                assert dimension(metric, "function") in FUNCTIONS.values()
+                assert dimension(metric, "service") == "headwater"
+            else:
+                assert dimension(metric, "functions") == "all"
 
 
 @pytest.mark.parametrize("incident", ["UnconfirmedEffects", "RefusedEffects", "OutdatedEffects"])

@@ -145,7 +145,7 @@ def run(given: Mapping[str, Any]) -> dict[str, Any]:
             {"stateMachineArn": created["stateMachineArn"], "input": json.dumps(given), "name": "night"}
         )[2]
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         told: dict[str, Any] = orjson.loads(stepfunctions._describe_execution(started)[2])
         if told["status"] != "RUNNING":

@@ -26,26 +26,28 @@ MUTATIONS = (
     Mutation(
         name="version-gate",
         rule="1, version gate: a lower version is a duplicate",
-        module="headwater.projections.runner",
-        guard="        applied = folded.applied.get(inbox.gate, 0)\n        deliveries = inbox.deliveries\n",
-        without="        applied = min(inbox.deliveries) - 1\n        deliveries = inbox.deliveries\n",
+        module="headwater.projections.folding",
+        guard="        applied = folded.applied.get(inbox.gate, 0)\n"
+        "        deliveries, reads_on = inbox.deliveries, inbox.reads_on\n",
+        without="        applied = min(inbox.deliveries, default=1) - 1\n"
+        "        deliveries, reads_on = inbox.deliveries, inbox.reads_on\n",
         tests=("tests/unit/projections", SIMULATION),
     ),
     Mutation(
         name="gap-healing",
         rule="1, version gate: a gap is read from the event store",
-        module="headwater.projections.runner",
-        guard="missing, broken = self._load(inbox.aggregate_id, applied)",
-        without="missing: Sequence[RecordedEvent] = []",
+        module="headwater.projections.folding",
+        guard="stored, whole = self._history.missing(inbox.aggregate_id, applied, arrived)",
+        without="stored, whole = dict[int, Delivery](), True",
         tests=("tests/unit/projections", SIMULATION),
     ),
     Mutation(
         name="gap-refused",
-        rule="1, version gate: a gap that stays is retried, never skipped",
-        module="headwater.projections.runner",
-        guard="                    raise broken or GapError(\n",
-        without="                    applied = min(v for v in deliveries if v > applied) - 1\n"
-        "                    continue\n                    raise broken or GapError(\n",
+        rule="1, version gate: a gap that stays is parked, never skipped",
+        module="headwater.projections.folding",
+        guard="            if applied + 1 not in deliveries:\n",
+        without="            applied = min((v for v in deliveries if v > applied), default=applied + 1) - 1\n"
+        "            if applied + 1 not in deliveries:\n",
         tests=("tests/unit/projections",),
     ),
     Mutation(
@@ -59,24 +61,27 @@ MUTATIONS = (
     Mutation(
         name="mark-holds-back",
         rule="6, parking: later events of a parked aggregate never overtake it",
-        module="headwater.projections.runner",
-        guard="            if inbox.gate in row.parked_from and not inbox.redriven:\n",
-        without="            if False:\n",
+        module="headwater.projections.folding",
+        guard="    return inbox.gate in row.parked_from or (\n",
+        without="    return (\n",
         tests=("tests/unit/projections/test_parking.py",),
     ),
     Mutation(
         name="park-before-acknowledge",
         rule="6, parking: nothing is acknowledged or marked that is not on the queue",
         module="headwater.projections.runner",
-        guard="                if failed is not None:\n",
-        without="                if False:\n",
+        guard="        except Exception as error:  # noqa: BLE001"
+        "  # the queue's trouble, or the table's, and this aggregate's alone\n"
+        "            return inbox.failures(stop.applied, error)\n",
+        without="        except Exception:  # noqa: BLE001\n            pass\n",
         tests=("tests/unit/projections/test_parking.py",),
     ),
     Mutation(
         name="redrive-reads-on",
         rule="6, parking: what was acknowledged while the mark stood is applied by the redrive that clears it",
-        module="headwater.projections.runner",
-        guard="                if not folded.full and not redriven:\n",
+        module="headwater.projections.settling",
+        guard="                if not folded.full and "
+        "not any(inbox.redriven or inbox.reads_on for inbox in inboxes):\n",
         without="                if not folded.full:\n",
         tests=("tests/unit/projections/test_parking.py",),
     ),
@@ -84,22 +89,22 @@ MUTATIONS = (
         name="poison-is-parked-not-retried",
         rule="6, parking: what no other try can help is parked at once, so that its neighbours flow",
         module="headwater.projections.runner",
-        guard="            except PERMANENT as error:\n                if inbox.redriven:\n",
-        without="            except ZeroDivisionError as error:\n                if inbox.redriven:\n",
+        guard="        if stop.inbox.aggregate_id in verdicts.park:\n",
+        without="        if None in verdicts.park:\n",
         tests=("tests/simulation/test_poison.py",),
     ),
     Mutation(
         name="redrive-reports-what-it-did-not-reach",
-        rule="6, parking: a redrive that stops below what it was given takes nothing off",
-        module="headwater.projections.runner",
-        guard="        if broken and inbox.redriven:\n            raise broken\n",
-        without="",
+        rule="6, parking: a redrive that the store stops takes no mark away",
+        module="headwater.projections.folding",
+        guard="            deliveries, reads_on = {**deliveries, **stored}, not whole\n",
+        without="            deliveries, reads_on = {**deliveries, **stored}, False\n",
         tests=("tests/unit/projections/test_parking.py",),
     ),
     Mutation(
         name="discard-gives-up-one-event",
         rule="6, parking: a discard passes over the event at which the aggregate stands, and over no other",
-        module="headwater.projections.runner",
+        module="headwater.projections.folding",
         guard="            if inbox.given_up and folded.applied.get(inbox.gate, 0) + 1 == inbox.given_up:\n"
         "                folded.applied[inbox.gate] = inbox.given_up\n",
         without="            if inbox.given_up and inbox.gate in row.parked_from:\n"
@@ -117,7 +122,7 @@ MUTATIONS = (
     Mutation(
         name="discard-never-sets-a-gate-back",
         rule="1, version gate: what a discard has passed over and gone beyond is not folded again",
-        module="headwater.projections.runner",
+        module="headwater.projections.folding",
         guard="            if inbox.given_up and folded.applied.get(inbox.gate, 0) + 1 == inbox.given_up:\n",
         without="            if inbox.given_up and row.parked_from.get(inbox.gate) == inbox.given_up:\n",
         tests=("tests/unit/projections/test_leaderboard.py",),
@@ -126,8 +131,13 @@ MUTATIONS = (
         name="discard-applies-what-it-can",
         rule="6, parking: an event that can be applied by now is not given up",
         module="headwater.projections.runner",
-        guard="        outcome = self._process(records, marked, [])\n",
-        without="        outcome = BatchOutcome(len(records))\n",
+        guard="        stops = self._heal("
+        "[inbox for inbox in inboxes if _standing(self._settling.row(inbox.key), inbox)])\n",
+        without="        stops = [\n"
+        "            Stop(inbox, PermanentError(), row.parked_from[inbox.gate] - 1)\n"
+        "            for inbox in inboxes\n"
+        "            if inbox.gate in (row := self._settling.row(inbox.key)).parked_from\n"
+        "        ]\n",
         tests=("tests/unit/projections/test_parking.py",),
     ),
     Mutation(
@@ -150,17 +160,16 @@ MUTATIONS = (
         name="parts-move-with-their-checkpoint",
         rule="1: when one aggregate changes several rows, a checkpoint row moves with them in one transaction",
         module="headwater.projections.dynamodb",
-        guard="                self._put_all(row, [request, "
-        '*({"TableName": self._table, "Item": _item(part)} for part in parts)])\n',
-        without="                for part in parts:\n"
-        "                    self._client.put_item(TableName=self._table, Item=_item(part))\n"
+        guard="                self._put_all(row, [request, *items])\n",
+        without="                for item in items:\n"
+        "                    self._client.put_item(**item)\n"
         "                self._client.put_item(**request)\n",
         tests=("tests/contract/test_read_models.py",),
     ),
     Mutation(
         name="transactions-stay-within-their-limit",
         rule="10: service limits; a batch of more rows than a transaction takes is split",
-        module="headwater.projections.runner",
+        module="headwater.projections.folding",
         guard="            if self._projection.part and self._overflows(before, state):\n",
         without="            if not self._most_parts and self._overflows(before, state):\n",
         tests=("tests/unit/projections",),
@@ -185,17 +194,17 @@ MUTATIONS = (
     Mutation(
         name="held-back-records-fail",
         rule="3: past an aggregate's first failure nothing is acknowledged",
-        module="headwater.projections.runner",
+        module="headwater.projections.inbox",
         guard="        above = self.above(applied)\n",
         without="        above = self.above(applied)[-1:]\n",
         tests=("tests/unit/projections", SIMULATION),
     ),
     Mutation(
-        name="unreadable-record-stops-its-aggregate",
-        rule="3: stop at the first failure of an aggregate",
+        name="unforeseen-record-stops-its-aggregate",
+        rule="3: stop at the first failure of an aggregate that is to be tried again",
         module="headwater.fan_out.fan_out",
-        guard="                if event and event.aggregate_id in stopped:\n",
-        without="                if event and event.aggregate_id == stopped:\n",
+        guard="            if event and event.aggregate_id in stopped:\n",
+        without="            if event and event.aggregate_id == stopped:\n",
         tests=("tests/unit/fan_out",),
     ),
     Mutation(
@@ -241,6 +250,166 @@ MUTATIONS = (
         guard="        elif position not in taken:\n",
         without="        elif position is None:\n",
         tests=("tests/unit/fan_out",),
+    ),
+    Mutation(
+        name="an-outage-of-kinesis-reports-every-record",
+        rule="4: what was not sent in an outage is reported, to the last record of each request",
+        module="headwater.fan_out.kinesis",
+        guard="                errors = dict.fromkeys(sent, elsewhere)\n",
+        without="                errors = dict.fromkeys(sent[:-1], elsewhere)\n",
+        tests=("tests/unit/fan_out",),
+    ),
+    Mutation(
+        name="an-outage-of-sns-reports-every-event",
+        rule="4: what was not sent in an outage is reported, to the last entry of each request",
+        module="headwater.fan_out.sns",
+        guard="            return dict.fromkeys(request, elsewhere[0])\n",
+        without="            return dict.fromkeys(request[:-1], elsewhere[0])\n",
+        tests=("tests/unit/fan_out",),
+    ),
+    Mutation(
+        name="an-outage-of-a-queue-reports-every-message",
+        rule="4: what was not sent in an outage is reported, to the last message of each request",
+        module="headwater.sending",
+        guard="                refused |= dict.fromkeys(texts, elsewhere)\n",
+        without="                refused |= dict.fromkeys(list(texts)[:-1], elsewhere)\n",
+        tests=("tests/unit/applications",),
+    ),
+    Mutation(
+        name="a-days-outage-reports-every-record",
+        rule="4: what was not exported is reported, to the last record of the day",
+        module="headwater.archive.bi_export",
+        guard="                errors |= dict.fromkeys(places[day], error)\n",
+        without="                errors |= dict.fromkeys(places[day][:-1], error)\n",
+        tests=("tests/unit/archive/test_bi_export.py",),
+    ),
+    Mutation(
+        name="a-refused-request-is-narrowed-down",
+        rule="6: neighbours of what a destination refuses flow",
+        module="headwater.sending",
+        guard="    return narrowed(service, positions[:half], send) | narrowed(service, positions[half:], send)\n",
+        without="    return narrowed(service, positions[:half], send)\n",
+        tests=("tests/unit/fan_out",),
+    ),
+    Mutation(
+        name="a-refused-put-is-narrowed-down",
+        rule="6: neighbours of what Kinesis refuses flow, in their order",
+        module="headwater.fan_out.kinesis",
+        guard="requests.extendleft((request[len(request) // 2 :], request[: len(request) // 2]))\n",
+        without="requests.extendleft((request[: len(request) // 2], request[len(request) // 2 :]))\n",
+        tests=("tests/unit/fan_out",),
+    ),
+    Mutation(
+        name="the-senders-fault-is-no-bad-moment",
+        rule="6: an entry that has to change is parked, and not sent again and again",
+        module="headwater.failures",
+        guard="    kind = kind_of_code(code, 400 if sender_fault else 500)\n",
+        without="    kind = kind_of_code(code, 500)\n",
+        tests=("tests/unit/test_failures.py",),
+    ),
+    Mutation(
+        name="what-can-still-be-had-comes-again-before-it-is-parked",
+        rule="6: a record that one destination refuses waits until the others have had it",
+        module="headwater.fan_out.fan_out",
+        guard="                if earlier is None or precedence(refusal) < precedence(earlier):\n",
+        without="                if earlier is None or precedence(refusal) > precedence(earlier):\n",
+        tests=("tests/unit/fan_out",),
+    ),
+    Mutation(
+        name="not-parked-is-not-acknowledged",
+        rule="6, parking: nothing is acknowledged that is not on the queue",
+        module="headwater.dead_letters.triage",
+        guard="                left |= dict.fromkeys(indices, failure)\n",
+        without="                for index in indices:\n                    del left[index]\n",
+        tests=("tests/unit/fan_out", "tests/unit/archive/test_bi_export.py"),
+    ),
+    Mutation(
+        name="what-the-queue-refused-is-not-parked",
+        rule="6, parking: a dead letter that its queue did not take is no dead letter",
+        module="headwater.dead_letters.parked",
+        guard="        if refused:\n",
+        without="        if False:\n",
+        tests=("tests/contract/test_parking_lot.py",),
+    ),
+    Mutation(
+        name="nothing-is-parked-where-all-fail-alike",
+        rule="6: where nearly all aggregates fail alike the code or the place is at fault",
+        module="headwater.dead_letters.patience",
+        guard="            if kind in _DOUBTFUL and name_of(failed.error) == common:\n",
+        without="            if False:\n",
+        tests=("tests/unit/dead_letters/test_patience.py",),
+    ),
+    Mutation(
+        name="unforeseen-errors-have-thirty-seconds",
+        rule="6: an error that nobody foresaw may pass by itself",
+        module="headwater.dead_letters.patience",
+        guard="self._first_failures.since(self._consumer, record, now) >= PATIENCE\n",
+        without="self._first_failures.since(self._consumer, record, now) >= timedelta(0)\n",
+        tests=("tests/unit/dead_letters/test_patience.py",),
+    ),
+    Mutation(
+        name="the-first-failure-is-remembered",
+        rule="6: thirty seconds are counted from the first failure, in whichever process",
+        module="headwater.dead_letters.first_failures",
+        guard='                ConditionExpression="attribute_not_exists(pk) OR expires_at <= :now",\n',
+        without='                ConditionExpression="attribute_not_exists(pk) OR expires_at >= :now",\n',
+        tests=("tests/contract/test_first_failures.py",),
+    ),
+    Mutation(
+        name="what-was-set-aside-waits-longer-each-time",
+        rule="6: what still fails is redriven after growing pauses",
+        module="headwater.dead_letters.set_aside",
+        guard="                self._postponement.postpone(message, PAUSES[message.receive_count - 1])\n",
+        without="                self._postponement.postpone(message, PAUSES[0])\n",
+        tests=("tests/unit/dead_letters/test_set_aside.py",),
+    ),
+    Mutation(
+        name="a-redrive-publishes-the-item-of-now",
+        rule="6: an operator who mended an item redrives the mended one",
+        module="headwater.fan_out.fan_out",
+        guard="        if (item := self._items.get(record.keys)) is not None:\n",
+        without="        if (item := record.new_image) is not None:\n",
+        tests=("tests/unit/fan_out",),
+    ),
+    Mutation(
+        name="a-transaction-is-judged-by-its-worst-reason",
+        rule="6: one item that can never be written refuses the whole transaction",
+        module="headwater.failures",
+        guard="            if kind in kinds:\n",
+        without="            if kinds == {kind}:\n",
+        tests=("tests/unit/test_failures.py",),
+    ),
+    Mutation(
+        name="outages-are-told",
+        rule="6: nothing is parked in an outage, so that an alarm has to tell",
+        module="headwater.functions.entry",
+        guard="    tell_outage(function, [failure.error for failure in outcome.failures])\n",
+        without="",
+        tests=("tests/unit/test_entry.py",),
+    ),
+    Mutation(
+        name="a-message-outlasts-an-outage",
+        rule="6: an outage parks nothing, as far as a queue can wait",
+        module="headwater.effects.consumer",
+        guard="                    self._wait_out(message, error)\n",
+        without="",
+        tests=("tests/unit/effects/test_consumer.py",),
+    ),
+    Mutation(
+        name="a-lease-keeps-others-out",
+        rule="5: while a lease runs the effect may be under way, and nobody else performs it",
+        module="headwater.effects.dynamodb",
+        guard='            if held["lease_until"] > _seconds(now):\n',
+        without="            if False:\n",
+        tests=("tests/unit/effects/test_dynamodb.py",),
+    ),
+    Mutation(
+        name="a-lease-keeps-out-who-would-take-over",
+        rule="5: a claim is taken over after its lease, and no sooner",
+        module="headwater.effects.dynamodb",
+        guard='            condition += " OR (#state = :claimed AND lease_until <= :now)"\n',
+        without='            condition += " OR (#state = :claimed AND lease_until <> :now)"\n',
+        tests=("tests/unit/effects/test_dynamodb.py",),
     ),
     Mutation(
         name="unprocessed-keys-are-read",
@@ -341,20 +510,15 @@ MUTATIONS = (
     Mutation(
         name="award-before-progress",
         rule="badges: the award is appended first, then the progress row moves",
-        module="headwater.projections.runner",
-        guard="            if self._before_write and folded.events:\n"
-        "                self._before_write("
+        module="headwater.projections.settling",
+        guard="        if self._before_write and folded.events:\n"
+        "            self._before_write("
         "RowChange(key=key, before=row.state, after=folded.state, events=folded.events))\n"
-        "            moved = self._next_row(key, row, folded)\n"
-        "            try:\n"
-        "                self._rows.put(moved, self._parts(key, row, moved) if self._projection.part else ())\n",
-        without="            moved = self._next_row(key, row, folded)\n"
-        "            try:\n"
-        "                self._rows.put(moved, self._parts(key, row, moved) if self._projection.part else ())\n"
-        "                if self._before_write:\n"
-        "                    self._before_write(\n"
-        "                        RowChange(key=key, before=row.state, after=folded.state, events=folded.events)\n"
-        "                    )\n",
+        "        self._rows.put(moved, parts)\n",
+        without="        self._rows.put(moved, parts)\n"
+        "        if self._before_write:\n"
+        "            self._before_write("
+        "RowChange(key=key, before=row.state, after=folded.state, events=folded.events))\n",
         tests=("tests/unit/badges", SIMULATION),
     ),
     Mutation(

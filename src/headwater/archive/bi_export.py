@@ -18,8 +18,8 @@ from headwater.archive.growing_objects import GrowingObjects, ObjectChangedError
 from headwater.change_stream import claim_checks, kinesis
 from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.claim_checks import ClaimStore
-from headwater.dead_letters.parking import PERMANENT, Parking
-from headwater.domain.events import MalformedEventError, RecordedEvent
+from headwater.dead_letters.triage import Triage
+from headwater.domain.events import RecordedEvent
 from headwater.incidents import Incidents
 
 PREFIX: Final = "bi/events/"
@@ -42,7 +42,7 @@ class BiExport:
         objects: GrowingObjects,
         claims: ClaimStore,
         bucket: str,
-        parking: Parking,
+        triage: Triage,
         incidents: Incidents,
         *,
         sleep: Callable[[float], None] = time.sleep,
@@ -50,7 +50,7 @@ class BiExport:
         self._objects = objects
         self._claims = claims
         self._bucket = bucket
-        self._parking = parking
+        self._triage = triage
         self._incidents = incidents
         self._damaged: set[str] = set()
         self._sleep = sleep
@@ -63,43 +63,41 @@ class BiExport:
         ------
         MalformedRecordError
             A record has no sequence number, so that no answer could name it; nothing was written.
-        ObjectChangedError
-            Others wrote the object again and again.
         """
-        return self._export(records, self._park)
+        _named(records)
+        return self._triage.settle(records, *self._export(records))
 
     def redrive(self, records: Sequence[Mapping[str, Any]]) -> BatchOutcome:
         """Exports parked records. One that still cannot be read fails, and is not parked a second time."""
+        numbers = _named(records)
+        _, errors = self._export(records)
+        failures = tuple(Failure(numbers[index], error) for index, error in sorted(errors.items()))
+        return BatchOutcome(len(records), failures)
 
-        def refuse(_: Mapping[str, Any], error: Exception) -> None:
-            raise error
-
-        return self._export(records, refuse)
-
-    def _export(
-        self, records: Sequence[Mapping[str, Any]], give_up: Callable[[Mapping[str, Any], Exception], None]
-    ) -> BatchOutcome:
+    def _export(self, records: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[int, Exception]]:
+        """The aggregates of which something was exported, and what records met, by their place in the batch."""
         self._publish_manifest()
-        failures: list[Failure] = []
+        exported: list[str] = []
+        errors: dict[int, Exception] = {}
         by_day: dict[str, dict[str, bytes]] = {}
-        parked = 0
-        for raw in records:
-            sequence_number = kinesis.sequence_number(raw)
+        places: dict[str, list[int]] = {}
+        for index, raw in enumerate(records):
             try:
                 event = claim_checks.resolve(kinesis.body(raw), self._claims).event
-                by_day.setdefault(_day(event), {})[event.event_id] = _line(event)
-            except PERMANENT as error:
-                try:
-                    give_up(raw, error)
-                    parked += 1
-                except Exception as failure:  # noqa: BLE001  # whatever parking meets, the other records are exported
-                    failures.append(Failure(sequence_number, failure))
+                day, line = _day(event), _line(event)
+            except Exception as error:  # noqa: BLE001  # whatever one record meets, the others are exported
+                errors[index] = error
+            else:
+                by_day.setdefault(day, {})[event.event_id] = line
+                places.setdefault(day, []).append(index)
         for day, lines in by_day.items():
-            self._add(day, lines)
-        return BatchOutcome(len(records), failures, parked)
-
-    def _park(self, raw: Mapping[str, Any], error: Exception) -> None:
-        self._parking.park(kinesis.partition_key(raw), (), [raw], error)
+            try:
+                self._add(day, lines)
+            except Exception as error:  # noqa: BLE001  # whatever one day meets, the others are exported
+                errors |= dict.fromkeys(places[day], error)
+            else:
+                exported += [kinesis.partition_key(records[index]) for index in places[day]]
+        return exported, errors
 
     def _add(self, day: str, lines: Mapping[str, bytes]) -> None:
         for attempt in range(1, _WRITE_ATTEMPTS + 1):
@@ -159,11 +157,13 @@ class BiExport:
         self._has_manifest = True
 
 
+def _named(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The records' sequence numbers: first of all, as no answer could name a record that has none."""
+    return [kinesis.sequence_number(raw) for raw in records]
+
+
 def _day(event: RecordedEvent) -> str:
-    try:
-        return f"{datetime.fromisoformat(event.occurred_at).astimezone(UTC):%Y-%m-%d}"
-    except (TypeError, ValueError) as error:
-        raise MalformedEventError(f"event {event.event_id} has no time in 'time'") from error
+    return f"{datetime.fromisoformat(event.occurred_at).astimezone(UTC):%Y-%m-%d}"
 
 
 def _line(event: RecordedEvent) -> bytes:

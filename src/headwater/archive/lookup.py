@@ -23,7 +23,7 @@ from headwater.change_stream import cloud_events, dynamodb, kinesis
 from headwater.change_stream.records import Operation
 from headwater.clock import timestamp, utc_now
 from headwater.dead_letters.pointers import Pointer
-from headwater.domain.events import MalformedEventError
+from headwater.domain.events import MalformedEventError, UnknownEventError
 
 type Raw = dict[str, Any]
 #: The hash keys of a shard by stream ARN and shard id; None where the stream has forgotten it.
@@ -37,7 +37,7 @@ STREAM_REMEMBERS: Final = timedelta(hours=24)
 #: Where Lambda puts the archiver's batches ("Retaining discarded batch records").
 _GIVEN_UP: Final = "aws/lambda/"
 #: The longest that a change may wait until it is on Kinesis: MaximumRecordAgeInSeconds of fan-out's mapping.
-PUBLISHING_TAKES: Final = timedelta(hours=4)
+PUBLISHING_TAKES: Final = timedelta(hours=22)
 
 
 class NotArchivedError(Exception):
@@ -127,7 +127,7 @@ class ArchivedRecords:
             record = change_record(columns)
             try:
                 event = cloud_events.encode(record.new_image or {})
-            except MalformedEventError:
+            except (MalformedEventError, UnknownEventError):
                 # It was never published.
                 continue
             if not since <= record.captured_at <= until:

@@ -11,7 +11,6 @@ import pytest
 from backports import zstd
 from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
-from moto import mock_aws
 
 from cli import saved_sql
 from cli.main import main
@@ -22,6 +21,7 @@ from headwater.archive.growing_objects import ObjectChangedError
 from tests.fakes import duckdb_engine
 from tests.fakes.athena_client import AthenaThatAnswers, page, state
 from tests.fakes.incidents import RecordedIncidents
+from tests.fakes.moto import mock_aws
 from tests.fakes.object_store import InMemoryObjectStore
 from tests.fakes.stream_records import play_records
 

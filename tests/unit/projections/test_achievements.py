@@ -28,6 +28,7 @@ from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import AT, recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, deliver, failed, kinesis_batch
 from tests.fakes.parking_lot import parking
+from tests.fakes.patience import patience
 from tests.fakes.read_models import InMemoryReadModels
 
 
@@ -40,7 +41,13 @@ class System:
         for event in history:
             self.events.histories.setdefault(event.aggregate_id, []).append(event)
         self.runner = ProjectionRunner(
-            ACHIEVEMENTS, self.rows, self.events, InMemoryClaimStore(), parking=parking(), sleep=lambda _: None
+            ACHIEVEMENTS,
+            self.rows,
+            self.events,
+            InMemoryClaimStore(),
+            parking=parking(),
+            patience=patience(),
+            sleep=lambda _: None,
         )
 
     def state(self, user: str = "u1") -> State | None:
@@ -155,6 +162,7 @@ def histories(draw: st.DrawFn) -> list[RecordedEvent]:
         events,
         InMemoryClaimStore(),
         parking=parking(),
+        patience=patience(),
         before_write=Awarder(events, uuid7, utc_now).award,
     )
     assert runner.process(kinesis_batch(plays)).failures == []

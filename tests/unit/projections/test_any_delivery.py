@@ -33,6 +33,7 @@ from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, deliver, kinesis_batch
 from tests.fakes.parking_lot import parking
+from tests.fakes.patience import patience
 from tests.fakes.read_models import InMemoryReadModels
 
 USERS = ("u1", "u2")
@@ -105,6 +106,7 @@ def arrive(
         events,
         InMemoryClaimStore(),
         parking=parking(),
+        patience=patience(),
         before_write=awarder.award if projection is BADGE_PROGRESS else None,
         writers=ThreadPoolExecutor(writers) if writers > 1 else None,
         sleep=lambda _: None,
