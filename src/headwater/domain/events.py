@@ -160,14 +160,12 @@ class BadgeEarned(DomainEvent, frozen=True, kw_only=True):
     schema_version: ClassVar[int] = 1
     plain_key: ClassVar[bool] = False
     key_limits: ClassVar[Limits] = Limits(max_length=250)
-    user_id: Annotated[Uuid, INHERITED, Meta(description="The player's user id.")]
+    user_id: Annotated[Uuid, Meta(description="The player's user id.")]
     badge: Annotated[str, Limits(pattern=_SLUG), Meta(description="The badge's id.")]
-    game: Annotated[
-        Game | None, INHERITED, Meta(description="The game that it was earned in; null for a badge across games.")
-    ]
+    game: Annotated[Game | None, Meta(description="The game that it was earned in; null for a badge across games.")]
     title: Annotated[str, Limits(min_length=1, max_length=100), Meta(description="What people see.")]
-    earned_at: Annotated[Moment, INHERITED, Meta(description="Event time of the play that earned it.")]
-    play_event_id: Annotated[Uuid, INHERITED, Meta(description="The event_id of that play.")]
+    earned_at: Annotated[Moment, Meta(description="Event time of the play that earned it.")]
+    play_event_id: Annotated[Uuid, Meta(description="The event_id of that play.")]
 
 
 class ActivityRecorded(DomainEvent, frozen=True, kw_only=True):
