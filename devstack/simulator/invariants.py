@@ -15,7 +15,6 @@ from headwater.applications.parking import CONSUMER as APPLICATION_STATUS
 from headwater.archive import bi_export
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream.records import Operation
-from headwater.dead_letters.parking import PERMANENT
 from headwater.dead_letters.pointers import consumer_of
 from headwater.domain.badges import Award, no_progress, record_play
 from headwater.domain.events import PlayCompleted, RecordedEvent
@@ -123,9 +122,9 @@ def poison_holds_up_nobody(evidence: Evidence) -> Iterator[Finding]:
     failed = evidence.world.functions.log.reasons
     for function in sorted({mapping.function for mapping in evidence.world.mappings if mapping.kind != "sqs"}):
         consumer = consumer_of(f"arn:aws:lambda:::function:{function}")
-        for error in PERMANENT:
-            if count := failed[f"{consumer}: {error.__name__}"]:
-                found = f"{consumer} gave {count} records back with {error.__name__}, which no other try can help"
+        for error in ("MalformedEventError", "MalformedRecordError", "UnknownEventError"):
+            if count := failed[f"{consumer}: {error}"]:
+                found = f"{consumer} gave {count} records back with {error}, which no other try can help"
                 yield Finding(Harm.WRONG, "", found)
 
 
