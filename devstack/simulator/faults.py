@@ -11,6 +11,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from devstack.simulator.cloud.errors import client_error
 from devstack.simulator.engine import Engine
+from devstack.simulator.fibers import Own
 from devstack.simulator.refusals import Refusals
 
 type FaultKind = str
@@ -92,7 +93,7 @@ class FaultPlan:
         self._watchers: dict[tuple[str, str], list[Watcher]] = {}
         self._outages: dict[str, float] = {}
         self.refusals = Refusals(self.happens)
-        engine.own += [(self, "in_function"), (self, "_pending"), (self, "_failing")]
+        engine.own += [Own(self, "in_function", False), Own(self, "_pending", None), Own(self, "_failing", None)]
 
     def start(self) -> None:
         self.active = self.rate > 0

@@ -27,6 +27,7 @@ from devstack.simulator.engine import Engine
 from devstack.simulator.evidence import Evidence
 from devstack.simulator.faults import LARGEST_SKEW, FaultKind, FaultPlan
 from devstack.simulator.features import FEATURES, Feature, judged
+from devstack.simulator.fibers import Own
 from devstack.simulator.findings import Finding, Harm
 from devstack.simulator.functions import Functions, hosted
 from devstack.simulator.graph import Blueprint
@@ -211,7 +212,7 @@ class World:
         self._next_split = _SPLIT_EVERY
         self._poison_at = list(config.poisons)
         self._poison_decided = 0
-        engine.own += [(self.newer, "_consuming"), (self.lag, "attempt")]
+        engine.own += [Own(self.newer, "_consuming", False), Own(self.lag, "attempt", None)]
         faults.watch("dynamodb", "PutItem", self.order.row_written)
         faults.watch("dynamodb", "TransactWriteItems", self.order.rows_written)
         faults.watch("dynamodb", "PutItem", self._ledger_written)

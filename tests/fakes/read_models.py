@@ -25,7 +25,7 @@ class InMemoryReadModels:
         self.writes: list[str] = []
         self.transactions: list[int] = []
         self.queries: list[str] = []
-        self.faults: list[Exception | None] = []
+        self.faults: list[BaseException | None] = []
         self.after_effect: list[Exception | None] = []
         self.unreadable: set[str] = set()
         self.meanwhile: list[Callable[[], object]] = []

@@ -116,6 +116,7 @@ def test_an_ignored_event_that_nobody_can_read_holds_no_award_up(system: System)
 
     assert failed(system.runner.process(kinesis_batch([newer, play(1)]))) == [1]
 
+    assert len(system.rows.writes) == 1
     assert system.earned() == {"first-play:chess", "first-play-ever"}
     assert len(system.awards()) == 2
 
