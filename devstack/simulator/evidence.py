@@ -12,6 +12,7 @@ import orjson
 
 from devstack.simulator.cloud.items import base64_text
 from devstack.simulator.delivery import event_of
+from devstack.simulator.odd import addresses_in
 from devstack.simulator.places import Place, key_of, place_of_item
 from headwater.archive import reader
 from headwater.archive.envelope import change_record
@@ -78,6 +79,12 @@ class Evidence:
     def odd_keys(self) -> frozenset[str]:
         """The keys of read-model rows, users above all, that odd records may harm."""
         return frozenset(key_of(aggregate_id) for aggregate_id in self.odd.aggregates)
+
+    @cached_property
+    def odd_addresses(self) -> frozenset[str]:
+        """Where e-mails may go for odd events, and for the others of their aggregates: they are judged with them."""
+        texts = (str(item.get("data")) for item in self.odd_items.values())
+        return frozenset(self.odd.addresses.union(*map(addresses_in, texts)))
 
     def events(self, *types: str) -> Iterator[RecordedEvent]:
         """All events of the aggregate types (of all, if none is named)."""
@@ -159,11 +166,31 @@ class Evidence:
                 if given_up.function == function and given_up.place in self._in_bucket
                 for event in given_up.events
             }
-        return self._parked.get(consumer_of(f"arn:aws:lambda:::function:{function}"), set())
+        consumer = consumer_of(f"arn:aws:lambda:::function:{function}")
+        return self._parked.get(consumer, set()) | self._pointed_to.get(function, set())
 
     def redriven(self, function: str) -> set[Place]:
         """Events that a function had parked and that were redriven."""
         return self.world.operator.records.get(consumer_of(f"arn:aws:lambda:::function:{function}"), set())
+
+    @cached_property
+    def unresolved(self) -> list[Any]:
+        """The pointers on UnresolvedPointersQueue, which an alarm counts and ``headwater dead-letters list`` names."""
+        return [message for message in self.messages("UnresolvedPointersQueue") if isinstance(message, dict)]
+
+    @cached_property
+    def _pointed_to(self) -> dict[str, set[Place]]:
+        """By function, the given up events to which an unresolved pointer leads."""
+        batches = [batch for each in self.unresolved for name, batch in each.items() if name.endswith("BatchInfo")]
+        named = {
+            (batch["streamArn"], batch["shardId"], batch["startSequenceNumber"], batch["endSequenceNumber"])
+            for batch in batches
+        }
+        places: dict[str, set[Place]] = {}
+        for given_up in self.given_up:
+            if given_up.place in named:
+                places.setdefault(given_up.function, set()).update(given_up.events)
+        return places
 
     @cached_property
     def _parked(self) -> dict[str, set[Place]]:

@@ -90,6 +90,7 @@ FEATURES: Final[Sequence[Feature]] = (
         functions=frozenset({"DefaultResourcesFunction"}),
         invariants=(consumer_invariants.preferences_are_those_of_users,),
     ),
+    Feature(name="pages", invariants=(invariants.whoever_looks_is_answered,)),
     Feature(name="ledger of effects", invariants=(invariants.leases_are_kept,)),
     Feature(
         name="account clean-up",

@@ -448,7 +448,7 @@ class OddRecords:
         text = text.replace("@example.org", f"@odd{self._numbers}.{_ADDRESSES}")
         spoilt = spoil(json.loads(text))
         body = spoilt if isinstance(spoilt, str) else defects.write(spoilt)
-        self.done.addresses.update(_addresses(body))
+        self.done.addresses.update(addresses_in(body))
         for _ in range(copies):
             url = self._world.cloud.queue(queue).url
             answer = self._world.cloud.sqs.send_message(QueueUrl=url, MessageBody=body)
@@ -522,7 +522,7 @@ class OddRecords:
             return None
         for version in versions:
             # From now on what came of its earlier events is judged as odd ones are.
-            self.done.addresses.update(_addresses(str(table.get((aggregate_id, version)))))
+            self.done.addresses.update(addresses_in(str(table.get((aggregate_id, version)))))
         return aggregate_id, (versions[-1] if versions else 0) + 1
 
     def _stop(self, aggregate_id: str) -> None:
@@ -541,7 +541,7 @@ class OddRecords:
     def _put_event(self, item: Item) -> None:
         # At first: what is seen in an odd aggregate is no sample of anything.
         self.done.aggregates.add(str(item.get("aggregate_id", {}).get("S")))
-        self.done.addresses.update(_addresses(str(item.get("data"))))
+        self.done.addresses.update(addresses_in(str(item.get("data"))))
         self._world.cloud.dynamodb.put_item(TableName=self._world.table_stream, Item=item)
 
     def _keep(self, item: Item, aggregate_id: str) -> None:
@@ -689,7 +689,7 @@ def _size(item: Item) -> int:
 
 
 def _expired(item: Item) -> Item:
-    return {**item, "expires_at": {"N": "1"}}
+    return {**item, "expires_at": {"N": "1700000000"}}
 
 
 def _nested_attribute() -> dict[str, Any]:
@@ -699,7 +699,8 @@ def _nested_attribute() -> dict[str, Any]:
     return nested
 
 
-def _addresses(text: str) -> list[str]:
+def addresses_in(text: str) -> list[str]:
+    """The e-mail addresses in a text."""
     return _ADDRESS.findall(text) if "@" in text else []
 
 

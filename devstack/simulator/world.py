@@ -25,6 +25,7 @@ from devstack.simulator.delivery import (
 )
 from devstack.simulator.engine import Engine
 from devstack.simulator.evidence import Evidence
+from devstack.simulator.expiry import Expiry
 from devstack.simulator.faults import LARGEST_SKEW, FaultKind, FaultPlan
 from devstack.simulator.features import FEATURES, Feature, judged
 from devstack.simulator.fibers import Own
@@ -38,6 +39,8 @@ from devstack.simulator.odd import OddRecords
 from devstack.simulator.operator import HOLD_SECONDS, Operator
 from devstack.simulator.order import OrderWatch
 from devstack.simulator.outages import Outages
+from devstack.simulator.places import key_of
+from devstack.simulator.readers import Readers
 from devstack.simulator.tracking import Applicants
 from devstack.simulator.workload import GAMES, Workload
 from devstack.template import EventSourceMapping
@@ -196,6 +199,9 @@ class World:
         self.applicants = Applicants(self)
         self.odd = OddRecords(self)
         self.outages = Outages(self)
+        self.expiry = Expiry(self)
+        self.readers = Readers(self)
+        self.games = GAMES
         faults.refusals.tables = {bootstrap.settings().read_models_table}
         faults.refusals.targets = {bootstrap.settings().events_topic, bootstrap.settings().application_inbox_queue}
         self.lag = LagWatch(engine.clock, self.suffers)
@@ -243,6 +249,8 @@ class World:
         if self.faults.decides("reorder") and self._reorder():
             self.faults.count("reorder")
         self.applicants.go_on()
+        self.readers.go_on()
+        self.expiry.go_on()
         produced = self.workload.produced
         if produced >= self._next_split:
             self._next_split += _SPLIT_EVERY
@@ -434,9 +442,14 @@ class World:
         return (
             self.workload.settled
             and not self.odd.pending
+            and not self.expiry.pending
             and not any(driver.backlog for driver in self.streams)
             and not self._queued()
         )
+
+    def poisons_hold(self, user_id: str) -> bool:
+        """Whether one of a user's aggregates holds poison."""
+        return any(key_of(aggregate_id) == user_id for aggregate_id in self.poisoned)
 
     def suffers(self, aggregate_id: str) -> bool:
         """Whether an aggregate holds, or is named by, something that is no sound event of ours, or is refused."""
