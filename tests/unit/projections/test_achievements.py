@@ -177,7 +177,7 @@ def deliveries(draw: st.DrawFn) -> tuple[list[RecordedEvent], list[RecordedEvent
     return history, draw(st.permutations([*history, *again]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     deliveries(),
     st.lists(st.integers(1, 12), min_size=1, max_size=4),
