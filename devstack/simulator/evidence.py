@@ -120,21 +120,23 @@ class Evidence:
     def archive(self, source: str = "events") -> Iterator[ChangeRecord]:
         """The records of a source of the archive, each once."""
         seen: set[str] = set()
-        for _, body in self.objects("ArchiveBucket", f"raw/source={source}/"):
+        for _, columns in self.lines(source):
+            if columns["stream_event_id"] not in seen:
+                seen.add(columns["stream_event_id"])
+                yield change_record(columns)
+
+    def lines(self, source: str = "events") -> Iterator[tuple[str, dict[str, Any]]]:
+        """The lines of a source of the archive, each with its object's key."""
+        for key, body in self.objects("ArchiveBucket", f"raw/source={source}/"):
             for columns in reader.lines(body):
-                if columns["stream_event_id"] not in seen:
-                    seen.add(columns["stream_event_id"])
-                    yield change_record(columns)
+                yield key, columns
 
     @cached_property
     def removed(self) -> frozenset[Place]:
         """Events that were in the table and are in the archive alone: expired, or removed by hand."""
         gone = {Operation.REMOVE.value, Operation.EXPIRE.value}
         return frozenset(
-            place_of(change_record(columns))
-            for _, body in self.objects("ArchiveBucket", "raw/source=events/")
-            for columns in reader.lines(body)
-            if columns["operation"] in gone
+            place_of(change_record(columns)) for _, columns in self.lines() if columns["operation"] in gone
         )
 
     def messages(self, queue: str) -> list[Any]:
@@ -152,10 +154,10 @@ class Evidence:
         return frozenset(text for sent in self.odd.messages.values() for message in sent.items() for text in message)
 
     def objects(self, bucket: str, prefix: str) -> Iterator[tuple[str, bytes]]:
-        """A bucket's objects by key."""
+        """A bucket's objects by key; foreign ones left out, damaged ones as they were before."""
         for key, stored in self.world.cloud.bucket(bucket).objects.items():
-            if key.startswith(prefix):
-                yield key, stored.body
+            if key.startswith(prefix) and key not in self.odd.foreign:
+                yield key, self.odd.damaged.get(key, stored.body)
 
     def parked(self, function: str) -> set[Place]:
         """Events that a function's mappings gave up, as far as they wait to be redriven: parked, or in the bucket."""

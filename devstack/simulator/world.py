@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from devstack.event_source_mapping import StreamRecord
 from devstack.simulator.cloud import Cloud
+from devstack.simulator.compacting import Compacting
 from devstack.simulator.delivery import (
     POLL_SECONDS,
     QUEUE_POLL_SECONDS,
@@ -200,6 +201,7 @@ class World:
         self.odd = OddRecords(self)
         self.outages = Outages(self)
         self.expiry = Expiry(self)
+        self.compacting = Compacting(self)
         self.readers = Readers(self)
         self.games = GAMES
         faults.refusals.tables = {bootstrap.settings().read_models_table}
@@ -257,6 +259,7 @@ class World:
             if self.faults.decides("shard_split", 2) and self.split():
                 self.faults.count("shard_split")
             self.outages.go_on()
+            self.compacting.go_on()
         due = self._poison_at and produced >= self._poison_at[0]
         if due and self.poison(*self.engine.chance.choice(_POISONS)):
             self._poison_at.pop(0)
