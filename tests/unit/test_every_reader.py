@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from headwater.accounts.cleanup import AccountCleanup
 from headwater.accounts.preferences import DefaultResources
 from headwater.archive.bi_export import BiExport
+from headwater.attribute_values import AttributeMap
 from headwater.badges.awarder import Awarder
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream import kinesis
-from headwater.dead_letters.parking import Parking
+from headwater.dead_letters.triage import Triage
 from headwater.domain.events import (
     ActivityRecorded,
     BadgeEarned,
@@ -49,7 +50,8 @@ from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.kinesis_records import InMemoryClaimStore
 from tests.fakes.ledger import InMemoryEffectLedger
 from tests.fakes.mailer import InMemoryMailer
-from tests.fakes.parking_lot import InMemoryParkingLot, parking
+from tests.fakes.parking_lot import parking
+from tests.fakes.patience import patience
 from tests.fakes.publishers import InMemoryPublisher
 from tests.fakes.queue_messages import queue_message
 from tests.fakes.stream_records import stream_record
@@ -57,6 +59,13 @@ from tests.fakes.stream_records import stream_record
 LOGS = Path(__file__).parents[1] / "logs"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PROJECTIONS = (PLAYER_PROFILES, LEADERBOARD, ACHIEVEMENTS, BADGE_PROGRESS)
+
+
+class Nobody:
+    """Implements `headwater.fan_out.fan_out.EventItems`: of what is never redriven nothing is looked up."""
+
+    def get(self, key: AttributeMap) -> AttributeMap | None:
+        raise AssertionError(f"{key} was looked up")
 
 
 class Everyone:
@@ -67,10 +76,13 @@ class Everyone:
         self.rows = self.world.read_models
         self.claims = InMemoryClaimStore()
         self.published = InMemoryPublisher()
-        closed = Parking("fan_out", "dynamodb", InMemoryParkingLot(closed=True), lambda: NOW)
-        self.fan_out = FanOut([self.published], RecordedIncidents(), closed)
+        fan_outs = Triage("dynamodb", parking(consumer="fan_out", kind="dynamodb"), patience())
+        self.fan_out = FanOut([self.published], RecordedIncidents(), fan_outs, Nobody())
         self.runners = [self._runner(projection) for projection in PROJECTIONS]
-        self.export = BiExport(InMemoryGrowingObjects(), self.claims, "archive", parking(), sleep=lambda _: None)
+        exports = Triage("kinesis", parking(), patience())
+        self.export = BiExport(
+            InMemoryGrowingObjects(), self.claims, "archive", exports, RecordedIncidents(), sleep=lambda _: None
+        )
         mailer, memory = InMemoryMailer(), self.world.memory
         cleanup = AccountCleanup(self.world.credentials, self.world.preferences, memory)
         self.consumers = {
@@ -83,7 +95,13 @@ class Everyone:
     def _runner(self, projection: Projection) -> ProjectionRunner:
         award = Awarder(self.world.memory, uuid7, lambda: NOW).award if projection is BADGE_PROGRESS else None
         return ProjectionRunner(
-            projection, self.rows, self.world.memory, self.claims, parking=parking(), before_write=award
+            projection,
+            self.rows,
+            self.world.memory,
+            self.claims,
+            parking=parking(),
+            patience=patience(),
+            before_write=award,
         )
 
     def read(self, items: Sequence[Mapping[str, Any]]) -> None:
@@ -182,7 +200,7 @@ def test_what_an_append_takes_is_read_by_everyone(written: dict[str, list[Domain
 
     everyone.read(sorted(items, key=lambda item: (item["aggregate_id"]["S"], int(item["version"]["N"]))))
 
-    boards = Leaderboards(ReadModelReader(everyone.rows))
+    boards = Leaderboards(ReadModelReader(everyone.rows, RecordedIncidents()), RecordedIncidents())
     if not any(isinstance(history[-1], UserDeleted) for history in written.values() if history):
         plays = [event for history in written.values() for event in history if isinstance(event, PlayCompleted)]
         for game in {play.game for play in plays}:
