@@ -96,3 +96,17 @@ def test_a_malformed_record_is_refused_by_the_field(path: tuple[str, ...], value
 def test_what_is_no_record_at_all_is_refused(raw: Any) -> None:
     with pytest.raises(MalformedRecordError):
         parse(raw)
+
+
+@pytest.mark.parametrize(
+    ("number", "versions"),
+    [
+        ("3", [3]),
+        ("9223372036854775807", [2**63 - 1]),
+        ("9223372036854775808", []),
+        ("1E+37", []),
+        ("1" + "0" * 37, []),
+    ],
+)
+def test_a_version_is_told_where_json_can_hold_it(number: str, versions: list[int]) -> None:
+    assert dynamodb.versions({"dynamodb": {"Keys": {"version": {"N": number}}}}) == versions
