@@ -28,6 +28,9 @@ DELIVERY_KINDS: Final = (
     "clock_skew",
     "long_outage",
     "retention_passed",
+    "stale_read",
+    "expiry",
+    "compaction",
     "shard_split",
     "mapping_restart",
     "slow_consumer",
@@ -192,6 +195,9 @@ class FaultPlan:
         self.count(kind)
         chance = self.engine.chance
         return frozenset(chance.sample(range(entries), chance.randint(1, entries)))
+
+    def stale(self, service: str, operation: str) -> bool:  # noqa: ARG002
+        return self.happens("stale_read", 4)
 
     def condemn(self, service: str, operation: str, target: str, contents: Sequence[Any]) -> frozenset[int]:  # noqa: ARG002
         return self.refusals.condemned(service, target, contents)

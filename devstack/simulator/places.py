@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 _SEQUENCE: Final = b'"sequence":"'
+#: At the least: those of a foreign producer may be more.
 _DIGITS: Final = 20
 
 #: Aggregate id and version.
@@ -29,8 +30,8 @@ def number(text: str) -> int | Decimal:
 def version_on_kinesis(data: bytes) -> int | None:
     """The version that an event on Kinesis states, found without reading the rest of it; None of what states none."""
     start = data.find(_SEQUENCE) + len(_SEQUENCE)
-    digits = data[start : start + _DIGITS]
-    return int(digits) if digits.isdigit() else None
+    digits = data[start : data.find(b'"', start)]
+    return int(digits) if len(digits) >= _DIGITS and digits.isdigit() else None
 
 
 def key_of(aggregate_id: str) -> str:

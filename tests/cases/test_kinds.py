@@ -196,10 +196,6 @@ def test_an_odd_item_in_the_table(
     assert item["aggregate_id"] != sound_item(type_)["aggregate_id"] or not silent & heard[type_]
 
 
-GAPS = pytest.mark.xfail(strict=True, reason="a gap is not told from half a transaction yet")
-
-
-@GAPS
 @pytest.mark.parametrize("versions", [(3,), (1, 3), (1, 2, 5)], ids=str)
 def test_a_gap_stops_its_aggregate_alone_and_heals_when_what_was_missing_arrives(
     blueprint: Blueprint, sound: Mapping[tuple[str, str], Fate], versions: Sequence[int]

@@ -10,18 +10,13 @@ import orjson
 
 from headwater.attribute_values import AttributeMap, unmarshal_item
 from headwater.change_stream import cloud_events, dynamodb, kinesis
-from headwater.change_stream.records import ChangeRecord, MalformedRecordError
+from headwater.change_stream.records import ChangeRecord
 from headwater.clock import timestamp
 from headwater.dead_letters.parked import ParkedRecords, ParkingLot
 from headwater.dead_letters.pointers import StreamKind
-from headwater.domain.events import MalformedEventError, UnknownEventError
+from headwater.domain.events import UnknownEventError
 from headwater.event_store import codec
 from headwater.failures import JudgedError, name_of
-
-#: Errors that trying again cannot help: the record itself, or this code, has to change. All others are transient:
-#: reported to Lambda, which retries them and at last points FailedBatchesQueue to them.
-PERMANENT: Final = (MalformedRecordError, MalformedEventError, UnknownEventError)
-
 
 #: The reason of what was set aside, as long as that, and once it is parked at last.
 UNFORESEEN: Final = "unforeseen"

@@ -142,6 +142,7 @@ def ask(request: pytest.FixtureRequest) -> Callable[[Objects], Told]:
 
 
 def test_foreign_objects_are_passed_over_by_each_reader_and_named(ask: Callable[[Objects], Told]) -> None:
+    """FAULTS row 46."""
     objects = archive() | dict.fromkeys(FOREIGN, b"not the archive's")
 
     told = ask(objects)
@@ -153,6 +154,7 @@ def test_foreign_objects_are_passed_over_by_each_reader_and_named(ask: Callable[
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_is_named_by_each_reader_and_what_is_whole_is_not(ask: Callable[[Objects], Told], damage: str) -> None:
+    """FAULTS row 47."""
     objects = archive()
     whole, damaged = sorted(objects)
     objects[damaged] = DAMAGE[damage](objects[damaged])
