@@ -54,7 +54,6 @@ def append_newer(stack: LocalStack) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_a_thousand_parked_aggregates_are_redriven_by_a_few_calls_each(stack: LocalStack) -> None:
     append_newer(stack)
     stack.wait_until_quiet(QUIET_SECONDS)
