@@ -15,7 +15,7 @@ from headwater.archive.bi_export import BiExport
 from headwater.badges.awarder import Awarder
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream import kinesis
-from headwater.dead_letters.parking import Parking
+from headwater.dead_letters.triage import Triage
 from headwater.domain.events import (
     ActivityRecorded,
     BadgeEarned,
@@ -43,13 +43,15 @@ from headwater.projections.read_models import ReadModelReader
 from headwater.projections.runner import ProjectionRunner
 from tests.fakes.accounts import World
 from tests.fakes.cloud import FakeAws
+from tests.fakes.event_items import InMemoryEventItems
 from tests.fakes.event_strategies import IDS, METADATA, MILLISECONDS, payloads
 from tests.fakes.growing_objects import InMemoryGrowingObjects
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.kinesis_records import InMemoryClaimStore
 from tests.fakes.ledger import InMemoryEffectLedger
 from tests.fakes.mailer import InMemoryMailer
-from tests.fakes.parking_lot import InMemoryParkingLot, parking
+from tests.fakes.parking_lot import parking
+from tests.fakes.patience import patience
 from tests.fakes.publishers import InMemoryPublisher
 from tests.fakes.queue_messages import queue_message
 from tests.fakes.stream_records import stream_record
@@ -67,10 +69,13 @@ class Everyone:
         self.rows = self.world.read_models
         self.claims = InMemoryClaimStore()
         self.published = InMemoryPublisher()
-        closed = Parking("fan_out", "dynamodb", InMemoryParkingLot(closed=True), lambda: NOW)
-        self.fan_out = FanOut([self.published], RecordedIncidents(), closed)
+        triage = Triage("dynamodb", parking(kind="dynamodb"), patience())
+        self.fan_out = FanOut([self.published], RecordedIncidents(), triage, InMemoryEventItems())
         self.runners = [self._runner(projection) for projection in PROJECTIONS]
-        self.export = BiExport(InMemoryGrowingObjects(), self.claims, "archive", parking(), sleep=lambda _: None)
+        triage = Triage("kinesis", parking(), patience())
+        self.export = BiExport(
+            InMemoryGrowingObjects(), self.claims, "archive", triage, RecordedIncidents(), sleep=lambda _: None
+        )
         mailer, memory = InMemoryMailer(), self.world.memory
         cleanup = AccountCleanup(self.world.credentials, self.world.preferences, memory)
         self.consumers = {
@@ -83,7 +88,13 @@ class Everyone:
     def _runner(self, projection: Projection) -> ProjectionRunner:
         award = Awarder(self.world.memory, uuid7, lambda: NOW).award if projection is BADGE_PROGRESS else None
         return ProjectionRunner(
-            projection, self.rows, self.world.memory, self.claims, parking=parking(), before_write=award
+            projection,
+            self.rows,
+            self.world.memory,
+            self.claims,
+            parking=parking(),
+            patience=patience(),
+            before_write=award,
         )
 
     def read(self, items: Sequence[Mapping[str, Any]]) -> None:
@@ -182,7 +193,7 @@ def test_what_an_append_takes_is_read_by_everyone(written: dict[str, list[Domain
 
     everyone.read(sorted(items, key=lambda item: (item["aggregate_id"]["S"], int(item["version"]["N"]))))
 
-    boards = Leaderboards(ReadModelReader(everyone.rows))
+    boards = Leaderboards(ReadModelReader(everyone.rows, RecordedIncidents()), RecordedIncidents())
     if not any(isinstance(history[-1], UserDeleted) for history in written.values() if history):
         plays = [event for history in written.values() for event in history if isinstance(event, PlayCompleted)]
         for game in {play.game for play in plays}:
