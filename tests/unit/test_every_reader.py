@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from headwater.accounts.cleanup import AccountCleanup
 from headwater.accounts.preferences import DefaultResources
 from headwater.archive.bi_export import BiExport
+from headwater.attribute_values import AttributeMap
 from headwater.badges.awarder import Awarder
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream import kinesis
@@ -43,7 +44,6 @@ from headwater.projections.read_models import ReadModelReader
 from headwater.projections.runner import ProjectionRunner
 from tests.fakes.accounts import World
 from tests.fakes.cloud import FakeAws
-from tests.fakes.event_items import InMemoryEventItems
 from tests.fakes.event_strategies import IDS, METADATA, MILLISECONDS, payloads
 from tests.fakes.growing_objects import InMemoryGrowingObjects
 from tests.fakes.incidents import RecordedIncidents
@@ -61,6 +61,13 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PROJECTIONS = (PLAYER_PROFILES, LEADERBOARD, ACHIEVEMENTS, BADGE_PROGRESS)
 
 
+class Nobody:
+    """Implements `headwater.fan_out.fan_out.EventItems`: of what is never redriven nothing is looked up."""
+
+    def get(self, key: AttributeMap) -> AttributeMap | None:
+        raise AssertionError(f"{key} was looked up")
+
+
 class Everyone:
     """The fan-out and all that is downstream of it, in memory; nothing can be parked."""
 
@@ -69,12 +76,12 @@ class Everyone:
         self.rows = self.world.read_models
         self.claims = InMemoryClaimStore()
         self.published = InMemoryPublisher()
-        triage = Triage("dynamodb", parking(kind="dynamodb"), patience())
-        self.fan_out = FanOut([self.published], RecordedIncidents(), triage, InMemoryEventItems())
+        fan_outs = Triage("dynamodb", parking(consumer="fan_out", kind="dynamodb"), patience())
+        self.fan_out = FanOut([self.published], RecordedIncidents(), fan_outs, Nobody())
         self.runners = [self._runner(projection) for projection in PROJECTIONS]
-        triage = Triage("kinesis", parking(), patience())
+        exports = Triage("kinesis", parking(), patience())
         self.export = BiExport(
-            InMemoryGrowingObjects(), self.claims, "archive", triage, RecordedIncidents(), sleep=lambda _: None
+            InMemoryGrowingObjects(), self.claims, "archive", exports, RecordedIncidents(), sleep=lambda _: None
         )
         mailer, memory = InMemoryMailer(), self.world.memory
         cleanup = AccountCleanup(self.world.credentials, self.world.preferences, memory)
