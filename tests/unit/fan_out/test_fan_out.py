@@ -23,6 +23,7 @@ from headwater.fan_out.kinesis import KinesisPublisher
 from headwater.fan_out.publisher import Publisher
 from headwater.fan_out.sns import SnsPublisher
 from headwater.sending import SendError
+from tests.fakes.event_items import InMemoryEventItems
 from tests.fakes.events import recorded
 from tests.fakes.first_failures import InMemoryFirstFailures
 from tests.fakes.incidents import RecordedIncidents
@@ -38,29 +39,19 @@ def failed(outcome: BatchOutcome) -> list[str]:
     return sorted(failure.identifier for failure in outcome.failures)
 
 
-class Items:
-    """Implements `headwater.fan_out.fan_out.EventItems`."""
-
-    def __init__(self, *images: dict[str, Any]) -> None:
-        self.images = list(images)
-
-    def get(self, key: AttributeMap) -> AttributeMap | None:
-        return next((image for image in self.images if key.items() <= image.items()), None)
-
-
 def fan_out(
     *publishers: Publisher,
     incidents: RecordedIncidents | None = None,
     lot: InMemoryParkingLot | None = None,
     aside: InMemoryParkingLot | None = None,
     failures: InMemoryFirstFailures | None = None,
-    items: Items | None = None,
+    items: InMemoryEventItems | None = None,
     now: datetime = NOW,
 ) -> FanOut:
     incidents = incidents or RecordedIncidents()
     patience = Patience("fan_out", failures or InMemoryFirstFailures(), incidents, lambda: now)
     parked = parking(lot or InMemoryParkingLot(), "fan_out", "dynamodb", aside)
-    return FanOut(publishers, incidents, Triage("dynamodb", parked, patience), items or Items())
+    return FanOut(publishers, incidents, Triage("dynamodb", parked, patience), items or InMemoryEventItems())
 
 
 def batch(count: int, players: int) -> list[dict[str, Any]]:
@@ -392,7 +383,7 @@ def test_a_redrive_publishes_the_item_as_it_is_in_the_table_now() -> None:
     """FAULTS row 45."""
     publisher = InMemoryPublisher()
     (record,) = batch(1, players=1)
-    items = Items(mended(record))
+    items = InMemoryEventItems(mended(record))
 
     assert fan_out(publisher, items=items).redrive([spoilt(record)]) == BatchOutcome(1)
 
@@ -403,7 +394,7 @@ def test_a_redrive_publishes_the_item_as_it_is_in_the_table_now() -> None:
 def test_a_redrive_of_an_item_that_is_still_malformed_fails_though_it_was_parked_whole() -> None:
     publisher = InMemoryPublisher()
     (record,) = batch(1, players=1)
-    items = Items({**record["dynamodb"]["NewImage"], "data": {"S": "[]"}})
+    items = InMemoryEventItems({**record["dynamodb"]["NewImage"], "data": {"S": "[]"}})
 
     assert failed(fan_out(publisher, items=items).redrive([record])) == [sequence_number(0)]
     assert publisher.taken == []
@@ -428,7 +419,7 @@ def test_a_redrive_of_an_item_that_is_gone_and_was_malformed_says_both() -> None
 
 
 def test_a_redrive_whose_table_cannot_be_read_fails_and_publishes_nothing() -> None:
-    class Denied(Items):
+    class Denied(InMemoryEventItems):
         def get(self, key: AttributeMap) -> AttributeMap | None:
             raise client_error("AccessDeniedException", "GetItem")
 
