@@ -7,6 +7,9 @@ PORT   ?= 8080
 ENV    ?= default
 FUNCTION ?= HttpApiFunction
 ENDPOINT ?=
+EVENT  ?=
+# Not ?=: make has a GET of its own.
+GET    =
 KEEP   ?=
 EVENTS ?= 1000
 SEEDS  ?= 100
@@ -55,6 +58,11 @@ demo: setup ## Run every part of the system once on this machine (USERS=50 PLAYS
 run: setup ## Start the local stack and leave it up until Ctrl-C (PORT=8080; KEEP=1 goes on where the last one stopped)
 	@$(BIN)/python -m devstack run --port $(PORT) $(if $(KEEP),--state .devstack/state) $(ARGS)
 
+.PHONY: try
+try: setup ## Run a function on one input, in memory, and say what became of each record (FUNCTION=fan_out EVENT=file.json GET=/path; ARGS=--json)
+	@$(BIN)/python -m devstack try $(if $(EVENT),--event "$(EVENT)") $(if $(GET),--get "$(GET)") \
+	  $(if $(filter-out file,$(origin FUNCTION)),--function "$(FUNCTION)") $(ARGS)
+
 .PHONY: simulate
 simulate: setup ## Prove the delivery rules under faults, over virtual time (EVENTS=1000 SEEDS=100 FAULTS=0.05; POISON=0.02 repairs and redrives; ODD=0.02 mixes in foreign records)
 	@$(BIN)/python -m devstack simulate --events $(EVENTS) --seeds $(SEEDS) --faults $(FAULTS) \
@@ -82,6 +90,10 @@ bench-badges: setup ## Measure what a badge decision costs, beside a version tha
 .PHONY: bench-archive
 bench-archive: setup ## Measure what archiving a record costs, beside the least that it can (ARGS="--rounds 31")
 	@$(BIN)/python -m benchmarks.archive $(ARGS)
+
+.PHONY: bench-decoding
+bench-decoding: setup ## Measure what reading an event costs, and each cold start (ARGS="--against ../other/src")
+	@$(BIN)/python -m benchmarks.decoding $(ARGS)
 
 .PHONY: bench-compaction
 bench-compaction: setup ## Measure compaction, and what a user's month reads from raw and compacted (EVENTS=1000000)
@@ -126,6 +138,10 @@ check-rules: setup
 .PHONY: analytics
 analytics: setup ## Write the tables, views and queries of analytics/ into the template and the docs
 	@$(BIN)/python -m cli.deployed_sql
+
+.PHONY: schemas
+schemas: setup ## Write the events' JSON Schemas into schemas/, from the events' classes
+	@$(BIN)/python -m cli.event_schemas
 
 .PHONY: format
 format: setup ## Format the code and fix what ruff can fix

@@ -1,130 +1,34 @@
-"""`headwater dead-letters`: what consumers gave up, to be seen, redriven or discarded."""
+"""`headwater dead-letters`: what consumers gave up, to be seen, redriven or discarded.
 
-import re
+Exit codes: 0, nothing waits, or what was asked for is done; 1, something waits, or it failed; 2, the command is not
+written right; 3, nothing was seen and nobody waited to be sure.
+"""
+
+import difflib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
-import orjson
-from rich.console import Console
-from rich.json import JSON
-from rich.markup import escape
-from rich.table import Table
 
-from cli import waiting
-from cli.queues import HOLD_SECONDS, Held, Message, held
+from cli import letters_view, waiting
+from cli.certainty import seen_within
+from cli.inventory import Inventory, consumer_of_queue, dead_letter_queues, opened
+from cli.letters_view import RedriveFailedError
+from cli.output import as_json as json_text
+from cli.output import print_json
+from cli.queues import HOLD_SECONDS
 from cli.target import Target
 from cli.waiting import DeadLetter
 from headwater.change_stream.claim_checks import S3ClaimStore
 from headwater.clock import timestamp
-from headwater.dead_letters.redrive import Discarded, HeldUpError, StillFailingError, in_order
+from headwater.dead_letters.redrive import Discarded, StillFailingError, in_order
 from headwater.dead_letters.unresolved import REASON
 from headwater.projections.runner import NotStoppedError
 
-_QUEUE_URL: Final = re.compile(r"(\w+?)(Subscription)?DeadLetterQueueUrl")
-#: Where Lambda puts what a mapping gives up.
-_OBJECTS: Final = "aws/lambda/"
-#: Less than this left, and the table shows it in red.
-_URGENT: Final = timedelta(days=1)
-
-type Queues = Mapping[str, tuple[str, str]]
-
-
-class RedriveFailedError(Exception):
-    """A dead letter that still cannot be processed; the message says why."""
-
-
-def dead_letter_queues(outputs: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """The consumers' dead-letter queues by name, each with the URL of the queue that its messages go back to."""
-    queues = {}
-    for output, url in outputs.items():
-        if found := _QUEUE_URL.fullmatch(output):
-            queues[output.removesuffix("Url")] = (url, outputs.get(f"{found[1]}QueueUrl", ""))
-    return queues
-
-
-@dataclass(slots=True)
-class Waiting:
-    """Everything that waits, held for as long as the command works; use it within `opened`."""
-
-    letters: list[DeadLetter] = field(default_factory=list)
-    hidden: Counter[str] = field(default_factory=Counter)
-    queues: dict[str, Held] = field(default_factory=dict)
-
-    def find(self, identifier: str) -> DeadLetter:
-        """The dead letter whose id, message id or object key begins so.
-
-        Raises
-        ------
-        click.ClickException
-            It is empty, none begins so, or several do.
-        """
-        if not identifier.strip():
-            raise click.ClickException("the ID is empty: 'dead-letters list' shows them")
-        found = [each for each in self.letters if each.id.startswith(identifier) or each.key.startswith(identifier)]
-        if len(found) != 1:
-            raise click.ClickException(
-                f"{len(found)} dead letters have an id that begins with {identifier!r}: 'dead-letters list' shows them"
-            )
-        return found[0]
-
-    def chosen(self, consumer: str | None, aggregate: str | None) -> list[DeadLetter]:
-        return [
-            letter
-            for letter in self.letters
-            if consumer in (None, letter.consumer) and aggregate in (None, letter.aggregate)
-        ]
-
-
-@contextmanager
-def opened(target: Target) -> Iterator[Waiting]:
-    """What waits in the stack's queues and its bucket."""
-    sqs, s3, found = target.client("sqs"), target.client("s3"), Waiting()
-    claims = S3ClaimStore(s3, target.output("ArchiveBucketName"))
-    readers: list[tuple[str, str, Callable[[Message], DeadLetter]]] = [
-        (waiting.PARKED, target.output("ParkedRecordsQueueUrl"), lambda message: waiting.of_parked(message, claims)),
-        (waiting.UNRESOLVED, target.output("UnresolvedPointersQueueUrl"), waiting.of_pointer),
-    ]
-    for name, (url, _) in dead_letter_queues(target.outputs).items():
-        readers.append((name, url, _event_reader(name)))
-    with ExitStack() as holds:
-        managers = [held(sqs, url) for _, url, _ in readers]
-        # Together: each waits a second for its queue to say that it is empty.
-        with ThreadPoolExecutor(len(managers)) as together:
-            opening = [together.submit(manager.__enter__) for manager in managers]
-        for manager, entered in zip(managers, opening, strict=True):
-            if entered.exception() is None:
-                holds.push(manager)
-        for (name, _, read), entered in zip(readers, opening, strict=True):
-            queue = found.queues[name] = entered.result()
-            found.letters += [_read(read, name, message) for message in queue.messages]
-            if queue.hidden:
-                found.hidden[name] = queue.hidden
-        bucket = target.output("FailedBatchesBucketName")
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=_OBJECTS):
-            for entry in page.get("Contents", []):
-                body = s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
-                found.letters.append(waiting.of_object(entry["Key"], body))
-        # In the order in which they are to be redriven.
-        found.letters.sort(key=lambda each: (each.consumer, each.aggregate, min(each.versions, default=0), each.key))
-        yield found
-
-
-def _read(read: Callable[[Message], DeadLetter], queue: str, message: Message) -> DeadLetter:
-    try:
-        return read(message)
-    except Exception as error:  # noqa: BLE001  # one that nobody thought of must not hide all others
-        return waiting.unknown(queue, "", message, f"{type(error).__name__}: {error}")
-
-
-def _event_reader(queue: str) -> Callable[[Message], DeadLetter]:
-    consumer = re.sub(r"(?<!^)(?=[A-Z])", "_", re.sub(r"(Subscription)?DeadLetterQueue$", "", queue)).lower()
-    return lambda message: waiting.of_event(message, queue, consumer)
+WAITS: Final = 1
+NOT_SURE: Final = 3
 
 
 @click.group("dead-letters")
@@ -140,51 +44,72 @@ _consumer = click.option("--consumer", help="Only of this consumer, such as lead
 _aggregate = click.option("--aggregate", help="Only of this aggregate, such as 'player#0199…' (in quotes).")
 
 
+_no_wait = click.option(
+    "--no-wait",
+    is_flag=True,
+    help="If nothing is seen, do not wait for a minute to be sure: 'Not sure yet', exit code 3.",
+)
+
+
 @dead_letters.command("list")
 @_consumer
 @_aggregate
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of tables.")
+@_no_wait
 @click.pass_obj
-def list_(target: Callable[[], Target], consumer: str | None, aggregate: str | None, as_json: bool) -> None:
-    """Prints a table of all that waits: parked records, unresolved pointers, e-mails, the archiver's batches."""
-    now = datetime.now(UTC)
-    with opened(target()) as found:
+def list_(
+    target: Callable[[], Target], consumer: str | None, aggregate: str | None, as_json: bool, no_wait: bool
+) -> None:
+    """Prints all that waits, by consumer and cause: parked records, unresolved pointers, e-mails, archiver's batches.
+
+    The exit code is 1 while something waits. "Nothing waits." comes after a minute in which all counts were zero.
+    """
+    stack, now = target(), datetime.now(UTC)
+    with opened(stack) as found:
+        _demand_known(stack, found, consumer)
         letters = found.chosen(consumer, aggregate)
-        _tell_hidden(found)
+        _tell_unseen(found.unseen)
+        if not letters:
+            _tell_none(stack, found, wait=not no_wait, to_stderr=as_json)
+            return
         if as_json:
             for letter in letters:
-                click.echo(orjson.dumps(_summary(letter)))
-            return
-        if not letters:
-            _tell_none(found)
-            return
-        console = Console()
-        console.print(_table(letters, now))
+                click.echo(json_text(_summary(found, letter)))
+        else:
+            letters_view.print_groups(letters, found.ids, now)
+        raise click.exceptions.Exit(WAITS)
 
 
 @dead_letters.command()
 @click.argument("identifier", metavar="ID")
 @click.option("--raw", is_flag=True, help="The records as the consumer was given them, as JSON, and nothing else.")
+@click.option("--json", "_", is_flag=True, help="What is printed anyway: one JSON document.")
 @click.pass_obj
-def show(target: Callable[[], Target], identifier: str, raw: bool) -> None:
-    """Prints one dead letter with its parsed events. It holds personal data: mind who sees the screen."""
+def show(target: Callable[[], Target], identifier: str, raw: bool, _: bool) -> None:
+    """Prints one dead letter with its parsed events, as JSON. It holds personal data: mind who sees the screen.
+
+    An event that cannot be read is shown as it was delivered, under "unreadable". A message that is none of ours
+    comes under "message", and with --raw as it is.
+    """
     stack = target()
     with opened(stack) as found:
         letter = found.find(identifier)
         if raw:
-            click.echo(letter.raw if isinstance(letter.raw, str) else orjson.dumps(letter.raw))
+            click.echo(letter.raw if isinstance(letter.raw, str) else json_text(letter.raw))
             return
-        console = Console()
-        console.print(JSON.from_data(_summary(letter)))
         claims = S3ClaimStore(stack.client("s3"), stack.output("ArchiveBucketName"))
-        for each in letter.events or [letter.raw]:
-            event = waiting.whole(each, claims)
-            if event is None:
-                console.print("a record that cannot be read; --raw prints it", style="bold red")
-            elif isinstance(event, str):
-                console.print(event, markup=False, highlight=False)
-            else:
-                console.print(JSON.from_data(event))
+        print_json(_summary(found, letter) | _contents(letter, claims))
+
+
+def _contents(letter: DeadLetter, claims: S3ClaimStore) -> dict[str, Any]:
+    if not letter.events:
+        return {"message": letter.raw}
+    # A consumer's dead-letter queue has one event a message, and no list of records beside it.
+    raws = letter.raw if isinstance(letter.raw, list) else [letter.raw] * len(letter.events)
+    events = [waiting.whole(event, claims) for event in letter.events]
+    return {
+        "events": [{"unreadable": raw} if event is None else event for event, raw in zip(events, raws, strict=False)]
+    }
 
 
 @dead_letters.command()
@@ -192,9 +117,18 @@ def show(target: Callable[[], Target], identifier: str, raw: bool) -> None:
 @_consumer
 @_aggregate
 @click.option("--dry-run", is_flag=True, help="Only says what would be done.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a dead letter and line.")
+@_no_wait
 @click.pass_obj
 def redrive(
-    target: Callable[[], Target], everything: bool, consumer: str | None, aggregate: str | None, dry_run: bool
+    target: Callable[[], Target],
+    *,
+    everything: bool,
+    consumer: str | None,
+    aggregate: str | None,
+    dry_run: bool,
+    as_json: bool,
+    no_wait: bool,
 ) -> None:
     """Processes again what waits, in order, and takes off what succeeds. The rest stays where it is.
 
@@ -206,18 +140,22 @@ def redrive(
         raise click.UsageError("say what to redrive: --all, or --consumer and --aggregate to choose")
     stack = target()
     with opened(stack) as found:
+        _demand_known(stack, found, consumer)
         letters = found.chosen(consumer, aggregate)
-        _tell_hidden(found)
+        _tell_unseen(found.unseen)
         if not letters:
-            _tell_none(found)
+            _tell_none(stack, found, wait=not no_wait, to_stderr=as_json)
             return
         if dry_run:
-            _redrive(letters, None)
-            return
-        with stack.as_function():
-            failed = _redrive(letters, _Redriving(stack, found))
+            failed = _redrive(found, letters, None, as_json=as_json)
+        else:
+            with stack.as_function():
+                failed = _redrive(found, letters, _Redriving(stack, found), as_json=as_json)
     if failed:
-        raise click.ClickException(f"{failed} of {len(letters)} still fail and stay where they are")
+        would = "would still fail" if dry_run else "still fail"
+        raise click.ClickException(f"{failed} of {len(letters)} {would} and stay where they are")
+    if found.unseen:
+        raise click.ClickException("not all could be seen: run it again in a few minutes")
 
 
 @dead_letters.command()
@@ -237,14 +175,14 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
         letter = found.find(identifier)
         now = timestamp(datetime.now(UTC))
         record = {
-            **_summary(letter),
+            **_summary(found, letter),
             "reason_to_discard": reason,
             "discarded_by": stack.client("sts").get_caller_identity()["Arn"],
             "discarded_at": now,
             "events": letter.events,
             "raw": letter.raw,
         }
-        keep = _recorder(stack, f"discarded/{now[:10]}/{letter.id}-{now[11:]}.json", record)
+        keep = _recorder(stack, f"discarded/{now[:10]}/{found.ids[letter.key]}-{now[11:]}.json", record)
         last = _is_last(found, letter)
         # First the record: a command that dies in between has discarded nothing.
         kept = keep()
@@ -277,7 +215,7 @@ def release(target: Callable[[], Target], consumer: str, aggregate: str, reason:
     with opened(stack) as found:
         if any(each.place == waiting.PARKED for each in found.chosen(consumer, aggregate)):
             raise click.ClickException("dead letters of it wait: redrive them, or discard them")
-        _demand_none_hidden(found, waiting.PARKED)
+        found.demand_all_seen(waiting.PARKED)
         with stack.as_function():
             # Late: it reads the environment.
             from headwater import bootstrap
@@ -306,22 +244,14 @@ def _recorder(target: Target, key: str, record: Mapping[str, Any]) -> Callable[.
     bucket = target.output("FailedBatchesBucketName")
 
     def keep(**more: Any) -> str:
-        body = orjson.dumps({**record, **more})
+        body = json_text({**record, **more}).encode()
         target.client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
         return f"s3://{bucket}/{key}"
 
     return keep
 
 
-def _demand_none_hidden(found: Waiting, place: str) -> None:
-    if hidden := found.hidden.get(place):
-        raise click.ClickException(
-            f"{hidden} more in {place} are being looked at by somebody else, perhaps of the same aggregate: "
-            f"try again within {HOLD_SECONDS // 60} minutes"
-        )
-
-
-def _is_last(found: Waiting, letter: DeadLetter) -> bool:
+def _is_last(found: Inventory, letter: DeadLetter) -> bool:
     """Whether no other parked message is left from which the aggregate could be redriven."""
     if letter.place != waiting.PARKED or not letter.aggregate or letter.reason == waiting.UNKNOWN:
         return False
@@ -329,7 +259,7 @@ def _is_last(found: Waiting, letter: DeadLetter) -> bool:
     parked = [each for each in found.letters if (each.place, each.consumer, each.aggregate) == (letter.place, *lane)]
     if len(parked) > 1:
         return False
-    _demand_none_hidden(found, letter.place)
+    found.demand_all_seen(letter.place)
     return True
 
 
@@ -344,7 +274,7 @@ def _go_on(target: Target, letter: DeadLetter) -> Discarded:
 class _Redriving:
     """How each kind of dead letter is processed again. What it raises says why one still fails."""
 
-    def __init__(self, target: Target, found: Waiting) -> None:
+    def __init__(self, target: Target, found: Inventory) -> None:
         self._target = target
         self._found = found
         # Late: it reads the environment.
@@ -355,7 +285,7 @@ class _Redriving:
 
     def redrive(self, letter: DeadLetter) -> str:
         """Processes it and takes it off; gives what was done, in a word or two."""
-        _demand_known(letter)
+        _demand_recognised(letter)
         match letter.place:
             case waiting.PARKED:
                 done = self._parked(letter)
@@ -392,67 +322,107 @@ class _Redriving:
         return f"sent to {url.rpartition('/')[2]}"
 
 
-def _demand_known(letter: DeadLetter) -> None:
+def _demand_recognised(letter: DeadLetter) -> None:
     # A pointer of unknown shape may be one that the function has learned meanwhile.
     if letter.reason == waiting.UNKNOWN and letter.place != waiting.UNRESOLVED:
         raise RedriveFailedError("nobody can tell what it is: discard it, or redrive it by hand")
 
 
 def _only_say(letter: DeadLetter) -> str:
-    _demand_known(letter)
+    _demand_recognised(letter)
     return f"would be taken off {letter.place}"
 
 
-def _redrive(letters: Sequence[DeadLetter], redriving: _Redriving | None) -> int:
-    """Prints a line a dead letter; gives how many failed. Past an aggregate's first failure, its others wait."""
-    table = Table(title="Redrive" if redriving else "Redrive, dry run: nothing is done", title_justify="left")
-    for column in ("id", "consumer", "aggregate", "records", "result"):
-        table.add_column(column, overflow="fold")
+def _redrive(found: Inventory, letters: Sequence[DeadLetter], redriving: _Redriving | None, *, as_json: bool) -> int:
+    """Tells what became of each; gives how many failed. Past an aggregate's first failure, its others wait."""
     redrive = redriving.redrive if redriving else _only_say
-    failed = 0
-    for letter, done in in_order(letters, lambda letter: (letter.consumer, letter.aggregate), redrive):
-        match done:
-            case HeldUpError():
-                result = f"[yellow]{done}[/]"
-            case Exception():
-                # One line each: nobody reads a traceback.
-                result = f"[red]{escape(f'{type(done).__name__}: {done}')}[/]"
-            case _:
-                result = f"[green]{done}[/]" if redriving else done
-        failed += isinstance(done, Exception)
-        table.add_row(letter.id, escape(letter.consumer), escape(letter.aggregate), str(letter.records), result)
-    Console().print(table)
-    return failed
+    results: list[tuple[DeadLetter, str | Exception]] = []
+    try:
+        for letter, done in in_order(letters, lambda letter: (letter.consumer, letter.aggregate), redrive):
+            results.append((letter, done))
+            if as_json:
+                click.echo(json_text(_result(found, letter, done)))
+    finally:
+        # Also after Ctrl-C: what was taken off is gone, and the rest waits as before.
+        if not as_json:
+            letters_view.print_results(results, found.ids, len(letters), dry_run=redriving is None)
+    return sum(isinstance(done, Exception) for _, done in results)
 
 
-def _take_off(target: Target, found: Waiting, letter: DeadLetter) -> None:
+def _result(found: Inventory, letter: DeadLetter, done: str | Exception) -> dict[str, Any]:
+    outcome = {"error": letters_view.reason(done)} if isinstance(done, Exception) else {"done": done}
+    return {
+        "id": found.ids[letter.key],
+        "consumer": letter.consumer,
+        "aggregate": letter.aggregate,
+        "records": letter.records,
+        **outcome,
+    }
+
+
+def _take_off(target: Target, found: Inventory, letter: DeadLetter) -> None:
     if letter.message is not None:
         found.queues[letter.place].delete(letter.message)
     else:
         target.client("s3").delete_object(Bucket=target.output("FailedBatchesBucketName"), Key=letter.key)
 
 
-def _tell_none(found: Waiting) -> None:
-    if not found.letters:
-        click.echo("Nothing waits.")
+def _demand_known(target: Target, found: Inventory, consumer: str | None) -> None:
+    """Refuses a consumer's name that nobody has: of a misspelt one, nothing waits for ever."""
+    if consumer is None:
         return
-    counts = Counter(letter.consumer or "nobody knows whose" for letter in found.letters)
-    others = ", ".join(f"{consumer} ({count})" for consumer, count in sorted(counts.items()))
-    click.echo(f"Nothing of that waits. What does: {others}.")
+    known = {letter.consumer for letter in found.letters if letter.consumer} | {"archiver"}
+    known |= {consumer_of_queue(queue) for queue in dead_letter_queues(target.outputs)}
+    if consumer in known:
+        return
+    with target.as_function():
+        # Late: it reads the environment.
+        from headwater import bootstrap
 
-
-def _tell_hidden(found: Waiting) -> None:
-    for queue, count in found.hidden.items():
-        click.echo(
-            f"{count} more in {queue} are being looked at by somebody else; they show again within "
-            f"{HOLD_SECONDS // 60} minutes.",
-            err=True,
+        known |= set(bootstrap.redrive().consumers)
+    if consumer not in known:
+        near = difflib.get_close_matches(consumer, known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise click.BadParameter(
+            f"no consumer is called {consumer!r}: {hint}There are {', '.join(sorted(known))}", param_hint="--consumer"
         )
 
 
-def _summary(letter: DeadLetter) -> dict[str, Any]:
+def _tell_none(target: Target, found: Inventory, *, wait: bool, to_stderr: bool) -> None:
+    """Says that nothing was found, and only if it is sure that nothing waits.
+
+    Raises
+    ------
+    click.exceptions.Exit
+        Something waits that could not be looked at, or nobody waited to be sure.
+    """
+    unseen: Mapping[str, int] = found.unseen
+    if not unseen:
+        if not wait:
+            click.echo("Not sure yet: nothing is seen, but counts are right only after a minute.", err=True)
+            raise click.exceptions.Exit(NOT_SURE)
+        unseen = seen_within(found.count_unseen, target.clock, target.steady, lambda text: click.echo(text, err=True))
+        _tell_unseen(unseen)
+    if unseen:
+        click.echo("What was asked for may be among them: ask again.", err=True)
+        raise click.exceptions.Exit(WAITS)
+    if not found.letters:
+        click.echo("Nothing waits.", err=to_stderr)
+        return
+    counts = Counter(letter.consumer or "nobody knows whose" for letter in found.letters)
+    others = ", ".join(f"{consumer} ({count})" for consumer, count in sorted(counts.items()))
+    click.echo(f"Nothing of that waits. What does: {others}.", err=to_stderr)
+
+
+def _tell_unseen(unseen: Mapping[str, int]) -> None:
+    """Says what could not be looked at; a listing is not whole then."""
+    for place, count in sorted(unseen.items()):
+        click.echo(f"{count} more in {place}: {waiting.on_their_way(place, HOLD_SECONDS)}", err=True)
+
+
+def _summary(found: Inventory, letter: DeadLetter) -> dict[str, Any]:
     return {
-        "id": letter.id,
+        "id": found.ids[letter.key],
         "in": letter.place,
         "key": letter.key,
         "consumer": letter.consumer,
@@ -465,38 +435,3 @@ def _summary(letter: DeadLetter) -> dict[str, Any]:
         "failed_at": timestamp(letter.failed_at),
         "expires_at": timestamp(letter.expires_at) if letter.expires_at else None,
     }
-
-
-def _table(letters: Sequence[DeadLetter], now: datetime) -> Table:
-    table = Table(title=f"{len(letters)} dead letters", title_justify="left")
-    for column in ("id", "reason", "consumer", "aggregate"):
-        table.add_column(column, overflow="fold")
-    for column in ("versions", "records", "age", "expires in"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for letter in letters:
-        left = letter.expires_at - now if letter.expires_at else None
-        table.add_row(
-            letter.id,
-            escape(letter.reason),
-            escape(letter.consumer),
-            escape(letter.aggregate),
-            _versions(letter.versions),
-            str(letter.records),
-            _duration(now - letter.failed_at),
-            "never" if left is None else _duration(left),
-            style="red" if left is not None and left < _URGENT else None,
-        )
-    return table
-
-
-def _versions(versions: Sequence[int]) -> str:
-    if not versions:
-        return ""
-    return str(versions[0]) if len(versions) == 1 else f"{min(versions)}…{max(versions)}"
-
-
-def _duration(span: timedelta) -> str:
-    minutes = max(0, int(span.total_seconds() // 60))
-    if minutes < 60:
-        return f"{minutes} min"
-    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} d"

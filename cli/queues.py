@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 #: Long enough to go through thousands of messages, short enough that a killed command hides nothing for long.
 HOLD_SECONDS: Final = 300
 _BATCH: Final = 10
+_COUNTS: Final[Sequence[Any]] = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +38,26 @@ class Message:
     attributes: dict[str, str]
 
 
+def counted(sqs: "SQSClient", url: str) -> int:
+    """How many messages a queue has by SQS's own count: to be had, in flight and delayed.
+
+    The count is right a minute after the last change, and about right before (GetQueueAttributes, SQS API reference).
+    """
+    return sum(map(int, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=_COUNTS)["Attributes"].values()))
+
+
 @dataclass(slots=True)
 class Held:
-    """A queue's messages, oldest first, and how many others could not be had: they are hidden by somebody else."""
+    """A queue's messages, oldest first, as many as could be had."""
 
     messages: list[Message]
-    hidden: int
     _sqs: "SQSClient"
     _url: str
     _deleted: set[str] = field(default_factory=set)
+
+    def unseen(self) -> int:
+        """How many more the queue has: in somebody else's hands, delayed, or sent since."""
+        return max(0, counted(self._sqs, self._url) - len(self.messages) + len(self._deleted))
 
     def delete(self, message: Message) -> None:
         """Takes a message off the queue for good."""
@@ -65,10 +81,9 @@ class Held:
 @contextmanager
 def held(sqs: "SQSClient", url: str) -> Iterator[Held]:
     """All messages of a queue that can be received now; within it nobody else gets them."""
-    names: Sequence[Any] = ["MessageRetentionPeriod", "ApproximateNumberOfMessagesNotVisible"]
-    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["MessageRetentionPeriod"])["Attributes"]
     retention = timedelta(seconds=int(attributes["MessageRetentionPeriod"]))
-    found = Held([], int(attributes["ApproximateNumberOfMessagesNotVisible"]), sqs, url)
+    found = Held([], sqs, url)
     by_id: dict[str, Message] = {}
     try:
         # Waiting asks all of SQS's servers, so that an empty answer means an empty queue.

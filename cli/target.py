@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import boto3
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cli.certainty import STEADY_SECONDS, Clock
 from devstack.stack import running_stack
 
 LOCAL = "local"
@@ -29,6 +30,7 @@ SETTINGS: Mapping[str, str] = {
     "email_configuration_set": "EmailConfigurationSetName",
     "on_unconfirmed_email": "OnUnconfirmedEmail",
     "parked_records_queue": "ParkedRecordsQueueUrl",
+    "set_aside_queue": "SetAsideQueueUrl",
     "unresolved_pointers_queue": "UnresolvedPointersQueueUrl",
     "failed_batches_bucket": "FailedBatchesBucketName",
     "applications_table": "ApplicationsTableName",
@@ -43,12 +45,15 @@ class Target:
     """A session for a stack, and that stack's outputs by name.
 
     ``functions_url`` is where functions are invoked, if not at ``endpoint_url``: the local stack hosts them itself.
+    ``steady`` is for how many seconds counts must be zero until "nothing" is believed, by ``clock``.
     """
 
     session: boto3.session.Session
     endpoint_url: str | None
     outputs: Mapping[str, str]
     functions_url: str | None = None
+    clock: Clock = field(default_factory=Clock)
+    steady: float = STEADY_SECONDS
 
     def client(self, service: str) -> Any:
         return self.session.client(service, endpoint_url=self.endpoint_url)

@@ -21,6 +21,7 @@ from headwater.dead_letters.unresolved import REASON
 PARKED: Final = "ParkedRecordsQueue"
 UNRESOLVED: Final = "UnresolvedPointersQueue"
 ARCHIVER: Final = "FailedBatchesBucket"
+FAILED: Final = "FailedBatchesQueue"
 UNKNOWN: Final = "unknown shape"
 _VERSIONS: Final = range(2**64)
 
@@ -50,9 +51,9 @@ class DeadLetter:
     message: Message | None = None
 
     @property
-    def id(self) -> str:
-        """Short enough to type. Of an object, from its key, since keys begin alike."""
-        return self.key[:8] if self.message else hashlib.sha256(self.key.encode()).hexdigest()[:8]
+    def handle(self) -> str:
+        """What its id is cut from: the message's id; of an object, made from its key, since keys begin alike."""
+        return self.key if self.message else hashlib.sha256(self.key.encode()).hexdigest()
 
 
 def of_parked(message: Message, claims: ClaimStore) -> DeadLetter:
@@ -198,3 +199,18 @@ def unknown(place: str, consumer: str, message: Message, error: str) -> DeadLett
         raw=message.body,
         message=message,
     )
+
+
+def on_their_way(place: str, hold_seconds: int) -> str:
+    """Why messages of a place cannot be looked at, and what becomes of them."""
+    match place:
+        case _ if place == FAILED:
+            return "failed batches that are on their way to be parked; it may take two hours."
+        case _ if place in {PARKED, UNRESOLVED} or place.endswith("DeadLetterQueue"):
+            return (
+                "being looked at by somebody else, or sent a moment ago. "
+                f"They show again within {hold_seconds // 60} minutes."
+            )
+        case _ if place == ARCHIVER:
+            return "they came a moment ago: list again."
+    return "they are tried again by themselves, and parked if that does not help."

@@ -171,6 +171,33 @@ def simulate(
         sys.exit(1)
 
 
+@main.command("try")
+@click.option("--event", "path", type=click.Path(path_type=Path), help="A file with one input, or a folder of them.")
+@click.option("--function", help="By its own name or its logical id; by default all that can take the input.")
+@click.option("--get", "routes", default="", metavar="/PATH,…", help="Routes of the HTTP API to ask afterwards.")
+@click.option("--post", metavar="/PATH", help="Where a body goes; by default its file's name says it.")
+@click.option("--follow", is_flag=True, help="Deliver what was written on to its readers, until nothing moves.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def try_input(
+    *, path: Path | None, function: str | None, routes: str, post: str | None, follow: bool, as_json: bool
+) -> None:
+    """Run a function on one input, in memory, and say what became of each record.
+
+    Exits with 1 if a record would be delivered again, with 2 if something could not be tried.
+    """
+    from devstack.try_input.command import run as run_try
+
+    if path is None:
+        click.echo("try: name an input, EVENT=file.json or a folder of them", err=True)
+        sys.exit(2)
+    try:
+        paths = [route for route in routes.split(",") if route]
+        sys.exit(run_try(path, function or None, paths=paths, post=post, follow=follow, as_json=as_json))
+    except DevstackError as error:
+        click.echo(f"try: {error}", err=True)
+        sys.exit(2)
+
+
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("sam", nargs=-1, required=True, type=click.UNPROCESSED)
 def deploy(sam: tuple[str, ...]) -> None:

@@ -20,7 +20,7 @@ from headwater.attribute_values import unmarshal_item
 from headwater.change_stream.records import ChangeRecord, Operation
 from headwater.dead_letters.parked import MalformedParkedError, ParkedRecords, decode
 from headwater.dead_letters.pointers import consumer_of
-from headwater.domain.events import MalformedEventError, RecordedEvent
+from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.projections.projection import RESERVED_ATTRIBUTES, Projection, Rank
 from headwater.projections.read_models import Row
@@ -70,7 +70,7 @@ class Evidence:
                 continue
             try:
                 self.log.setdefault(place[0], []).append(codec.decode(item))
-            except MalformedEventError:
+            except (MalformedEventError, UnknownEventError):
                 self.unreadable.add(place)
         for events in self.log.values():
             events.sort(key=lambda event: event.version)
@@ -110,6 +110,8 @@ class Evidence:
                     applied=item["applied"],
                     revision=item["revision"],
                     rank=Rank(item["ranking"], item["ranked_by"]) if "ranking" in item else None,
+                    parked_from=item.get("parked_from", {}),
+                    waits_for=item.get("waits_for", {}),
                 )
         return rows
 

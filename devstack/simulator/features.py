@@ -103,7 +103,7 @@ FEATURES: Final[Sequence[Feature]] = (
     ),
     Feature(
         name="dead letters",
-        functions=frozenset({"DeadLettersFunction"}),
+        functions=frozenset({"DeadLettersFunction", "RedriveFunction"}),
         invariants=(
             invariants.pointers_are_resolved,
             invariants.poison_holds_up_nobody,

@@ -38,6 +38,7 @@ class _Stack:
     resources: Mapping[str, Node]
     parameters: Mapping[str, str]
     conditions: Mapping[str, Node]
+    mappings: Mapping[str, Node]
 
     def properties(self, name: str) -> dict[str, Any]:
         return self.resources[name].get("Properties") or {}
@@ -70,6 +71,8 @@ class _Stack:
                 return _SUBSTITUTION.sub(lambda match: own.get(match[1]) or self._reference(match[1]), text)
             case "Fn::If", [str(condition), then, otherwise]:
                 return self.value(then if self._holds(self.conditions[condition]) else otherwise)
+            case "Fn::FindInMap", [str(name), str(key), str(entry)]:
+                return str(self.mappings[name][key][entry])
         raise GraphError(f"the simulator cannot compute {dict(node)}: add it to devstack/simulator/graph.py")
 
     def _holds(self, condition: Node) -> bool:
@@ -127,7 +130,7 @@ class Blueprint:
             plane = template.data_plane()
             values = {name: str(node.get("Default", "")) for name, node in template.parameters.items()}
             values |= {**PARAMETERS, **(parameters or {}), "AWS::StackName": STACK_NAMES.get(path.name, "headwater")}
-            stack = _Stack(plane["Resources"], values, plane.get("Conditions") or {})
+            stack = _Stack(plane["Resources"], values, plane.get("Conditions") or {}, plane.get("Mappings") or {})
             outputs = {name: stack.value(node["Value"]) for name, node in plane["Outputs"].items()}
             applications.append(template.resolve(outputs))
             stacks.append(stack)

@@ -15,7 +15,6 @@ from headwater.applications.parking import CONSUMER as APPLICATION_STATUS
 from headwater.archive import bi_export
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream.records import Operation
-from headwater.dead_letters.parking import PERMANENT
 from headwater.dead_letters.pointers import consumer_of
 from headwater.domain.badges import Award, no_progress, record_play
 from headwater.domain.events import PlayCompleted, RecordedEvent
@@ -130,9 +129,9 @@ def poison_holds_up_nobody(evidence: Evidence) -> Iterator[Finding]:
     failed = evidence.world.functions.log.reasons
     for function in sorted({mapping.function for mapping in evidence.world.mappings if mapping.kind != "sqs"}):
         consumer = consumer_of(f"arn:aws:lambda:::function:{function}")
-        for error in PERMANENT:
-            if count := failed[f"{consumer}: {error.__name__}"]:
-                found = f"{consumer} gave {count} records back with {error.__name__}, which no other try can help"
+        for error in ("MalformedEventError", "MalformedRecordError", "UnknownEventError"):
+            if count := failed[f"{consumer}: {error}"]:
+                found = f"{consumer} gave {count} records back with {error}, which no other try can help"
                 yield Finding(Harm.WRONG, "", found)
 
 
@@ -222,6 +221,7 @@ def read_model_is_the_fold(
     """
     rows = {key: row for key, row in evidence.rows(projection).items() if not (projection.part and "#" in key)}
     parked = evidence.parked(function) | evidence.parked(_FAN_OUT)
+    aggregates = {aggregate_id for aggregate_id, _ in parked}
     histories: dict[str, dict[str, list[RecordedEvent]]] = {}
     for aggregate_id, events in evidence.log.items():
         if events and events[0].aggregate_type in projection.aggregate_types:
@@ -236,9 +236,12 @@ def read_model_is_the_fold(
             if applied > events[-1].version:
                 yield Finding(Harm.WRONG, events[-1].aggregate_id, f"{projection.name} has applied {applied} versions")
             waits = False
+            mark = row.parked_from.get(gate) or row.waits_for.get(gate)
             for event in events:
                 # What comes behind a parked event is acknowledged at once: the redrive heals it from the event store.
+                # Where that showed the event that cannot be applied, a later one is parked for it.
                 waits = waits or (event.aggregate_id, event.version) in parked
+                waits = waits or (event.version == mark and event.aggregate_id in aggregates)
                 if event.version <= applied:
                     reached.append(event)
                 elif waits:

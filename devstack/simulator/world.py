@@ -359,8 +359,7 @@ class World:
         engine = self.engine
         with self.faults.suspended():
             with self.newer.as_consumer(False):
-                latest = bootstrap.event_store().latest(aggregate_id)
-            version = latest.version + 1 if latest else 1
+                version = bootstrap.event_store().head(aggregate_id) + 1
             item = {
                 "aggregate_id": {"S": aggregate_id},
                 "version": {"N": str(version)},

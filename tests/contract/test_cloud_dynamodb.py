@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
-from moto import mock_aws
 
 from tests.fakes.cloud import FakeAws
+from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 
 if TYPE_CHECKING:
@@ -688,3 +688,45 @@ def test_an_item_that_dynamodb_cannot_hold_cancels_the_transaction(dynamodb: "Dy
         transact(dynamodb, put_new("a"), {"Put": {"TableName": "ledger", "Item": {"pk": {"S": ""}}}})
 
     assert get(dynamodb, "a") is None
+
+
+def read_at_once(client: "DynamoDBClient", *pks: str, table: str = "ledger") -> list[Any]:
+    gets: Any = [{"Get": {"TableName": table, "Key": {"pk": {"S": pk}}}} for pk in pks]
+    return list(client.transact_get_items(TransactItems=gets)["Responses"])
+
+
+def test_a_transaction_reads_what_is_there_in_the_order_asked_for(dynamodb: "DynamoDBClient") -> None:
+    put(dynamodb, "a", x={"S": "1"})
+    put(dynamodb, "b")
+
+    assert read_at_once(dynamodb, "b", "nobody", "a") == [
+        {"Item": {"pk": {"S": "b"}}},
+        {},
+        {"Item": {"pk": A, "x": {"S": "1"}}},
+    ]
+
+
+def test_a_transaction_reads_a_hundred_items(request: pytest.FixtureRequest, dynamodb: "DynamoDBClient") -> None:
+    skip_moto(request, "reads 25 items, as before 2022")
+    assert read_at_once(dynamodb, *map(str, range(100))) == [{}] * 100
+    with pytest.raises(ClientError) as caught:
+        read_at_once(dynamodb, *map(str, range(101)))
+    assert code(caught) == "ValidationException"
+    with pytest.raises(ParamValidationError):
+        read_at_once(dynamodb)
+
+
+def test_a_transaction_reads_each_item_once(request: pytest.FixtureRequest, dynamodb: "DynamoDBClient") -> None:
+    skip_moto(request, "reads an item as often as it is asked")
+
+    with pytest.raises(ClientError) as caught:
+        read_at_once(dynamodb, "a", "a")
+
+    assert code(caught) == "ValidationException"
+
+
+def test_a_transaction_reads_by_whole_keys_of_tables_that_exist(dynamodb: "DynamoDBClient") -> None:
+    for table, error in (("events", "ValidationException"), ("nowhere", "ResourceNotFoundException")):
+        with pytest.raises(ClientError) as caught:
+            read_at_once(dynamodb, "a", table=table)
+        assert code(caught) == error

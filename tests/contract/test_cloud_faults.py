@@ -235,6 +235,19 @@ def test_a_transaction_that_meets_another_is_cancelled_with_the_items_place() ->
     assert stored(stack) == 0
 
 
+def test_a_transaction_that_reads_what_another_writes_is_cancelled_with_the_items_place() -> None:
+    script = Script()
+    script.refused["TransactGetItems"] = {1}
+    stack = aws(script)
+    gets: Any = [{"Get": {"TableName": "ledger", "Key": {"pk": {"S": pk}}}} for pk in "ab"]
+
+    with pytest.raises(stack.dynamodb.exceptions.TransactionCanceledException) as caught:
+        stack.dynamodb.transact_get_items(TransactItems=gets)
+
+    response: Any = caught.value.response
+    assert [reason["Code"] for reason in response["CancellationReasons"]] == ["None", "TransactionConflict"]
+
+
 def test_a_message_that_is_not_deleted_stays() -> None:
     script = Script()
     script.refused["DeleteMessageBatch"] = {0}

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from devstack.mappings import queue_message
 from headwater.change_stream import sqs as queue_records
 from tests.fakes.cloud import FakeAws
+from tests.fakes.moto import mock_aws
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client

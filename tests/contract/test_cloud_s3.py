@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
-from moto import mock_aws
 
 from tests.fakes.cloud import FakeAws
+from tests.fakes.moto import mock_aws
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

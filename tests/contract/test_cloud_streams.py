@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
-from moto import mock_aws
 
 from devstack.mappings import dynamodb_record, kinesis_record
 from headwater.change_stream import dynamodb as change_stream
 from headwater.change_stream.records import Operation
 from tests.fakes.cloud import FakeAws
+from tests.fakes.moto import mock_aws
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

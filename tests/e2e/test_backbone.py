@@ -261,20 +261,20 @@ def test_a_demo_stopped_in_the_middle_leaves_nothing_behind(tmp_path: Path, numb
     folder = templates_in(tmp_path)
     demo = _demo(folder, 20, 2000)
     endpoint = _endpoint_of(demo, folder)
-    eventually(lambda: mailbox.sent_mails(endpoint), 60)
+    eventually(lambda: mailbox.sent_mails(endpoint))
     assert demo.poll() is None, "the demo must still be at it"
 
     demo.send_signal(number)
     _, output = _finished(demo)
 
     assert "Traceback" not in output
-    eventually(lambda: not answers(endpoint), 15)
+    eventually(lambda: not answers(endpoint))
     status, output = _finished(_demo(folder, 2, 10))
     assert status == 0, output
 
 
 def _endpoint_of(demo: "subprocess.Popen[str]", folder: Path) -> str:
-    found = eventually(lambda: running_stack(folder) or demo.poll() is not None, 60)
+    found = eventually(lambda: running_stack(folder) or demo.poll() is not None)
     assert demo.poll() is None, "the demo's stack did not come up"
     endpoint: str = found.endpoint_url
     return endpoint

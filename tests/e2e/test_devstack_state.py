@@ -127,7 +127,7 @@ def test_after_a_kill_the_state_of_the_last_graceful_stop_is_used(tmp_path: Path
     dynamodb.put_item(TableName=table, Item={"id": {"S": "lost"}, "kind": {"S": "plain"}})
     dynamodb.close()
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=15)
+    process.communicate(timeout=60)
     with started(project, state) as stack:
         items = stack.client("dynamodb").scan(TableName=table)["Items"]
         put(stack, "new")
@@ -145,7 +145,7 @@ def test_two_stacks_do_not_keep_their_state_in_one_folder(tmp_path: Path) -> Non
             started(project, state).start()
     finally:
         process.send_signal(signal.SIGINT)
-        output = process.communicate(timeout=40)[0]
+        output = process.communicate(timeout=60)[0]
     assert "Traceback" not in output
     assert (state / "saved" / "checkpoints.json").exists()
 
@@ -158,7 +158,7 @@ def test_a_second_signal_does_not_keep_the_state_from_being_saved(tmp_path: Path
     process.send_signal(signal.SIGTERM)
     time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=40)
+    process.communicate(timeout=60)
     assert (state / "saved" / "state.json").exists()
 
 

@@ -108,4 +108,4 @@ def test_every_query_runs_here(sql: LocalSql) -> None:
     given = {"aggregate-history": {"aggregate": "user#x"}, "user-as-of": {"user": "x", "at": "2026-01-01T00:00:00Z"}}
     for name, query in saved_sql.queries().items():
         assert sql.query(query.sql(given.get(name, {}))).columns
-    assert sql.skipped == []
+    assert sql.damaged == []

@@ -14,5 +14,6 @@ def template() -> Node:
 
 @pytest.fixture(scope="session")
 def expanded() -> Node:
-    """As CloudFormation gets it."""
-    return expansion.expanded()
+    """As CloudFormation gets it, with its mappings' values looked up."""
+    template = expansion.expanded()
+    return {**template, "Resources": expansion.looked_up(template["Resources"], template["Mappings"])}

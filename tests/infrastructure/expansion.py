@@ -47,5 +47,17 @@ def expanded(path: Path = TEMPLATE) -> Node:
     return result
 
 
+def looked_up(node: Any, mappings: Node) -> Any:
+    """The node with the template's own mappings' values in place of ``Fn::FindInMap``."""
+    match node:
+        case {"Fn::FindInMap": [str(name), str(key), str(entry)]}:
+            return mappings[name][key][entry]
+        case dict():
+            return {key: looked_up(value, mappings) for key, value in node.items()}
+        case list():
+            return [looked_up(value, mappings) for value in node]
+    return node
+
+
 if __name__ == "__main__":
     json.dump(expanded(Path(sys.argv[1])), sys.stdout, indent=2)

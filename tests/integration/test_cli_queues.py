@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from cli.queues import held
+from tests.fakes.moto import mock_aws
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -80,9 +80,21 @@ def test_what_somebody_else_looks_at_is_told_and_left_to_them(sqs: "SQSClient") 
 
     with held(sqs, url) as first:
         with held(sqs, url) as second:
-            assert (second.messages, second.hidden) == ([], 12)
+            assert (second.messages, second.unseen()) == ([], 12)
         assert visible(sqs, url) == 0
-        assert (len(first.messages), first.hidden) == (12, 0)
+        assert (len(first.messages), first.unseen()) == (12, 0)
+
+
+def test_what_is_delayed_sent_since_or_taken_off_is_counted(sqs: "SQSClient") -> None:
+    url = filled(sqs, 3)
+    sqs.send_message(QueueUrl=url, MessageBody="later", DelaySeconds=900)
+
+    with held(sqs, url) as queue:
+        assert (len(queue.messages), queue.unseen()) == (3, 1)
+        sqs.send_message(QueueUrl=url, MessageBody="new")
+        assert queue.unseen() == 2
+        queue.delete(queue.messages[0])
+        assert queue.unseen() == 2
 
 
 def test_looking_often_loses_nothing(sqs: "SQSClient") -> None:

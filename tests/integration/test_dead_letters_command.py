@@ -2,29 +2,40 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+import click
 import pytest
 from click.testing import CliRunner, Result
 
+from cli import waiting
+from cli.certainty import Clock
 from cli.dead_letters import dead_letters
+from cli.inventory import Inventory
+from cli.queues import Message
 from cli.target import SETTINGS as OUTPUTS
 from cli.target import Target
 from headwater import bootstrap
 from headwater.change_stream.claim_checks import S3ClaimStore
 from headwater.dead_letters.parked import encode
-from headwater.domain.events import PlayCompleted, RecordedEvent
+from headwater.dead_letters.redrive import Redrive
+from headwater.domain.events import PlayCompleted, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.projections.leaderboard import LEADERBOARD
 from tests.fakes.events import AT, recorded
 from tests.fakes.kinesis_records import kinesis_batch, kinesis_record
 from tests.fakes.parking_lot import InMemoryParkingLot, parking
 from tests.fakes.pointers import from_lambda
+from tests.fakes.undeclared import undeclared_types
 from tests.integration.stream_functions import SETTINGS, item, stack
 
-__all__ = ["stack"]
+__all__ = ["stack", "undeclared_types"]
+
+pytestmark = pytest.mark.usefixtures("undeclared_types")
 
 PLAY = PlayCompleted(game="chess", score=1, played_at=AT)
 
@@ -43,28 +54,43 @@ class Scene:
                 "ParkedRecordsQueueUrl": "parked-records",
                 "UnresolvedPointersQueueUrl": "unresolved-pointers",
                 "WelcomeEmailDeadLetterQueueUrl": "dead-mails",
+                "WelcomeEmailQueueUrl": "mails",
+                "FailedBatchesQueueUrl": "failed-batches",
+                "SetAsideQueueUrl": "set-aside",
             }.items()
         }
+        self.now = 0.0
+        self.meanwhile: Callable[[float], None] = lambda now: None
         settings = {output: SETTINGS[field.upper()] for field, output in OUTPUTS.items()}
         self.outputs = {**settings, **urls}
-        self.target = Target(boto3.Session(), None, self.outputs)
+        self.target = Target(boto3.Session(), None, self.outputs, clock=Clock(lambda: self.now, self._sleep))
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.meanwhile(self.now)
 
     def send(self, queue: str, body: Any) -> None:
         text = body if isinstance(body, str) else json.dumps(body)
         bootstrap.sqs().send_message(QueueUrl=self.outputs[f"{queue}QueueUrl"], MessageBody=text)
 
-    def park(self, *records: Any, aggregate_id: str = "player#ada", consumer: str = "leaderboard") -> None:
+    def park(
+        self,
+        *records: Any,
+        aggregate_id: str = "player#ada",
+        consumer: str = "leaderboard",
+        error: Exception | None = None,
+    ) -> None:
         lot = InMemoryParkingLot()
-        parking(lot, consumer).park(aggregate_id, [1], records, ValueError("odd"))
+        parking(lot, consumer).park(aggregate_id, [1], records, error or ValueError("odd"))
         self.send("ParkedRecords", encode(lot.parked[0]).decode())
 
-    def run(self, *arguments: str) -> Result:
+    def run(self, *arguments: str, columns: int = 80) -> Result:
         target: Callable[[], Target] = lambda: self.target  # noqa: E731
-        return CliRunner().invoke(dead_letters, arguments, obj=target, env={"COLUMNS": "200"})
+        return CliRunner().invoke(dead_letters, arguments, obj=target, env={"COLUMNS": str(columns)})
 
     def listed(self) -> list[dict[str, Any]]:
-        shown = self.run("list", "--json")
-        assert shown.exit_code == 0, shown.output
+        shown = self.run("list", "--json", "--no-wait")
+        assert shown.exit_code == (1 if shown.stdout else 3), shown.output
         return [json.loads(line) for line in shown.stdout.splitlines()]
 
 
@@ -85,7 +111,7 @@ def test_row_25_one_odd_message_does_not_hide_the_others(scene: Scene, monkeypat
         raise RuntimeError("nobody thought of this one")
 
     assert sorted(letter["reason"] for letter in scene.listed()) == ["records not found", *["unknown shape"] * 4]
-    assert scene.run("list").exit_code == 0
+    assert scene.run("list").exit_code == 1
     monkeypatch.setattr("cli.waiting.of_parked", broken)
     errors = [letter["error"] for letter in scene.listed() if letter["in"] == "ParkedRecordsQueue"]
     assert errors == ["RuntimeError: nobody thought of this one"]
@@ -99,7 +125,7 @@ def test_a_dry_run_says_of_an_unknown_shape_what_a_redrive_would(scene: Scene) -
     for shown in (dry, wet):
         assert "nobody can tell what it is" in shown.output
         assert "would be taken off" not in shown.output
-    assert (dry.exit_code, wet.exit_code) == (0, 1)
+    assert (dry.exit_code, wet.exit_code) == (1, 1)
 
 
 @pytest.mark.parametrize("identifier", ["", " "])
@@ -112,29 +138,287 @@ def test_an_empty_id_is_nobodys(scene: Scene, identifier: str) -> None:
     assert "the ID is empty" in discarded.output
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["redrive"]])
-def test_a_consumer_of_whom_nothing_waits_does_not_hide_those_who_have(scene: Scene, arguments: list[str]) -> None:
-    misspelt = [*arguments, "--consumer", "leaderbord"]
-    assert scene.run(*misspelt).output == "Nothing waits.\n"
-
-    scene.park(*kinesis_batch([recorded("player#ada", 1, PLAY)]))
-
-    shown = scene.run(*misspelt)
-    assert shown.exit_code == 0
-    assert shown.output == "Nothing of that waits. What does: leaderboard (1).\n"
+# What is said of nothing
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"]])
-def test_what_somebody_else_is_looking_at_is_told_beside_the_table_and_the_json(
-    scene: Scene, arguments: list[str]
-) -> None:
-    scene.send("ParkedRecords", "hello")
-    bootstrap.sqs().receive_message(QueueUrl=scene.outputs["ParkedRecordsQueueUrl"], VisibilityTimeout=60)
-
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["redrive", "--all"]])
+def test_nothing_waits_is_said_when_all_counts_were_zero_for_a_minute(scene: Scene, arguments: list[str]) -> None:
     shown = scene.run(*arguments)
 
-    assert "1 more in ParkedRecordsQueue are being looked at" in shown.stderr
-    assert "being looked at" not in shown.stdout
+    assert shown.exit_code == 0, shown.output
+    assert "Not sure yet: all counts have been zero for 50 of 60 seconds." in shown.stderr
+    assert shown.output.endswith("Nothing waits.\n")
+    assert scene.now == 60
+
+
+def test_who_does_not_wait_is_told_that_it_is_not_sure(scene: Scene) -> None:
+    shown = scene.run("list", "--no-wait")
+
+    assert (shown.exit_code, scene.now) == (3, 0)
+    assert "Not sure yet" in shown.stderr
+    assert "Nothing waits" not in shown.output
+
+
+@pytest.mark.parametrize(
+    ("queue", "said"),
+    [
+        ("ParkedRecords", "1 more in ParkedRecordsQueue: being looked at by somebody else, or sent a moment ago"),
+        ("UnresolvedPointers", "1 more in UnresolvedPointersQueue: being looked at"),
+        ("WelcomeEmailDeadLetter", "1 more in WelcomeEmailDeadLetterQueue: being looked at"),
+        ("FailedBatches", "1 more in FailedBatchesQueue: failed batches that are on their way to be parked"),
+        ("SetAside", "1 more in SetAsideQueue: they are tried again by themselves"),
+    ],
+)
+@pytest.mark.parametrize("hiding", ["in flight", "delayed", "late"])
+def test_what_nobody_can_look_at_waits_too(scene: Scene, queue: str, said: str, hiding: str) -> None:
+    url = scene.outputs[f"{queue}QueueUrl"]
+    match hiding:
+        case "in flight":
+            scene.send(queue, "hello")
+            bootstrap.sqs().receive_message(QueueUrl=url, VisibilityTimeout=60)
+        case "delayed":
+            bootstrap.sqs().send_message(QueueUrl=url, MessageBody="hello", DelaySeconds=900)
+        case "late":
+            scene.meanwhile = lambda now: scene.send(queue, "hello") if now == 50 else None
+
+    for arguments in (["list"], ["list", "--json"], ["redrive", "--all"]):
+        scene.now = 0.0
+        shown = scene.run(*arguments)
+
+        assert shown.exit_code == 1, shown.output
+        assert "Nothing waits" not in shown.output
+        if hiding == "late":
+            (came,) = bootstrap.sqs().receive_message(QueueUrl=url)["Messages"]
+            bootstrap.sqs().delete_message(QueueUrl=url, ReceiptHandle=came["ReceiptHandle"])
+        assert said in shown.stderr
+        assert said not in shown.stdout
+
+
+def test_a_batch_of_the_archivers_that_comes_meanwhile_waits_too(scene: Scene) -> None:
+    s3, bucket = bootstrap.s3(), SETTINGS["FAILED_BATCHES_BUCKET"]
+    s3.put_object(Bucket=bucket, Key="aws/lambda/", Body=b"")
+    assert scene.run("list").exit_code == 0, "a folder that a console made is no batch"
+
+    scene.now = 0.0
+    scene.meanwhile = lambda now: s3.put_object(Bucket=bucket, Key=f"aws/lambda/{now}", Body=b"{}") and None
+
+    shown = scene.run("list")
+    assert shown.exit_code == 1
+    assert "1 more in FailedBatchesBucket" in shown.stderr
+
+
+def test_a_consumers_own_queue_is_no_place_for_what_failed(scene: Scene) -> None:
+    scene.send("WelcomeEmail", "a registration that waits for its e-mail")
+
+    assert scene.run("list").exit_code == 0
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["redrive"]])
+def test_a_consumer_that_nobody_knows_is_refused_with_those_that_are(scene: Scene, arguments: list[str]) -> None:
+    shown = scene.run(*arguments, "--consumer", "leaderbord")
+
+    assert (shown.exit_code, scene.now) == (2, 0)
+    words = " ".join(shown.output.split())
+    assert "no consumer is called 'leaderbord': did you mean leaderboard?" in words
+    assert "There are account_cleanup" not in words, "this stack has no such queue"
+    for name in ("achievements", "application_status", "archiver", "badges", "fan_out", "welcome_email"):
+        assert name in words
+
+
+def test_a_consumer_that_was_renamed_is_known_as_long_as_its_dead_letters_wait(scene: Scene) -> None:
+    scene.park(*kinesis_batch([recorded("player#ada", 1, PLAY)]), consumer="ranking")
+
+    shown = scene.run("list", "--consumer", "ranking")
+
+    assert shown.exit_code == 1
+    assert "ranking · ValueError" in shown.output
+
+
+def test_a_consumer_of_whom_nothing_waits_does_not_hide_those_who_have(scene: Scene) -> None:
+    scene.park(*kinesis_batch([recorded("player#ada", 1, PLAY)]))
+
+    shown = scene.run("list", "--consumer", "badges")
+
+    assert (shown.exit_code, scene.now) == (0, 60)
+    assert shown.stdout == "Nothing of that waits. What does: leaderboard (1).\n"
+
+
+def test_a_listing_that_is_not_whole_says_so(scene: Scene) -> None:
+    scene.send("ParkedRecords", "hello")
+    bootstrap.sqs().receive_message(QueueUrl=scene.outputs["ParkedRecordsQueueUrl"], VisibilityTimeout=60)
+    scene.park(*kinesis_batch([recorded("player#ada", 1, PLAY)]))
+
+    shown = scene.run("list", "--json")
+
+    assert [json.loads(line)["consumer"] for line in shown.stdout.splitlines()] == ["leaderboard"]
+    assert "1 more in ParkedRecordsQueue" in shown.stderr
+    misspelt = scene.run("show", "ffffffff")
+    assert misspelt.exit_code == 1
+    assert "1 more cannot be seen now, and it may be among them" in " ".join(misspelt.output.split())
+
+
+# How it looks
+
+
+@pytest.mark.parametrize("columns", [80, 40, 200])
+def test_a_list_goes_by_consumer_and_cause_with_ids_that_can_be_copied(scene: Scene, columns: int) -> None:
+    users = [f"0199c5f2-5b7e-7d11-a3a4-{number:012d}" for number in range(3)]
+    for user in users:
+        event = recorded(f"player#{user}", 7, PLAY)
+        error = UnknownEventError(f"event {event.event_id} has the unknown type 'PlayUndone'")
+        scene.park(*kinesis_batch([event]), aggregate_id=f"player#{user}", error=error)
+    scene.park(*kinesis_batch([recorded("player#ada", 1, PLAY)]), error=UnknownEventError("another"))
+    scene.park(*kinesis_batch([recorded("player#ada", 1, PLAY)]), consumer="badges")
+    scene.park(*kinesis_batch([recorded("player#ada", 1, PLAY)]), aggregate_id="badge#[red]#\x1b[2J\n" + "x" * 300)
+    scene.send("WelcomeEmailDeadLetter", "\u202etxet[/] " + "y" * 5000)
+
+    shown = scene.run("list", columns=columns)
+
+    lines = shown.stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert "\x1b" not in shown.stdout
+    assert sum("unknown type 'PlayUndone'" in " ".join(part.split()) for part in shown.stdout.split("\n\n")) == 1
+    assert "leaderboard · UnknownEventError · 3 records" in " ".join(shown.stdout.split())
+    ids = [letter["id"] for letter in scene.listed()]
+    assert len(set(ids)) == 7
+    for identifier in ids:
+        assert any(identifier in line.split() for line in lines)
+        assert scene.run("show", identifier).exit_code == 0
+    if columns >= 80:
+        assert "badge#[red]#" in shown.stdout
+        for user in users:
+            assert any(f"player#{user}" in line.split() for line in lines), "an aggregate can be copied too"
+
+
+def test_ids_that_begin_alike_are_longer() -> None:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+
+    def letter(key: str) -> waiting.DeadLetter:
+        return waiting.unknown("ParkedRecordsQueue", "", Message(key, "", "", at, at, 1, {}), "")
+
+    keys = ["0b1c2d3e-aaaa", "0b1c2d3e-aabb", "77777777-aaaa"]
+    inventory = Inventory([letter(key) for key in keys], {}, {}, dict)
+
+    assert list(inventory.ids.values()) == ["0b1c2d3e-aaa", "0b1c2d3e-aab", "77777777"]
+    for key, identifier in inventory.ids.items():
+        assert inventory.find(identifier).key == key
+    with pytest.raises(click.ClickException, match="begins with '0b1c2d3e': 0b1c2d3e-aaa, 0b1c2d3e-aab"):
+        inventory.find("0b1c2d3e")
+    with pytest.raises(click.ClickException, match="did you mean 77777777"):
+        inventory.find("77777787")
+
+
+@pytest.mark.parametrize("columns", [1, 80])
+def test_what_is_printed_as_json_is_json_at_any_width(scene: Scene, columns: int) -> None:
+    scene.park(*kinesis_batch([recorded("player#ada", 1, PLAY)]), error=ValueError("a cause [b]that[/b] is long " * 50))
+    scene.park({"kinesis": {"data": "AAAA", "sequenceNumber": "1"}}, consumer="badges")
+    scene.send("ParkedRecords", "foreign \u2028 text")
+    scene.send("WelcomeEmailDeadLetter", {"subject": "user#1", "sequence": "1", "data": {"n": 2**70}})
+    scene.send("UnresolvedPointers", from_lambda("dynamodb", "1", "2", "LeaderboardFunction"))
+
+    listed = scene.run("list", "--json", columns=columns)
+    letters = [json.loads(line) for line in listed.stdout.split("\n") if line]
+    assert len(letters) == 5
+
+    shown = {}
+    for letter in letters:
+        result = scene.run("show", letter["id"], columns=columns)
+        assert result.exit_code == 0, result.output
+        shown[letter["in"] + letter["consumer"]] = json.loads(result.stdout)
+    assert shown["ParkedRecordsQueueleaderboard"]["events"][0]["type"] == "PlayCompleted"
+    assert shown["ParkedRecordsQueuebadges"]["events"] == [
+        {"unreadable": {"kinesis": {"data": "AAAA", "sequenceNumber": "1"}}}
+    ]
+    assert shown["ParkedRecordsQueue"]["message"] == "foreign \u2028 text"
+
+    redriven = scene.run("redrive", "--consumer", "badges", "--json", columns=columns)
+    (result,) = [json.loads(line) for line in redriven.stdout.splitlines()]
+    assert (redriven.exit_code, result["consumer"]) == (1, "badges")
+    assert "MalformedRecordError" in result["error"]
+
+
+# Redriving
+
+
+def test_a_redrive_tells_each_cause_once_with_how_many_have_it(scene: Scene) -> None:
+    for user in ("ada", "bob", "cyd"):
+        event = replace(recorded(f"player#{user}", 1, PLAY), type="PlayUndone")
+        store(event)
+        scene.park(*kinesis_batch([event]), aggregate_id=f"player#{user}")
+        scene.park(*kinesis_batch([recorded(f"player#{user}", 2, PLAY)]), aggregate_id=f"player#{user}")
+    store(recorded("player#dan", 1, PLAY))
+    scene.park(*kinesis_batch([recorded("player#dan", 1, PLAY)]), aggregate_id="player#dan")
+
+    shown = scene.run("redrive", "--all")
+
+    assert shown.exit_code == 1
+    words = " ".join(shown.output.split())
+    assert "leaderboard: 1 applied" in words
+    assert "leaderboard · 3 dead letters, and 3 more that wait behind them" in words
+    assert words.count("UnknownEventError: projection leaderboard neither folds nor ignores 'PlayUndone'") == 1
+    assert max(map(len, shown.output.splitlines())) <= 80
+    assert "6 of 7 still fail and stay where they are" in words
+    assert len(scene.listed()) == 6
+
+
+def test_a_redrive_that_could_not_see_all_is_not_done(scene: Scene) -> None:
+    scene.send("ParkedRecords", "hello")
+    bootstrap.sqs().receive_message(QueueUrl=scene.outputs["ParkedRecordsQueueUrl"], VisibilityTimeout=60)
+    store(recorded("player#dan", 1, PLAY))
+    scene.park(*kinesis_batch([recorded("player#dan", 1, PLAY)]), aggregate_id="player#dan")
+
+    shown = scene.run("redrive", "--all")
+
+    assert shown.exit_code == 1
+    assert "leaderboard: 1 applied" in shown.output
+    assert "not all could be seen" in shown.output
+
+
+@pytest.mark.parametrize("stopped_after", [0, 1])
+def test_a_redrive_stopped_in_the_middle_loses_nothing_and_says_how_far_it_came(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, stopped_after: int
+) -> None:
+    events = [recorded(f"player#{user}", 1, PLAY) for user in ("ada", "bob", "cyd")]
+    for event in events:
+        store(event)
+        scene.park(*kinesis_batch([event]), aggregate_id=event.aggregate_id)
+    redrive, calls = Redrive.run, []
+
+    def stopped(self: Redrive, consumer: str, records: Any) -> None:
+        calls.append(consumer)
+        # Ctrl-C when the effect is there, and before the message is taken off.
+        redrive(self, consumer, records)
+        if len(calls) > stopped_after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Redrive, "run", stopped)
+    shown = scene.run("redrive", "--all")
+
+    assert shown.exit_code == 1
+    assert f"Stopped: {3 - stopped_after} were not tried to their end, and wait as before." in shown.output
+    monkeypatch.setattr(Redrive, "run", redrive)
+    assert len(scene.listed()) == 3 - stopped_after, "and none of them is hidden"
+    again = scene.run("redrive", "--all")
+    assert again.exit_code == 0, again.output
+    assert [item(f"leaderboard@1#{user}")["applied"] for user in ("ada", "bob", "cyd")] == [{"player": 1}] * 3
+
+
+def test_ctrl_c_while_the_queues_are_opened_hides_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.send("ParkedRecords", "hello")
+    wait = ThreadPoolExecutor.shutdown
+
+    def interrupted(self: ThreadPoolExecutor, **options: Any) -> None:
+        wait(self, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ThreadPoolExecutor, "shutdown", interrupted)
+        assert scene.run("list").exit_code == 1
+
+    assert len(scene.listed()) == 1
+
+
+# Showing
 
 
 def test_an_event_that_travelled_apart_from_its_data_is_shown_with_them(scene: Scene) -> None:
@@ -147,7 +431,7 @@ def test_an_event_that_travelled_apart_from_its_data_is_shown_with_them(scene: S
 
     shown = scene.run("show", letter["id"])
     assert shown.exit_code == 0
-    assert '"game": "chess"' in shown.output
+    assert json.loads(shown.output)["events"][0]["data"]["game"] == "chess"
     bootstrap.s3().delete_object(Bucket=SETTINGS["ARCHIVE_BUCKET"], Key=f"claims/{event.event_id}.json")
     assert "cannot be had" in scene.run("show", letter["id"]).output
 

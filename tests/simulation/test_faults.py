@@ -114,7 +114,7 @@ def test_kinesis_has_taken_the_events_and_sns_is_down(blueprint: Blueprint) -> N
     result = run(blueprint, Config.of(1, 500, 0.0), sns_is_down)
 
     assert holds(result)
-    assert result.failures["fan_out: PublishError"] > 0
+    assert result.failures["fan_out: SendError"] > 0
     assert result.drained is not None
     assert result.drained > 200
 

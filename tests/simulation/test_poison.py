@@ -12,9 +12,9 @@ from devstack.simulator.operator import PARKED
 from devstack.simulator.world import Config, World, opened, simulate, verdict
 from headwater.change_stream import cloud_events
 from headwater.change_stream.batch import BatchOutcome
+from headwater.dead_letters.patience import Patience, Verdicts
 from headwater.domain.events import RecordedEvent
 from headwater.event_store import codec
-from headwater.projections import runner
 from headwater.projections.runner import ProjectionRunner
 from tests.simulation.test_invariants_can_fail import found
 
@@ -102,7 +102,7 @@ def test_a_redrive_that_takes_off_what_it_did_not_apply(blueprint: Blueprint, mo
 
 def test_poison_that_is_given_back_instead_of_parked(blueprint: Blueprint, monkeypatch: pytest.MonkeyPatch) -> None:
     """Retried with its neighbours, as it was before handlers parked it: they wait, and both measures tell."""
-    monkeypatch.setattr(runner, "PERMANENT", ())
+    monkeypatch.setattr(Patience, "judge", lambda *_: Verdicts())
 
     result = simulate(Config.of(2, 500, 0.0, poison=SHARE), blueprint)
 

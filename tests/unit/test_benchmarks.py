@@ -49,7 +49,12 @@ def test_the_archiver_and_the_least_that_it_could_do_are_fed_the_same() -> None:
     assert cost.puts == 1
     assert 50 < cost.bytes < 200
     assert cost.ours_us > 0 < cost.least_us
-    assert cost.ratio < cost.ratio_without_parsing
+
+
+def test_what_both_versions_parse_is_left_out_of_one_ratio_alone() -> None:
+    cost = archive.Cost(parsing_us=2.0, ours_us=6.0, least_us=2.0, bytes=100.0, puts=1.0)
+
+    assert (cost.ratio, cost.ratio_without_parsing) == (2.0, 3.0)
 
 
 def test_a_users_month_is_read_in_part_from_what_was_compacted_and_whole_from_raw() -> None:

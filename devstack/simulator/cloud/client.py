@@ -28,7 +28,8 @@ class CallFaults(Protocol):
         Asked once a call that has entries, after it was found valid:
 
         - dynamodb BatchGetItem: keys, over all tables, that stay unprocessed (all of them: the call is throttled);
-        - dynamodb TransactWriteItems: items that another transaction is writing (TransactionConflict);
+        - dynamodb TransactGetItems and TransactWriteItems: items that another transaction is writing
+          (TransactionConflict);
         - kinesis PutRecords, sns PublishBatch, sqs SendMessageBatch and DeleteMessageBatch: entries;
         - sqs Duplicate: not a call; of the one message that a queue takes in, whether it keeps two copies.
         """

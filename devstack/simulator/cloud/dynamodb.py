@@ -58,6 +58,7 @@ _CONDITION: Final = (
     "ReturnValuesOnConditionCheckFailure",
 )
 
+_CONFLICT: Final = {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
 _CONDEMNED: Final = "One or more parameter values were invalid"
 
 type Key = tuple[KeyValue, ...]
@@ -230,7 +231,8 @@ class DynamoDb(Client):
         self._token_times: deque[tuple[float, str]] = deque()
 
     def identify(self, params: Parameters) -> None:
-        if "TransactItems" in params:
+        # A transaction that only reads has no token.
+        if any("Get" not in item for item in params.get("TransactItems", ())):
             params.setdefault("ClientRequestToken", self.surroundings.new_id())
 
     @operation("PutItem", ("TableName", "Item"), _CONDITION)
@@ -373,6 +375,36 @@ class DynamoDb(Client):
         if token is not None:
             self._remember(token, items)
         return {}
+
+    @operation("TransactGetItems", ("TransactItems",))
+    def transact_get_items(self, params: Parameters) -> Answer:
+        name, items = "TransactGetItems", params["TransactItems"]
+        if not items:
+            raise parameter_error("Invalid length for parameter TransactItems, value: 0, valid min length: 1")
+        if len(items) > TRANSACTION_ITEMS:
+            raise self.error(
+                name,
+                "ValidationException",
+                f"1 validation error detected: Value '[{len(items)} items]' at 'transactItems' failed to satisfy "
+                f"constraint: Member must have length less than or equal to {TRANSACTION_ITEMS}",
+            )
+        wanted: list[tuple[Table, Key]] = []
+        for item in items:
+            if item.keys() != {"Get"} or item["Get"].keys() != {"TableName", "Key"}:
+                raise NotImplementedError(f"TransactGetItems takes a Get of TableName and Key here, not {item}")
+            table = self._table(name, item["Get"]["TableName"])
+            wanted.append((table, self._checked(name, self._key, table, item["Get"]["Key"])))
+        if len({(table.name, key) for table, key in wanted}) < len(wanted):
+            raise self.error(
+                name, "ValidationException", "Transaction request cannot include multiple operations on one item"
+            )
+        conflicts = self.surroundings.faults.refuse(self.service, name, len(wanted))
+        if conflicts:
+            raise transaction_cancelled(
+                [_CONFLICT if position in conflicts else {"Code": "None"} for position in range(len(wanted))], name
+            )
+        found = [table.get(key) for table, key in wanted]
+        return {"Responses": [{} if item is None else {"Item": item} for item in found]}
 
     def expire(self, name: str, attribute: str) -> int:
         """What the table's TTL does: deletes items whose time, in epoch seconds, has passed; gives their number.
@@ -691,7 +723,7 @@ def _plan(
 
 def _reason(write: _Planned, *, conflict: bool) -> dict[str, Any]:
     if conflict:
-        return {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
+        return _CONFLICT
     current = write.table.get(write.key)
     if write.holds(current or {}):
         return {"Code": "None"}

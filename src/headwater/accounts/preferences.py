@@ -5,9 +5,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
+from headwater.accounts.histories import existing_user
 from headwater.accounts.items import Items
-from headwater.domain import user
 from headwater.domain.events import RecordedEvent, UserRegistered
+from headwater.domain.user import UserDeletedError
 from headwater.effects.consumer import Effects, UnexpectedEventError
 from headwater.event_store.store import EventStore
 
@@ -28,15 +29,15 @@ class Preferences:
 
         Raises
         ------
-        UserNotFoundError, UserDeletedError
+        UserNotFoundError, UserDeletedError, UnreadableHistoryError
         """
         item = self._items.get(_pk(user_id))
         if item is not None and "preferences" in item:
             preferences: Mapping[str, Any] = item["preferences"]
             return preferences
         if item is not None:
-            raise user.UserDeletedError
-        user.existing(user.fold(event.payload for event in self._events.load(f"user#{user_id}")))
+            raise UserDeletedError
+        existing_user(self._events.load(_pk(user_id)))
         return DEFAULTS
 
     def create_default(self, user_id: str) -> None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, cast
 
-from headwater.domain import badges, user
+from headwater.accounts.histories import existing_user
+from headwater.domain import badges
 from headwater.domain.badges import Goal, Streaks, Tally
 from headwater.domain.events import RecordedEvent
-from headwater.event_store.store import EventStore
+from headwater.event_store.store import EventStore, folded
 
 type State = Mapping[str, Any]
 
@@ -67,6 +68,8 @@ class Profiles[M: ReadModel]:
         Raises
         ------
         UserNotFoundError, UserDeletedError
+        UnreadableHistoryError
+            An event of the user's cannot be read.
         """
         state, achieved = self._rows.get_many([(self._profiles, user_id), (self._achievements, user_id)])
         # A row can hold plays before the registration has arrived: nothing orders events of two aggregates.
@@ -74,10 +77,10 @@ class Profiles[M: ReadModel]:
         plays: Sequence[RecordedEvent] = ()
         if state is None or pending:
             history = self._store.load(f"user#{user_id}")
-            user.existing(user.fold(event.payload for event in history))
+            existing_user(history)
             plays = self._store.load(f"player#{user_id}")
-            state = self._profiles.fold([*history, *plays]) or {}
-        return self._profile(state, achieved or self._achievements.fold(plays) or {}, pending)
+            state = folded([*history, *plays], self._profiles.fold) or {}
+        return self._profile(state, achieved or folded(plays, self._achievements.fold) or {}, pending)
 
     def _profile(self, state: State, achieved: dict[str, Any], pending: bool) -> Profile:
         today = self._clock().toordinal()

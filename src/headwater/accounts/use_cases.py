@@ -6,6 +6,7 @@ from datetime import datetime
 
 from headwater.accounts.commands import ChangeEmail, ChangeProfile, RecordActivity, RecordPlay, RegisterUser
 from headwater.accounts.credentials import Credentials
+from headwater.accounts.histories import existing_user
 from headwater.accounts.passwords import Password, PasswordHasher
 from headwater.accounts.request_ledger import (
     IdempotencyKeyReusedError,
@@ -25,6 +26,7 @@ from headwater.event_store.store import (
     EventStore,
     EventStoreError,
     PutNew,
+    UnreadableHistoryError,
     WriteRefusedError,
 )
 
@@ -58,7 +60,10 @@ class CommandContext:
 
 
 class Accounts:
-    """The use cases that append. Each answers with a `Receipt`, the same one for a repeated request."""
+    """The use cases that append. Each answers with a `Receipt`, the same one for a repeated request.
+
+    Those that load a history raise `UnreadableHistoryError` where an event of it cannot be read.
+    """
 
     def __init__(
         self,
@@ -165,8 +170,8 @@ class Accounts:
         def attempt() -> Receipt:
             state, _ = self._load(user_id, context)
             event = player.complete_play(state, command.game, command.score, played_at)
-            latest = self._store.latest(f"player#{user_id}")
-            return self._append(f"player#{user_id}", latest.version if latest else 0, event, context)
+            aggregate_id = f"player#{user_id}"
+            return self._append(aggregate_id, self._store.head(aggregate_id), event, context)
 
         return self._once(attempt, context)
 
@@ -188,7 +193,7 @@ class Accounts:
 
     def _load(self, user_id: str, context: CommandContext) -> tuple[User, int]:
         history = self._store.load(f"user#{user_id}")
-        state = user.existing(user.fold(event.payload for event in history))
+        state = existing_user(history)
         version, expected = history[-1].version, context.expected_version
         if expected is not None and expected != version:
             raise VersionMismatchError(expected, version)
@@ -235,7 +240,7 @@ class Accounts:
         """The attempt's receipt; the first request's, if this one is a repetition, whatever stopped it."""
         try:
             return self._decided_again(attempt)
-        except (RequestRepeatedError, EmailTakenError, EventStoreError, user.UserError):
+        except (RequestRepeatedError, EmailTakenError, EventStoreError, UnreadableHistoryError, user.UserError):
             receipt = self._requests.recall(context.request) if context.request else None
             if receipt is None:
                 raise

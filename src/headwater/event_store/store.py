@@ -3,18 +3,19 @@
 The expected version of an append always comes from a load: that is what keeps versions free of gaps.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from headwater.domain.events import MalformedEventError, NewEvent, RecordedEvent
+from headwater.failures import PermanentError, TransientError
 
 
 class EventStoreError(Exception):
     """An append or a load that the store refused."""
 
 
-class ConcurrencyError(EventStoreError):
+class ConcurrencyError(EventStoreError, TransientError):
     """Others appended first. ``intervening`` holds what they appended after the expected version."""
 
     def __init__(self, aggregate_id: str, expected_version: int, intervening: Sequence[RecordedEvent]) -> None:
@@ -35,7 +36,7 @@ class WriteRefusedError(EventStoreError):
         self.write = write
 
 
-class AppendTooLargeError(EventStoreError):
+class AppendTooLargeError(EventStoreError, PermanentError):
     """More items than one transaction takes, or an event above the size of an item."""
 
 
@@ -71,11 +72,16 @@ type ConditionalWrite = PutNew | Replace | Remove
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Events to add to one aggregate, straight after the version that was loaded (0: it is new)."""
+    """Events to add to one aggregate, straight after the version that was loaded (0: it is new).
+
+    ``derived``: they follow from an event that was read, which may be older than today's limits or another program's;
+    what it holds, they may hold.
+    """
 
     aggregate_id: str
     expected_version: int
     events: Sequence[NewEvent]
+    derived: bool = False
 
     def recorded(self) -> list[RecordedEvent]:
         """The events under the versions that they will have."""
@@ -86,11 +92,46 @@ class Append:
 
 
 class UnreadableHistoryError(MalformedEventError):
-    """An item among the events is none; ``before`` are the events up to it."""
+    """The item of ``version`` is no event; ``before`` are the events up to it. ``event_id`` is None if it has none."""
 
-    def __init__(self, aggregate_id: str, before: Sequence[RecordedEvent], reason: object) -> None:
-        super().__init__(f"{aggregate_id}: {reason}")
+    def __init__(
+        self,
+        aggregate_id: str,
+        before: Sequence[RecordedEvent],
+        version: int,
+        reason: object,
+        event_id: str | None = None,
+    ) -> None:
+        super().__init__(f"{aggregate_id}, version {version}: {reason}")
+        self.aggregate_id = aggregate_id
         self.before = before
+        self.version = version
+        self.event_id = event_id
+
+
+def folded[S](history: Sequence[RecordedEvent], fold: Callable[[Iterable[RecordedEvent]], S]) -> S:
+    """What ``fold`` makes of a history, whose events it takes one after the other.
+
+    Raises
+    ------
+    UnreadableHistoryError
+        One of them is of no known shape, or cannot follow those before it.
+    """
+    taken = 0
+
+    def one_by_one() -> Iterator[RecordedEvent]:
+        nonlocal taken
+        for event in history:
+            taken += 1
+            yield event
+
+    try:
+        return fold(one_by_one())
+    except ValueError as error:
+        event = history[taken - 1]
+        raise UnreadableHistoryError(
+            event.aggregate_id, history[: taken - 1], event.version, error, event.event_id
+        ) from error
 
 
 class EventStore(Protocol):
@@ -109,6 +150,8 @@ class EventStore(Protocol):
             A write in ``also`` lost its condition.
         AppendTooLargeError
             Beyond 100 items, or an event beyond 400 KiB; nothing was sent.
+        MalformedEventError
+            An event that some reader could not read, or that is beyond the limits of its type; nothing was sent.
         """
         ...
 
@@ -122,6 +165,13 @@ class EventStore(Protocol):
         """
         ...
 
-    def latest(self, aggregate_id: str) -> RecordedEvent | None:
-        """The newest event, by a consistent read; its ``version`` is what an append expects."""
+    def present(self, aggregate_id: str, versions: Collection[int]) -> set[int]:
+        """Which of these versions (100 at the most) are there, readable or not, as of one moment.
+
+        Half a transaction is never seen: what is not there now had not been appended before what is.
+        """
+        ...
+
+    def head(self, aggregate_id: str) -> int:
+        """The newest version, by a consistent read; 0 if there is none. It is what an append expects."""
         ...

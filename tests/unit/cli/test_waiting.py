@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cli import waiting
-from cli.dead_letters import dead_letter_queues
+from cli.inventory import dead_letter_queues
 from cli.queues import Message
 from tests.fakes.kinesis_records import InMemoryClaimStore
 from tests.fakes.pointers import from_lambda
@@ -23,7 +23,7 @@ def message(body: Any, **attributes: str) -> Message:
 def test_a_parked_message_of_another_shape_is_a_row_that_says_so() -> None:
     letter = waiting.of_parked(message("hello"), InMemoryClaimStore())
 
-    assert (letter.id, letter.reason, letter.raw) == ("0b1c2d3e", "unknown shape", "hello")
+    assert (letter.handle, letter.reason, letter.raw) == ("0b1c2d3e-ffff", "unknown shape", "hello")
     assert letter.expires_at == AT + timedelta(days=14)
 
 

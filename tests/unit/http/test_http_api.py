@@ -4,14 +4,14 @@ import io
 import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from headwater.accounts.profiles import Profile
-from headwater.domain.events import PlayCompleted
+from headwater.domain.events import PlayCompleted, RecordedEvent, UserProfileChanged, UserRegistered
 from headwater.functions.api.entry import http_handler
 from headwater.functions.api.request import BODY_BYTES, Request
 from headwater.functions.api.routes import Routes
@@ -19,10 +19,12 @@ from headwater.functions.entry import logger
 from headwater.projections.leaderboard import LEADERBOARD
 from headwater.projections.runner import ProjectionRunner
 from tests.fakes.accounts import World
+from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import AT, recorded
 from tests.fakes.http import http_event
 from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_batch
 from tests.fakes.parking_lot import parking
+from tests.fakes.patience import patience
 
 CANARY = "canary-7f3a-correct-horse"
 REGISTRATION = {"name": "Ada", "email": "ada@example.org", "password": CANARY}
@@ -266,6 +268,15 @@ def test_a_play_in_the_far_future_is_refused(api: Api) -> None:
     assert api.events() == 1
 
 
+def test_a_name_of_nothing_visible_is_refused(api: Api) -> None:
+    for method, path in (("POST", "/register"), ("PUT", f"/users/{api.user_id}/profile")):
+        body = REGISTRATION if path == "/register" else {}
+
+        reply = api.send(method, path, body | {"name": "\u200b"})
+
+        assert (reply.status, reply.fields) == (400, {"name": "must have a character that can be seen"})
+
+
 @pytest.mark.parametrize("email", ["a@b.org\r\nBcc: eve@example.org", "a@b.org%0aBcc:x", "<b>@b.org"])
 def test_an_address_with_a_line_break_is_refused(api: Api, email: str) -> None:
     """FAULTS row 27."""
@@ -426,7 +437,12 @@ def has_played(api: Api, *scores: int) -> list[str]:
     """One player a score on the leaderboard of chess; the ids, in the order of the scores given."""
     users = [f"01990000-0000-7000-8000-00000000000{number}" for number in range(len(scores))]
     runner = ProjectionRunner(
-        LEADERBOARD, api.world.read_models, api.world.memory, InMemoryClaimStore(), parking=parking()
+        LEADERBOARD,
+        api.world.read_models,
+        api.world.memory,
+        InMemoryClaimStore(),
+        parking=parking(),
+        patience=patience(),
     )
     plays = [PlayCompleted(game="chess", score=score, played_at=AT) for score in scores]
     events = [recorded(f"player#{user}", 1, play) for user, play in zip(users, plays, strict=True)]
@@ -524,6 +540,86 @@ def test_an_unexpected_error_tells_the_client_nothing_and_the_operator_where(api
     assert entry["problem"]["code"] == "AccessDeniedException"
     assert any(frame.startswith("read:") for frame in entry["problem"]["at"])
     assert (entry["level"], metrics["RequestsFailed"]) == ("ERROR", [1])
+
+
+ROUTES_OF_A_USER = [
+    ("GET", "/users/{id}", None),
+    ("GET", "/users/{id}/preferences", None),
+    ("PUT", "/users/{id}/email", {"email": "ada@example.com"}),
+    ("PUT", "/users/{id}/profile", {"name": "Ada L."}),
+    ("DELETE", "/users/{id}", None),
+    ("POST", "/users/{id}/plays", PLAY),
+]
+
+
+def no_item(event: RecordedEvent, memory: InMemoryEventStore) -> RecordedEvent:
+    memory.unreadable.add(event.event_id)
+    return event
+
+
+#: What a foreign producer, or a newer version of ours, leaves in a history.
+UNREADABLE: list[Callable[[RecordedEvent, InMemoryEventStore], RecordedEvent]] = [
+    no_item,
+    lambda event, _: replace(event, type="UserRenamed"),
+    lambda event, _: replace(event, schema_version=2),
+    lambda event, _: replace(event, data={CANARY: CANARY}),
+    # Each is an event, and the second cannot follow the first.
+    lambda event, _: recorded(event.aggregate_id, event.version, UserRegistered(name=CANARY, email="a@example.org")),
+]
+
+
+@pytest.mark.parametrize("spoil", UNREADABLE, ids=["no item", "type", "schema version", "data", "order"])
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES_OF_A_USER)
+def test_an_event_that_cannot_be_read_is_named_and_nobody_is_told_to_try_again(
+    api: Api,
+    output: Output,
+    spoil: Callable[[RecordedEvent, InMemoryEventStore], RecordedEvent],
+    method: str,
+    path: str,
+    body: dict[str, Any] | None,
+) -> None:
+    memory = api.world.memory
+    aggregate_id = f"user#{api.user_id}"
+    event = spoil(recorded(aggregate_id, 2, UserProfileChanged(name="Ada L.")), memory)
+    memory.histories[aggregate_id].append(event)
+
+    reply = api.send(method, path.format(id=api.user_id), body)
+
+    entry, _ = output.of_one_request()
+    named = {"aggregate_id": aggregate_id, "version": 2, "event_id": event.event_id}
+    assert (reply.status, reply.body["type"]) == (500, "urn:headwater:problem:unreadable-history")
+    assert "retry-after" not in reply.headers
+    assert reply.body["event"] == entry["problem"]["event"] == named
+    assert f"version 2 of {aggregate_id} cannot be read" in reply.body["detail"]
+    assert "Trying again does not help" in reply.body["detail"]
+    assert CANARY not in json.dumps([reply.body, entry])
+    assert api.events() == 2, "nothing was appended"
+
+
+def test_a_play_that_cannot_be_read_is_named_to_who_plays_on_and_who_looks(api: Api) -> None:
+    memory, aggregate_id = api.world.memory, f"player#{api.user_id}"
+    assert api.send("POST", f"/users/{api.user_id}/plays", PLAY).status == 201
+    memory.unreadable.add(memory.histories[aggregate_id][0].event_id)
+
+    for method, path, body in (("GET", "/users/{id}", None), ("POST", "/users/{id}/plays", PLAY)):
+        reply = api.send(method, path.format(id=api.user_id), body)
+
+        assert reply.body["type"] == "urn:headwater:problem:unreadable-history"
+        assert (reply.body["event"]["aggregate_id"], reply.body["event"]["version"]) == (aggregate_id, 1)
+    # Who has a name can be told all the same.
+    assert api.send("GET", f"/users/{api.user_id}/preferences").status == 200
+
+
+def test_a_repeated_request_gets_its_answer_although_an_event_behind_it_cannot_be_read(api: Api) -> None:
+    """FAULTS row 29: the first request was done, whatever was appended since."""
+    memory, aggregate_id = api.world.memory, f"player#{api.user_id}"
+    headers = {"idempotency-key": "k-1"}
+    first = api.send("POST", f"/users/{api.user_id}/plays", PLAY, headers=headers)
+    memory.unreadable.add(memory.histories[aggregate_id][0].event_id)
+
+    again = api.send("POST", f"/users/{api.user_id}/plays", PLAY, headers=headers)
+
+    assert (again.status, again.body) == (first.status, first.body)
 
 
 @pytest.mark.parametrize("code", ["ProvisionedThroughputExceededException", "ThrottlingException"])

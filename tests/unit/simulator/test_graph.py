@@ -35,7 +35,7 @@ def test_the_template_s_resources_and_settings_are_there() -> None:
     assert queue.redrive is not None
     assert (queue.redrive[0].name, queue.redrive[1]) == ("WelcomeEmailDeadLetterQueue", 10)
     fan_out = next(m for m in blueprint.application.mappings if m.function == "FanOutFunction")
-    assert (fan_out.batch_size, fan_out.maximum_record_age, fan_out.bisect_on_function_error) == (1000, 14400, True)
+    assert (fan_out.batch_size, fan_out.maximum_record_age, fan_out.bisect_on_function_error) == (1000, 79200, True)
     assert fan_out.on_failure == cloud.queue("FailedBatchesQueue").arn
     environment = blueprint.application.functions["FanOutFunction"].environment
     assert environment["EVENTS_STREAM"] == "EventsStream"

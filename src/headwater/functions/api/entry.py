@@ -12,11 +12,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from headwater.domain.fields import InvalidFieldsError, UnknownFieldError
-from headwater.functions.api.problems import answer_to
+from headwater.event_store.store import UnreadableHistoryError
+from headwater.failures import name_of
+from headwater.functions.api.problems import answer_to, named
 from headwater.functions.api.request import Answer, Request
 from headwater.functions.api.router import Router
 from headwater.functions.entry import logger, report
-from headwater.sending import error_code
 
 type Handler = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 
@@ -62,8 +63,10 @@ def _summary(error: Exception, answer: Answer) -> dict[str, Any]:
         # details.<name>: the part after the dot is the client's text, as is the name of an unknown field.
         known = (item for item in error.errors if not isinstance(item, UnknownFieldError))
         summary["fields"] = [item.field.partition(".")[0] for item in known]
+    if isinstance(error, UnreadableHistoryError):
+        summary |= {"event": named(error), "cause": type(error.__cause__).__name__}
     if answer.status >= 500:
         summary["at"] = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
         if isinstance(error, ClientError):
-            summary["code"] = error_code(error)
+            summary["code"] = name_of(error)
     return summary

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from botocore.exceptions import ClientError
-
 from headwater.accounts.request_ledger import IdempotencyKeyReusedError, RequestRepeatedError
 from headwater.accounts.use_cases import EmailTakenError, VersionMismatchError
 from headwater.applications.process import (
@@ -15,11 +13,11 @@ from headwater.applications.process import (
 )
 from headwater.domain.fields import InvalidFieldsError
 from headwater.domain.user import UserDeletedError, UserNotFoundError
-from headwater.event_store.store import ConcurrencyError, WriteRefusedError
+from headwater.event_store.store import ConcurrencyError, UnreadableHistoryError, WriteRefusedError
+from headwater.failures import FailureKind, kind_of
 from headwater.functions.api.request import Answer, BodyTooLargeError, UnsupportedMediaTypeError
 from headwater.functions.api.router import MethodNotAllowedError, RouteNotFoundError
 from headwater.projections.leaderboard import GameNotFoundError
-from headwater.sending import error_code
 from headwater.tracking.pages import ApplicationNotTrackedError
 
 
@@ -56,23 +54,26 @@ PROBLEMS: Mapping[type[Exception], Problem] = {
     BodyTooLargeError: Problem(413, "body-too-large", "The body is too large"),
     UnsupportedMediaTypeError: Problem(415, "unsupported-media-type", "The body is not JSON"),
     IdempotencyKeyReusedError: Problem(422, "idempotency-key-reused", "The Idempotency-Key was used before"),
+    # Ours to mend, so not the client's 4xx; and not a 503, which says that it passes and makes clients try again.
+    UnreadableHistoryError: Problem(500, "unreadable-history", "An event cannot be read"),
 }
 
 _UNEXPECTED = Problem(500, "unexpected", "Something went wrong on our side", "try again; the error was logged")
 
 _BUSY = Problem(503, "busy", "Too much at once", "try again in a moment; an Idempotency-Key makes that safe")
 _BUSY_SECONDS: Final = 1
-#: How AWS says that it throttles: DynamoDB's capacity and its request rate, and Step Functions' rate. The SDK's own
-#: attempts are behind whoever reads one of these.
-_THROTTLED: Final = frozenset(
-    {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException", "ThrottledException"}
-)
+
+
+def named(error: UnreadableHistoryError) -> dict[str, Any]:
+    """Which event it is, for the client and for the log."""
+    event = {"aggregate_id": error.aggregate_id, "version": error.version}
+    return event if error.event_id is None else {**event, "event_id": error.event_id}
 
 
 def answer_to(error: Exception) -> Answer:
     """The answer for an error; one that is not in the table is told nothing about."""
-    throttled = isinstance(error, ClientError) and error_code(error) in _THROTTLED
-    problem = PROBLEMS.get(type(error), _BUSY if throttled else _UNEXPECTED)
+    # The SDK's own attempts are behind whoever reads that it is busy.
+    problem = PROBLEMS.get(type(error), _BUSY if kind_of(error) is FailureKind.TRANSIENT else _UNEXPECTED)
     body: dict[str, Any] = {
         "type": f"urn:headwater:problem:{problem.kind}",
         "title": problem.title,
@@ -85,6 +86,13 @@ def answer_to(error: Exception) -> Answer:
             body["errors"] = [{"field": item.field, "problem": item.problem} for item in errors]
         case MethodNotAllowedError(allowed=allowed):
             headers["allow"] = ", ".join(allowed)
+        case UnreadableHistoryError():
+            # Without its reason, whose text may quote the data.
+            body["event"] = named(error)
+            body["detail"] = (
+                f"version {error.version} of {error.aggregate_id} cannot be read. Trying again does not help: "
+                "an operator has to mend the event"
+            )
     if problem is _BUSY:
         headers["retry-after"] = str(_BUSY_SECONDS)
     return Answer(status=problem.status, body=body, headers=headers)
