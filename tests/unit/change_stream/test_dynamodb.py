@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from headwater.change_stream.dynamodb import parse
+from headwater.change_stream.dynamodb import parse, versions
 from headwater.change_stream.records import MalformedRecordError, Operation
 from tests.fakes.stream_records import BY_TTL, View, play_image, stream_record
 
@@ -99,14 +99,8 @@ def test_what_is_no_record_at_all_is_refused(raw: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "versions"),
-    [
-        ("3", [3]),
-        ("9223372036854775807", [2**63 - 1]),
-        ("9223372036854775808", []),
-        ("1E+37", []),
-        ("1" + "0" * 37, []),
-    ],
+    ("number", "told"),
+    [("3", [3]), ("9223372036854775807", [2**63 - 1]), ("9223372036854775808", []), ("1E+37", []), ("9" * 38, [])],
 )
-def test_a_version_is_told_where_json_can_hold_it(number: str, versions: list[int]) -> None:
-    assert dynamodb.versions({"dynamodb": {"Keys": {"version": {"N": number}}}}) == versions
+def test_a_version_is_told_where_json_can_hold_it(number: str, told: list[int]) -> None:
+    assert versions({"dynamodb": {"Keys": {"version": {"N": number}}}}) == told
