@@ -29,6 +29,7 @@ from headwater.projections.runner import NotStoppedError
 
 WAITS: Final = 1
 NOT_SURE: Final = 3
+_FAN_OUT: Final = "fan_out"
 
 
 @click.group("dead-letters")
@@ -188,8 +189,9 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
         kept = keep()
         if last:
             discarded = _go_on(stack, letter)
+            goes = "Read models and badges go" if letter.consumer == _FAN_OUT else f"{letter.consumer} goes"
             for aggregate, version in discarded.given_up:
-                click.echo(f"{letter.consumer} goes on without version {version} of {aggregate}.")
+                click.echo(f"{goes} on without version {version} of {aggregate}.")
             if discarded.given_up:
                 keep(given_up=discarded.given_up)
             if discarded.stopped:
@@ -207,7 +209,7 @@ def release(target: Callable[[], Target], consumer: str, aggregate: str, reason:
     """Lets an aggregate go on that stands still although none of its dead letters is left: the last one expired.
 
     It is applied from the event store, and gives up no event: at one that still fails it stops, and its next event
-    parks it anew, to be seen, redriven or discarded.
+    parks it anew, to be seen, redriven or discarded. One that cannot be read is parked at once.
     """
     if not reason.strip():
         raise click.BadParameter("say why", param_hint="--reason")
@@ -252,9 +254,12 @@ def _recorder(target: Target, key: str, record: Mapping[str, Any]) -> Callable[.
 
 
 def _is_last(found: Inventory, letter: DeadLetter) -> bool:
-    """Whether no other parked message is left from which the aggregate could be redriven."""
+    """Whether no other parked message is left from which the aggregate, or its version, could be redriven."""
     if letter.place != waiting.PARKED or not letter.aggregate or letter.reason == waiting.UNKNOWN:
         return False
+    if letter.consumer == _FAN_OUT:
+        # It holds versions that all projections wait for, and no other letter brings these.
+        return True
     lane = letter.consumer, letter.aggregate
     parked = [each for each in found.letters if (each.place, each.consumer, each.aggregate) == (letter.place, *lane)]
     if len(parked) > 1:
