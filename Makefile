@@ -7,11 +7,15 @@ PORT   ?= 8080
 ENV    ?= default
 FUNCTION ?= HttpApiFunction
 ENDPOINT ?=
+EVENT  ?=
+# Not ?=: make has a GET of its own.
+GET    =
 KEEP   ?=
 EVENTS ?= 1000
 SEEDS  ?= 100
 FAULTS ?= 0.05
 ARGS   ?=
+JOBS   ?= auto
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -26,6 +30,10 @@ TOOLS := .venv-tools/bin
 # The files list every package with its hash, so nothing is left to resolve. What is imported is compiled then, at half
 # the cost of compiling it all now.
 PIP   := -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps --no-compile
+
+# Bytecode is kept whatever the shell says: tests and demo start dozens of processes, and to compile anew what each imports
+# takes longer than what most of them do.
+export PYTHONDONTWRITEBYTECODE :=
 
 # SAM CLI: no telemetry, and its own files inside the clone.
 export SAM_CLI_TELEMETRY := 0
@@ -50,14 +58,26 @@ demo: setup ## Run every part of the system once on this machine (USERS=50 PLAYS
 run: setup ## Start the local stack and leave it up until Ctrl-C (PORT=8080; KEEP=1 goes on where the last one stopped)
 	@$(BIN)/python -m devstack run --port $(PORT) $(if $(KEEP),--state .devstack/state) $(ARGS)
 
+.PHONY: try
+try: setup ## Run a function on one input, in memory, and say what became of each record (FUNCTION=fan_out EVENT=file.json GET=/path; ARGS=--json)
+	@$(BIN)/python -m devstack try $(if $(EVENT),--event "$(EVENT)") $(if $(GET),--get "$(GET)") \
+	  $(if $(filter-out file,$(origin FUNCTION)),--function "$(FUNCTION)") $(ARGS)
+
 .PHONY: simulate
-simulate: setup ## Prove the delivery rules under faults, over virtual time (EVENTS=1000 SEEDS=100 FAULTS=0.05; POISON=0.02 repairs and redrives)
+simulate: setup ## Prove the delivery rules under faults, over virtual time (EVENTS=1000 SEEDS=100 FAULTS=0.05; POISON=0.02 repairs and redrives; ODD=0.02 mixes in foreign records)
 	@$(BIN)/python -m devstack simulate --events $(EVENTS) --seeds $(SEEDS) --faults $(FAULTS) \
-	  $(if $(POISON),--poison $(POISON)) $(ARGS)
+	  $(if $(POISON),--poison $(POISON)) $(if $(ODD),--odd $(ODD)) $(ARGS)
+
+# A worker for each processor. JOBS=0 runs all in one process, as a debugger wants it.
+PYTEST := $(BIN)/python -m pytest -n $(JOBS)
 
 .PHONY: test
-test: setup ## Run the tests (ARGS="tests/unit -k streak")
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup ## Run the tests but the slow ones (ARGS="tests/unit -k streak"; JOBS=auto workers)
+	@$(PYTEST) -m "not slow" $(ARGS)
+
+.PHONY: test-slow
+test-slow: setup ## Run the slow ones: long simulations, demos, tutorials (ARGS="-k seeds"; JOBS=auto workers)
+	@$(PYTEST) -m slow $(ARGS)
 
 .PHONY: mutate
 mutate: setup ## Take each guard away in turn and demand that the tests turn red (ARGS="version-gate")
@@ -71,27 +91,57 @@ bench-badges: setup ## Measure what a badge decision costs, beside a version tha
 bench-archive: setup ## Measure what archiving a record costs, beside the least that it can (ARGS="--rounds 31")
 	@$(BIN)/python -m benchmarks.archive $(ARGS)
 
+.PHONY: bench-decoding
+bench-decoding: setup ## Measure what reading an event costs, and each cold start (ARGS="--against ../other/src")
+	@$(BIN)/python -m benchmarks.decoding $(ARGS)
+
 .PHONY: bench-compaction
 bench-compaction: setup ## Measure compaction, and what a user's month reads from raw and compacted (EVENTS=1000000)
 	@$(BIN)/python -m benchmarks.compaction $(if $(filter command line,$(origin EVENTS)),--events $(EVENTS)) $(ARGS)
 
-.PHONY: check
-check: setup .venv-tools/.installed ## Format, lint, types, imports, and the template raw and expanded
+# Each tool is a target of its own, so that one can be run alone: `make check-types`.
+CHECKS := format lint types imports templates expanded rules
+
+.PHONY: check $(CHECKS:%=check-%)
+check: setup .venv-tools/.installed ## Format, lint, types, imports, and the templates raw and expanded; tells all that failed
+	@failed=; \
+	for check in $(CHECKS); do \
+	  $(MAKE) --no-print-directory check-$$check || failed+=" $$check"; \
+	done; \
+	[ -z "$$failed" ] || { echo "make check failed:$$failed (each alone: make check-NAME)" >&2; exit 1; }
+
+check-format: setup
 	$(BIN)/ruff format --check .
+
+check-lint: setup
 	$(BIN)/ruff check .
+
+check-types: setup
 	$(BIN)/mypy
+
+check-imports: setup
 	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
+
+check-templates: .venv-tools/.installed
 	$(TOOLS)/cfn-lint template.yaml receiver.yaml
-	@# What the raw form hides: the expanded one is what CloudFormation gets.
+
+# What the raw form hides: the expanded one is what CloudFormation gets.
+check-expanded: setup .venv-tools/.installed
 	@mkdir -p .cache
 	$(BIN)/python -m tests.infrastructure.expansion template.yaml > .cache/template.expanded.json
 	$(BIN)/python -m tests.infrastructure.expansion receiver.yaml > .cache/receiver.expanded.json
 	$(TOOLS)/cfn-lint .cache/template.expanded.json .cache/receiver.expanded.json
+
+check-rules: setup
 	$(BIN)/python -m pytest tests/infrastructure
 
 .PHONY: analytics
 analytics: setup ## Write the tables, views and queries of analytics/ into the template and the docs
 	@$(BIN)/python -m cli.deployed_sql
+
+.PHONY: schemas
+schemas: setup ## Write the events' JSON Schemas into schemas/, from the events' classes
+	@$(BIN)/python -m cli.event_schemas
 
 .PHONY: format
 format: setup ## Format the code and fix what ruff can fix

@@ -30,6 +30,7 @@ from headwater.badges.awarder import Awarder
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream import cloud_events, kinesis
 from headwater.clock import timestamp, utc_now
+from headwater.dead_letters.patience import Patience
 from headwater.domain.badges import (
     BADGES,
     Badge,
@@ -256,7 +257,11 @@ def _seed(cloud: Cloud, rows: DynamoDbReadModels, plays: Sequence[RecordedEvent]
 def _ours(rows: DynamoDbReadModels, events: DynamoDbEventStore) -> Decide:
     awarder = Awarder(events, uuid7, utc_now)
     nobody = cast(Any, None)
-    runner = ProjectionRunner(BADGE_PROGRESS, rows, events, nobody, parking=nobody, before_write=awarder.award)
+    # Asks its ledger about failures alone.
+    patience = Patience("badges", nobody, nobody, utc_now)
+    runner = ProjectionRunner(
+        BADGE_PROGRESS, rows, events, nobody, parking=nobody, patience=patience, before_write=awarder.award
+    )
 
     def decide(record: Record) -> None:
         if failures := runner.process([record]).failures:

@@ -111,7 +111,7 @@ def compact(root: Path) -> dict[str, Any]:
     )
     disk = _Peak(Path(tempfile.gettempdir()))
     started = time.perf_counter()
-    records = sum(compaction.compact(day).records for day in compaction.due("events"))
+    records = sum(compaction.compact(day).records for day in compaction.find("events").due)
     seconds = time.perf_counter() - started
     return {"records": records, "seconds": seconds, "memory": _peak_memory(), "disk": disk.stop()}
 

@@ -11,7 +11,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from cli import archive_objects, chart, saved_sql
-from cli.archive_objects import BucketObjects, FolderObjects, Objects, Skipped
+from cli.archive_objects import BucketObjects, FolderObjects, Objects
 from cli.athena import Athena, AthenaError, Bill
 from cli.athena_sql import TranslationError
 from cli.chart import ChartError
@@ -35,8 +36,9 @@ from headwater.archive.boundary import UnreadableListError
 from headwater.archive.compaction import ChangedDayError, Day, MiscountedDayError, UnreadableDayError
 from headwater.archive.day_claims import DayTakenError
 from headwater.archive.growing_objects import ObjectChangedError
+from headwater.archive.inventory import Damaged, Foreign
 
-#: An answer was given, but objects were left out of it.
+#: An answer was given, but damaged objects are left out of it; or a day could not be compacted.
 INCOMPLETE: Final = 3
 
 #: What stats show of a table, and how it is called.
@@ -52,6 +54,8 @@ _FACTS: Final = {
     "duplicates": "duplicates",
     "newest_change": "newest change",
     "newest_age": "its age in seconds",
+    "foreign": "foreign objects",
+    "damaged": "damaged objects",
 }
 
 #: What one day may fail at, and the next not. The disk's is an OSError, DuckDB's own for it and the memory come on top.
@@ -59,7 +63,6 @@ _DAY_STAYS = (
     UnreadableDayError,
     ChangedDayError,
     MiscountedDayError,
-    DayTakenError,
     UnreadableListError,
     ObjectChangedError,
     ClientError,
@@ -112,9 +115,10 @@ def query(
     """Answers one SELECT of Athena's SQL, or a saved query, over the archive.
 
     Tables: events_all, applications_all (each change once), and views such as plays, registrations, badges, activity,
-    application_statuses. Exits with 3 where corrupt or foreign objects were left out of the answer.
+    application_statuses. Foreign objects are passed over and named. Exits with 3 where the answer lacks what damaged
+    objects hold; a damaged compacted day is answered from raw.
     """
-    skipped: list[Skipped] = []
+    met = Met()
     try:
         if listing:
             _list(saved_sql.queries().values())
@@ -126,7 +130,7 @@ def query(
         if show:
             click.echo(text.rstrip())
             return
-        answer, skipped, bill = _ask(target, folder, text)
+        answer, bill = _ask(target, folder, text, met)
         _WRITERS[form](answer)
         if plot is not None:
             drawn = saved.chart if saved is not None and saved.chart is not None else chart.guessed(answer)
@@ -139,8 +143,8 @@ def query(
     except _REFUSALS as error:
         raise click.ClickException(str(error)) from error
     finally:
-        _tell(skipped)
-    if skipped:
+        _tell(met.foreign, met.damaged)
+    if met.incomplete:
         sys.exit(INCOMPLETE)
 
 
@@ -156,23 +160,24 @@ def query(
 @_folder
 @click.pass_obj
 def stats(target: Callable[[], Target], *, as_json: bool, since: datetime, folder: Path | None) -> None:
-    """Shows objects, bytes, days, freshness and duplicates of the archive.
+    """Shows objects, bytes, days, freshness and duplicates of the archive, and what is foreign or damaged in it.
 
-    Downloads and checks every object of the days. Exits with 3 where some are corrupt, foreign or missing.
+    Downloads and checks every object of the days. Exits with 3 where some are damaged or missing.
     """
     objects = _objects(target, folder)
     try:
         with LocalSql(objects, since.date().isoformat()) as local:
-            told = [told for table in TABLES.values() if (told := _stats(local, table))["objects"] or told["skipped"]]
+            tables = [_stats(local, table) for table in TABLES.values()]
     except LocalSqlError as error:
         raise click.ClickException(str(error)) from error
+    told = [each for each in tables if each["objects"] or each["foreign"] or each["damaged"]]
     if as_json:
         click.echo(json.dumps(told))
     else:
         _show_stats(told)
-    skipped = [Skipped(**each) for table in told for each in table["skipped"]]
-    _tell(skipped)
-    if skipped:
+    damaged = [Damaged(**each) for table in told for each in table["damaged"]]
+    _tell([Foreign(**each) for table in told for each in table["foreign"]], damaged)
+    if damaged:
         sys.exit(INCOMPLETE)
 
 
@@ -180,33 +185,44 @@ def stats(target: Callable[[], Target], *, as_json: bool, since: datetime, folde
 @click.option("--source", type=click.Choice(curated.SOURCES), multiple=True, default=curated.SOURCES, show_default=True)
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Leaves earlier days as they are.")
 @click.option("--again", is_flag=True, help="All closed days, as after a new column; not only new and changed ones.")
+@click.option("--take-over", is_flag=True, help="Also days that another run has claimed: one that was killed, say.")
 @click.pass_obj
-def compact(target: Callable[[], Target], *, source: Sequence[str], since: datetime | None, again: bool) -> None:
-    """Compacts closed days, and those that changed since: one sorted Parquet object a day, then published.
+def compact(
+    target: Callable[[], Target], *, source: Sequence[str], since: datetime | None, again: bool, take_over: bool
+) -> None:
+    """Compacts closed days, those that changed since, and those whose compacted objects are damaged.
 
-    Runs here, with your rights, and may be stopped at any time. Exits with 3 where a day could not be read.
+    Each becomes one sorted Parquet object, and is then published. Runs here, with your rights, and may be stopped at
+    any time. Exits with 3 where a day stays as it is: an object is damaged, or another run has the day.
     """
     import duckdb  # late: a large import
 
     stack = target()
     s3, bucket = stack.client("s3"), stack.output("ArchiveBucketName")
-    # Long enough for a large day over a slow line.
-    compaction = s3_objects.compaction(s3, bucket, claimed_for=timedelta(hours=3))
+    compaction = s3_objects.compaction(s3, bucket)
     first = since.date().isoformat() if since else ""
     due: list[Day] = []
+    foreign: list[Foreign] = []
     failed = 0
     for each in source:
-        try:
-            due += compaction.due(each, first, again=again)
-        except UnreadableListError as error:
-            failed += 1
-            click.echo(f"{each} stays as it is: {error}", err=True)
+        found = compaction.find(each, first, again=again)
+        due += found.due
+        foreign += found.foreign
+        failed += len(found.left_out)
+        for reason in found.left_out:
+            click.echo(f"a month of {each} stays as it is: {reason}", err=True)
+    _tell(foreign, [])
     if not due and not failed:
         click.echo("Nothing is due: every closed day is compacted. Today is open until two hours past midnight (UTC).")
     for number, day in enumerate(due, start=1):
         began = time.monotonic()
         try:
-            done = compaction.compact(day)
+            done = compaction.compact(day, take_over=take_over)
+        except DayTakenError as error:
+            failed += 1
+            about = f"{error}; --take-over takes it now"
+            click.echo(f"{number} of {len(due)}: {day.source} {day.dt} stays as it is: {about}", err=True)
+            continue
         except (*_DAY_STAYS, duckdb.Error) as error:
             failed += 1
             click.echo(f"{number} of {len(due)}: {day.source} {day.dt} stays as it is: {error}", err=True)
@@ -238,20 +254,31 @@ def _values(given: Sequence[str], saved: SavedQuery | None) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _ask(target: Callable[[], Target], folder: Path | None, sql: str) -> tuple[Answer, list[Skipped], Bill | None]:
+@dataclass(slots=True)
+class Met:
+    """What local SQL met beside the answer."""
+
+    foreign: Sequence[Foreign] = ()
+    damaged: Sequence[Damaged] = ()
+    incomplete: bool = False
+
+
+def _ask(target: Callable[[], Target], folder: Path | None, sql: str, met: Met) -> tuple[Answer, Bill | None]:
     if folder is None:
         stack = target()
         if stack.endpoint_url is None:
             athena = Athena(
                 stack.client("athena"), stack.output("AnalyticsWorkGroupName"), stack.output("AnalyticsDatabase")
             )
-            answer, bill = athena.query(sql)
-            return answer, [], bill
+            return athena.query(sql)
         objects: Objects = _bucket(stack)
     else:
         objects = FolderObjects(folder)
     with LocalSql(objects) as local:
-        return local.query(sql), local.skipped, None
+        try:
+            return local.query(sql), None
+        finally:
+            met.foreign, met.damaged, met.incomplete = local.foreign, local.damaged, local.incomplete
 
 
 def _objects(target: Callable[[], Target], folder: Path | None) -> Objects:
@@ -264,8 +291,8 @@ def _bucket(stack: Target) -> Objects:
 
 def _stats(local: LocalSql, table: Table) -> dict[str, Any]:
     """What lies under a table's prefix; times ISO 8601, ages in seconds, sizes in bytes."""
-    own, skipped = local.read(table)
-    days = sorted({day for each in own if (day := archive_objects.day(each.key)) is not None})
+    own, foreign, damaged = local.read(table)
+    days = sorted({day for each in own if (day := table.format.names.day(each.key))})
     told: dict[str, Any] = {
         "table": table.name,
         "objects": len(own),
@@ -288,7 +315,7 @@ def _stats(local: LocalSql, table: Table) -> dict[str, Any]:
             "newest_change": newest,
             "newest_age": int(age.total_seconds()) if age is not None else None,
         }
-    return told | {"skipped": [{"key": each.key, "reason": each.reason} for each in skipped]}
+    return told | {"foreign": list(map(asdict, foreign)), "damaged": list(map(asdict, damaged))}
 
 
 def _missing(days: Sequence[str]) -> int:
@@ -310,6 +337,8 @@ def _show_stats(told: Sequence[Mapping[str, Any]]) -> None:
         cells = [table.get(name) for table in told]
         if name == "bytes":
             cells = [_size(cell) for cell in cells if cell is not None]
+        if name in ("foreign", "damaged"):
+            cells = [len(cell) for cell in cells if cell is not None]
         grid.add_row(label, *("" if cell is None else str(cell) for cell in cells))
     Console().print(grid)
 
@@ -321,8 +350,8 @@ def _list(queries: Any) -> None:
             click.echo(f"    -p {each.name}={each.default}  {each.about}")
 
 
-def _tell(skipped: Sequence[Skipped]) -> None:
-    for line in archive_objects.described(skipped):
+def _tell(foreign: Sequence[Foreign], damaged: Sequence[Damaged]) -> None:
+    for line in archive_objects.described(foreign, damaged):
         click.echo(line, err=True)
 
 

@@ -4,8 +4,9 @@ For asking the archive without Athena: the local stack's, a downloaded one, a te
 differently is refused by name: see `cli.athena_sql`.
 """
 
+import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import batched
@@ -14,9 +15,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from cli import archive_objects, athena_sql, saved_sql
-from cli.archive_objects import Objects, Skipped, StoredObject
+from cli.archive_objects import Objects, StoredObject
 from cli.athena_sql import TranslationError
 from cli.tables import TABLES, Format, Table
+from headwater.archive import reader
+from headwater.archive.inventory import Damaged, Foreign, Names, sorted_out
 from headwater.archive.objects import ObjectNotFoundError
 
 _DOWNLOADS = 8
@@ -41,8 +44,9 @@ class LocalSql:
     """An archive as Athena's tables and views, for as long as the context lasts.
 
     A query reads the objects of the tables that it names, directly or through views, into a temporary folder: those
-    that are new since the last one, and forgets those that are gone. Objects that are foreign or cannot be read are
-    left out, and are in `skipped`; so are those that the list of compacted days has and that are missing.
+    that are new since the last one, and forgets those that are gone. `foreign` objects are passed over, `damaged` ones
+    left out; so are those that the list of compacted days has and that are missing. A compacted day of which an object
+    is damaged is read from raw, as if it were not in the list, if raw has it.
 
     ``since`` (YYYY-MM-DD) leaves out the objects of earlier days.
     """
@@ -63,7 +67,12 @@ class LocalSql:
         self._found: dict[str, list[StoredObject]] = {}
         self._rows: dict[str, int] = {}
         self._lists: dict[str, list[dict[str, Any]]] = {}
-        self._skipped: dict[str, dict[str, Skipped]] = {}
+        self._hashes: dict[str, str] = {}
+        self._foreign: dict[str, list[Foreign]] = {}
+        self._damaged: dict[str, dict[str, Damaged]] = {}
+        #: Compacted days, by source, that are read from raw.
+        self._withdrawn: dict[str, set[str]] = {}
+        self._incomplete = False
         # Late, because it is by far the largest import of the operator's command.
         import duckdb
 
@@ -84,20 +93,31 @@ class LocalSql:
         self._folder.cleanup()
 
     @property
-    def skipped(self) -> list[Skipped]:
-        """Objects that the queries so far have left out, by key."""
-        return [each for prefix in sorted(self._skipped) for each in self._skipped_under(prefix)]
+    def foreign(self) -> list[Foreign]:
+        """Objects of others that the queries so far have met, by key."""
+        return [each for prefix in sorted(self._foreign) for each in self._foreign[prefix]]
 
-    def read(self, table: Table) -> tuple[list[StoredObject], list[Skipped]]:
-        """Reads a table's objects: those that its name makes it one of, and what is wrong with some.
+    @property
+    def damaged(self) -> list[Damaged]:
+        """Objects of the archive that the queries so far have left out, by key."""
+        return [each for prefix in sorted(self._damaged) for _, each in sorted(self._damaged[prefix].items())]
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether an answer so far may lack rows because of damage."""
+        return self._incomplete
+
+    def read(self, table: Table) -> tuple[list[StoredObject], list[Foreign], list[Damaged]]:
+        """Reads a table's objects: those that are its by name, the foreign ones, and the damaged ones of its own.
 
         Raises
         ------
         LocalSqlError
             They change all the time.
         """
-        self._fetch([table])
-        return self._found[table.name], self._skipped_under(table.prefix)
+        self._fetch([table], {table.name})
+        damaged = [each for _, each in sorted(self._damaged[table.prefix].items())]
+        return self._found[table.name], self._foreign[table.prefix], damaged
 
     def query(self, sql: str) -> Answer:
         """Answers one SELECT in Athena's (Trino's) SQL.
@@ -110,7 +130,8 @@ class LocalSql:
         try:
             statement = athena_sql.to_duckdb(sql, self._relations)
             read = self._read_by(sql)
-            self._fetch([TABLES[name] for name in sorted(read & TABLES.keys())])
+            named = athena_sql.tables(athena_sql.select(sql))
+            self._fetch([TABLES[name] for name in sorted(read & TABLES.keys())], named)
         except TranslationError as error:
             raise LocalSqlError(str(error)) from error
         try:
@@ -142,11 +163,11 @@ class LocalSql:
                 waiting |= athena_sql.tables(athena_sql.select(self._views[name].sql)) - found
         return found
 
-    def _skipped_under(self, prefix: str) -> list[Skipped]:
-        return [each for _, each in sorted(self._skipped.get(prefix, {}).items())]
+    def _fetch(self, tables: Sequence[Table], named: Set[str]) -> None:
+        """Reads the tables as of one moment, though a compaction may be replacing objects.
 
-    def _fetch(self, tables: Sequence[Table]) -> None:
-        """Reads the tables as of one moment, though a compaction may be replacing objects."""
+        ``named`` are those that the query names itself, and does not read through views.
+        """
         curated = [table for table in tables if table.format is Format.CURATED]
         # The list comes first: whatever is compacted later is still there as raw.
         ordered = [_LIST, *(table for table in tables if table is not _LIST)] if curated else tables
@@ -165,22 +186,76 @@ class LocalSql:
             raise LocalSqlError(
                 f"the archive changed all {_LOOKS} times that it was read: ask again when its compaction has ended"
             )
-        for prefix, skipped in missing.items():
-            self._skipped[prefix] |= {each.key: each for each in skipped}
+        for prefix, damaged in missing.items():
+            self._damaged[prefix] |= {each.key: each for each in damaged}
+        for table in curated:
+            self._withdraw(table, _raw_of(table) if _raw_of(table) in tables else None)
+        for table in tables:
+            if table.format is Format.RAW:
+                # What a view leaves to the compacted days, it does not miss in raw.
+                compacted = next((each for each in curated if _raw_of(each) is table), None)
+                spared = set() if compacted is None or table.name in named else self._standing(compacted)
+                days = {table.format.names.day(key) for key in self._damaged[table.prefix]}
+                self._incomplete |= not days <= spared
+            elif table is _LIST:
+                self._incomplete |= bool(self._damaged[table.prefix])
+
+    def _withdraw(self, table: Table, raw: Table | None) -> None:
+        """Finds the published days that damage keeps from being read as compacted, and takes them from raw instead."""
+        self._withdrawn[table.name] = set()
+        published = self._days(table)
+        damaged = self._damaged[table.prefix]
+        day = table.format.names.day
+        for dt in sorted({day(key) for key in damaged} & published.keys()):
+            objects = (
+                [] if raw is None else [each.key for each in self._found[raw.name] if Names.RAW.day(each.key) == dt]
+            )
+            whole = [key for key in objects if key in self._tags]
+            if len(whole) < max(len(objects), published[dt].get("raw_objects") or 1):
+                self._incomplete = True
+                told = "and raw has not all of the day"
+            else:
+                told = "the day is answered from raw, and `headwater archive compact` mends it"
+            if whole:
+                self._withdrawn[table.name].add(dt)
+            if raw is not None:
+                damaged |= {
+                    key: Damaged(key, f"{each.reason}; {told}") for key, each in damaged.items() if day(key) == dt
+                }
+
+    def _days(self, table: Table) -> dict[str, dict[str, Any]]:
+        """What the published list has of a curated table, by day."""
+        return {line["dt"]: line for line in self._lines() if line.get("source") == table.name}
+
+    def _standing(self, table: Table) -> Set[str]:
+        """The days that are read as compacted."""
+        return self._days(table).keys() - self._withdrawn[table.name]
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """The published list, as far as it is asked for."""
+        return [line for lines in self._lists.values() for line in lines if line["dt"] >= self._since]
 
     def _published(self) -> dict[str, str]:
         return {each.key: each.tag for each in self._objects.listed(_LIST.prefix)}
 
-    def _missing(self, table: Table) -> list[Skipped]:
-        lines = (line for lines in self._lists.values() for line in lines if line["dt"] >= self._since)
-        known = self._skipped[table.prefix]
-        return [each for each in archive_objects.missing(table, lines, self._rows) if each.key not in known]
+    def _missing(self, table: Table) -> list[Damaged]:
+        known = self._damaged[table.prefix]
+        lines = self._lines()
+        others = [
+            Damaged(key, "it is not the object that was published")
+            for key, digest in archive_objects.digests(lines).items()
+            if self._hashes.get(key, digest) != digest and key.startswith(table.prefix)
+        ]
+        found = [*archive_objects.missing(table, lines, self._rows), *others]
+        return [each for each in found if each.key not in known]
 
     def _fetch_table(self, table: Table) -> None:
-        found, foreign = archive_objects.sorted_out(self._objects.listed(table.prefix), table.format.key)
-        own = [each for each in found if (archive_objects.day(each.key) or self._since) >= self._since]
+        stock = sorted_out(self._objects.listed(table.prefix), table.format.names)
+        # A list is of no day.
+        own = [each for each in stock.own if (table.format.names.day(each.key) or self._since) >= self._since]
         self._found[table.name] = own
-        self._skipped[table.prefix] = {each.key: each for each in foreign}
+        self._foreign[table.prefix] = stock.foreign
+        self._damaged[table.prefix] = {}
         listed = {each.key: each.tag for each in own}
         for key in [key for key in self._tags if key.startswith(table.prefix) and key not in listed]:
             self._forget(key)
@@ -195,24 +270,24 @@ class LocalSql:
         path = self._root / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
-        read: int | str | list[dict[str, Any]]
-        if table.format is Format.CURATED:
-            read = archive_objects.checked_parquet(self._duckdb, path, key, table)
-        else:
-            read = archive_objects.checked(body, table)
-        if isinstance(read, str):
+        try:
+            match table.format:
+                case Format.RAW:
+                    reader.count((body,))
+                case Format.BOUNDARY:
+                    self._lists[key] = archive_objects.checked_list(body)
+                case Format.CURATED:
+                    self._rows[key] = archive_objects.checked_parquet(self._duckdb, path, key, table)
+                    self._hashes[key] = hashlib.sha256(body).hexdigest()
+        except ValueError as error:
             # Read again by the next query: it is named each time, and few there are.
             self._forget(key)
-            self._skipped[table.prefix][key] = Skipped(key, read)
+            self._damaged[table.prefix][key] = Damaged(key, str(error))
             return
         self._tags[key] = tag
-        if isinstance(read, int):
-            self._rows[key] = read
-        elif table is _LIST:
-            self._lists[key] = read
 
     def _forget(self, key: str) -> None:
-        for known in (self._tags, self._rows, self._lists):
+        for known in (self._tags, self._rows, self._lists, self._hashes):
             known.pop(key, None)
         (self._root / key).unlink(missing_ok=True)
 
@@ -239,10 +314,26 @@ class LocalSql:
                 days = f"read_parquet({where}, union_by_name = true, {partitions})"
                 objects = f"(SELECT * FROM {days} UNION ALL BY NAME {empty})"  # noqa: S608
         # The table's own names and types, quoted; DuckDB binds no parameters in a view.
-        return f"SELECT {', '.join(map(_identifier, types))} FROM {objects}"  # noqa: S608
+        return f"SELECT {', '.join(map(_identifier, types))} FROM {objects}{self._without(table)}"  # noqa: S608
+
+    def _without(self, table: Table) -> str:
+        """Leaves out the days that are read from raw."""
+        match table.format:
+            case Format.CURATED if days := self._withdrawn.get(table.name):
+                return f" WHERE dt NOT IN ({', '.join(map(_literal, sorted(days)))})"
+            case Format.BOUNDARY if pairs := [(name, dt) for name, days in self._withdrawn.items() for dt in days]:
+                listed = ", ".join(f"({_literal(name)}, {_literal(dt)})" for name, dt in sorted(pairs))
+                return f" WHERE (source, dt) NOT IN ({listed})"
+            case _:
+                return ""
 
     def _create_view(self, name: str, sql: str) -> None:
         self._duckdb.execute(f"CREATE OR REPLACE VIEW {_identifier(name)} AS {sql}")
+
+
+def _raw_of(table: Table) -> Table:
+    """Of a curated table, the one that it is made of."""
+    return TABLES[f"{table.name}_raw"]
 
 
 def _struct(items: dict[str, str]) -> str:

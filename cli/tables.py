@@ -1,6 +1,5 @@
 """The archive's tables as Athena has them: where their objects lie, and their columns."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -8,20 +7,21 @@ from typing import Final
 
 from cli import athena_sql
 from headwater.archive import curated
+from headwater.archive.inventory import Names
 
 #: The first day, and month, that the tables know; nothing was archived before.
 FIRST_DAY: Final = "2025-01-01"
 
 
 class Format(Enum):
-    """What a table's objects are, with their keys. Nothing else becomes a file: a key is somebody's text."""
+    """What a table's objects are, with their names. Nothing else becomes a file: a key is somebody's text."""
 
-    RAW = re.compile(r"raw/source=[a-z_]+/dt=\d{4}-\d{2}-\d{2}/[A-Za-z0-9_-]+\.jsonl\.zst")
-    CURATED = re.compile(r"curated/source=[a-z_]+/month=(?P<month>\d{4}-\d{2})/(?P=month)-\d{2}(-\d+)?\.parquet")
-    BOUNDARY = re.compile(r"curated-days/[A-Za-z0-9_=/-]+\.jsonl?")
+    RAW = Names.RAW
+    CURATED = Names.CURATED
+    BOUNDARY = Names.PUBLISHED
 
     @property
-    def key(self) -> re.Pattern[str]:
+    def names(self) -> Names:
         return self.value
 
 

@@ -30,6 +30,7 @@ SETTINGS: Mapping[str, str] = {
     "email_configuration_set": "EmailConfigurationSetName",
     "on_unconfirmed_email": "OnUnconfirmedEmail",
     "parked_records_queue": "ParkedRecordsQueueUrl",
+    "set_aside_queue": "SetAsideQueueUrl",
     "unresolved_pointers_queue": "UnresolvedPointersQueueUrl",
     "failed_batches_bucket": "FailedBatchesBucketName",
     "applications_table": "ApplicationsTableName",

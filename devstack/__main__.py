@@ -118,6 +118,13 @@ def demo(users: int, plays: int, poisons: int) -> None:
     show_default=True,
     help="Share of events that no consumer can read, until they are repaired and what is parked is redriven.",
 )
+@click.option(
+    "--odd",
+    type=click.FloatRange(0, 0.5),
+    default=0.0,
+    show_default=True,
+    help="Share of events that are followed by a record which AWS accepts and nobody here wrote.",
+)
 @click.option("--jobs", type=click.IntRange(1), help="Processes; one a processor by default.")
 @click.option(
     "--picture",
@@ -134,6 +141,7 @@ def simulate(
     first_seed: int,
     faults: float,
     poison: float,
+    odd: float,
     jobs: int | None,
     picture: Path,
     within: str | None,
@@ -149,6 +157,7 @@ def simulate(
                 seeds=range(first_seed, first_seed + seeds),
                 faults=faults,
                 poison=poison,
+                odd=odd,
                 jobs=jobs,
                 picture=picture,
                 within=within,
@@ -160,6 +169,33 @@ def simulate(
     except DevstackError as error:
         click.echo(f"devstack: {error}", err=True)
         sys.exit(1)
+
+
+@main.command("try")
+@click.option("--event", "path", type=click.Path(path_type=Path), help="A file with one input, or a folder of them.")
+@click.option("--function", help="By its own name or its logical id; by default all that can take the input.")
+@click.option("--get", "routes", default="", metavar="/PATH,…", help="Routes of the HTTP API to ask afterwards.")
+@click.option("--post", metavar="/PATH", help="Where a body goes; by default its file's name says it.")
+@click.option("--follow", is_flag=True, help="Deliver what was written on to its readers, until nothing moves.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def try_input(
+    *, path: Path | None, function: str | None, routes: str, post: str | None, follow: bool, as_json: bool
+) -> None:
+    """Run a function on one input, in memory, and say what became of each record.
+
+    Exits with 1 if a record would be delivered again, with 2 if something could not be tried.
+    """
+    from devstack.try_input.command import run as run_try
+
+    if path is None:
+        click.echo("try: name an input, EVENT=file.json or a folder of them", err=True)
+        sys.exit(2)
+    try:
+        paths = [route for route in routes.split(",") if route]
+        sys.exit(run_try(path, function or None, paths=paths, post=post, follow=follow, as_json=as_json))
+    except DevstackError as error:
+        click.echo(f"try: {error}", err=True)
+        sys.exit(2)
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

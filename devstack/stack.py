@@ -134,6 +134,7 @@ class LocalStack:
         self._parts: list[_Part] = []
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
+        self._session: boto3.session.Session | None = None
 
     # ---- what a started stack offers
 
@@ -198,10 +199,13 @@ class LocalStack:
     def client(self, service: str) -> Any:
         """A boto3 client of the emulator, one per service; safe to share between threads."""
         with self._clients_lock:
-            if service not in self._clients:
-                self._clients[service] = boto3.session.Session(
+            if self._session is None:
+                # One for all: each session reads botocore's models of the services anew.
+                self._session = boto3.session.Session(
                     aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=REGION
-                ).client(
+                )
+            if service not in self._clients:
+                self._clients[service] = self._session.client(
                     service,
                     endpoint_url=self.endpoint_url,
                     config=Config(
@@ -400,6 +404,7 @@ class LocalStack:
             self._mappings = self._host = self._emulator = self._run = None
             self._parts = []
             self._clients = {}
+            self._session = None
             self._is_up = False
 
     def _save(self, kept: KeptState) -> None:

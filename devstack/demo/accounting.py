@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from backports import zstd
 
 from devstack.demo.traffic import User
 from devstack.mailbox import Mail
-from headwater.archive import bi_export
+from headwater.archive import bi_export, curated, reader
 from headwater.archive.envelope import change_record
+from headwater.archive.inventory import Names, sorted_out
+from headwater.archive.objects import S3ObjectStore
 from headwater.attribute_values import unmarshal_item
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream.records import Operation
@@ -75,11 +76,19 @@ def archived(s3: "S3Client", bucket: str) -> Station:
 
 
 def archive_lines(s3: "S3Client", bucket: str, source: str = "events") -> Iterator[dict[str, Any]]:
-    """Every line of a source under ``raw/``, object by object."""
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"raw/source={source}/"):
-        for entry in page.get("Contents", []):
-            body = s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
-            yield from map(orjson.loads, zstd.decompress(body).splitlines())
+    """Every line of a source under ``raw/``, object by object; foreign objects are passed over.
+
+    Raises
+    ------
+    UnreadableObjectError
+        An object is damaged, and named: nothing can be said of an archive that has one.
+    """
+    objects = S3ObjectStore(s3, bucket)
+    for each in sorted_out(objects.listed(curated.raw_prefix(source)), Names.RAW).own:
+        try:
+            yield from reader.lines(objects.get(each.key))
+        except reader.UnreadableObjectError as error:
+            raise reader.UnreadableObjectError(f"{each.key}: {error}") from error
 
 
 def unlike_the_log(dynamodb: "DynamoDBClient", table: str, s3: "S3Client", bucket: str) -> list[str]:
@@ -206,12 +215,11 @@ def exported(s3: "S3Client", bucket: str) -> Station:
     """Events in the export for dashboards."""
     seen: dict[str, str] = {}
     copies = 0
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=bi_export.PREFIX):
-        for found in page.get("Contents", ()):
-            for text in s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].iter_lines():
-                line = orjson.loads(text)
-                copies += line["event_id"] in seen
-                seen[line["event_id"]] = line["aggregate_type"]
+    objects = S3ObjectStore(s3, bucket)
+    for each in sorted_out(objects.listed(bi_export.PREFIX), Names.EXPORTED).own:
+        for line in map(orjson.loads, objects.get(each.key).splitlines()):
+            copies += line["event_id"] in seen
+            seen[line["event_id"]] = line["aggregate_type"]
     return Station("exported", Counter(seen.values()), copies)
 
 

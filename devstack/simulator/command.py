@@ -26,13 +26,14 @@ def run(
     seeds: range,
     faults: float,
     poison: float,
+    odd: float = 0.0,
     jobs: int | None,
     picture: Path | None,
     within: str | None = None,
 ) -> int:
     """Runs the seeds and shows what they came to; gives the exit code, 0 if everything holds."""
     console = Console()
-    configs = [Config.of(seed, events, faults, poison=poison) for seed in seeds]
+    configs = [Config.of(seed, events, faults, poison=poison, odd=odd) for seed in seeds]
     began = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:

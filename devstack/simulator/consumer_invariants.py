@@ -90,7 +90,7 @@ def preferences_are_those_of_users(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(Harm.LOST, aggregate_id, "has no preferences")
         elif record.get("preferences") != (None if deleted else DEFAULTS):
             yield Finding(Harm.WRONG, aggregate_id, f"its preferences are {record.get('preferences')}")
-    for pk in records:
+    for pk in records.keys() - evidence.odd.aggregates:
         yield Finding(Harm.WRONG, pk, "has preferences and was never registered")
 
 
@@ -112,8 +112,9 @@ def nothing_is_kept_of_the_deleted(evidence: Evidence) -> Iterator[Finding]:
             guard = kept.pop(f"email#{email_key(credentials['email'])}", {})
             if guard.get("user_id") != user_id:
                 yield Finding(Harm.WRONG, aggregate_id, "does not hold its own address")
-    for pk in kept:
-        yield Finding(Harm.WRONG, pk, "is kept of nobody")
+    for pk, item in kept.items():
+        if not {pk.partition("#")[2], item.get("user_id")} & evidence.odd_keys:
+            yield Finding(Harm.WRONG, pk, "is kept of nobody")
 
 
 def _each_is_sent_once(evidence: Evidence, consumer: str, resources: str, due: Iterable[Due]) -> Iterator[Finding]:
@@ -132,7 +133,14 @@ def _each_is_sent_once(evidence: Evidence, consumer: str, resources: str, due: I
     doubtful: list[Due] = []
     # An address may register again once its user is gone: which of its e-mails are spoken for must be known first.
     for each in due:
-        if ledger.get(f"effect#{consumer}#{each.effect_id}") == "confirmed":
+        pk = f"effect#{consumer}#{each.effect_id}"
+        if ledger.get(pk) == "refused" and {mail[1] for mail in each.mails} & evidence.refusals.addresses:
+            # SES does not take it, and an incident has told of it.
+            if evidence.world.functions.log.reasons[f"{consumer}: RefusedEffects"]:
+                yield Finding(Harm.REFUSED, each.event.aggregate_id, f"its {consumer} was refused, and reported")
+            else:
+                yield Finding(Harm.LOST, each.event.aggregate_id, f"its {consumer} was refused, and nobody was told")
+        elif ledger.get(f"effect#{consumer}#{each.effect_id}") == "confirmed":
             found = next((mail for mail in each.mails if left[mail] > 0), None)
             if found is None:
                 yield Finding(
@@ -161,7 +169,7 @@ def _each_is_sent_once(evidence: Evidence, consumer: str, resources: str, due: I
             if _take_one(left, each):
                 yield Finding(Harm.REPEATED, each.event.aggregate_id, f"its {consumer} was sent again, and reported")
     for mail, count in left.items():
-        if count > 0:
+        if count > 0 and mail[1] not in evidence.odd_addresses:
             yield Finding(Harm.DOUBLED, "", f"{count} e-mail(s) too many to {mail[1]}: {mail[0]}")
 
 

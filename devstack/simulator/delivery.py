@@ -33,6 +33,9 @@ from devstack.simulator.cloud.shards import Shard, ShardLog
 from devstack.simulator.engine import Engine
 from devstack.simulator.faults import FaultPlan
 from devstack.simulator.functions import Functions
+from devstack.simulator.lag import LagWatch
+from devstack.simulator.outages import TRIED_AGAIN_SECONDS, Outages
+from devstack.simulator.places import Place, place_of_item
 from devstack.template import EventSourceMapping, Pipe
 
 RETENTION_SECONDS: Final = {"dynamodb": 24 * 3600.0, "kinesis": 168 * 3600.0}
@@ -54,7 +57,7 @@ class GivenUp:
     shard_id: str
     first: str
     last: str
-    events: tuple[tuple[str, int], ...]
+    events: tuple[Place, ...]
 
     @property
     def place(self) -> tuple[str, str, str, str]:
@@ -69,6 +72,8 @@ class Surroundings(Protocol):
     functions: Functions
     cloud: Cloud
     given_up: list[GivenUp]
+    lag: LagWatch
+    outages: Outages
 
     def stir(self) -> None:
         """Something may have been written: read the streams soon."""
@@ -89,6 +94,9 @@ class _Driver:
         self.mapping = mapping
         #: Rises when the mapping restarts, so that what was under way before is forgotten.
         self._epoch = 0
+        #: When the last attempt that had met a fault was tried again; and whether one is still to be.
+        self.outage_until = 0.0
+        self._failing = False
 
     def restart(self) -> None:
         """Stops and starts again from where it had come; what is in flight is forgotten, and may go on."""
@@ -99,21 +107,34 @@ class _Driver:
         engine, faults = world.engine, world.faults
         # Before the invocation: another action may overtake it, and restart the mapping.
         epoch = self._epoch
-        if faults.happens("throttle", 0.5):
+        if self._failing or (faults.rate and self._comes_again(records)):
+            self.outage_until, self._failing = engine.now, False
+        met = faults.counts.total()
+        if world.outages.down(mapping):
+            ended, duration, self._failing = InvokeResult(throttled=True), TRIED_AGAIN_SECONDS, True
+            met = -1
+        elif faults.happens("throttle", 0.5):
             ended, duration = InvokeResult(throttled=True), THROTTLED_SECONDS
         else:
             slowed = engine.chance.uniform(1, 90) if faults.happens("slow_consumer", 0.5) else 0.0
-            done = world.functions.deliver(mapping, records, slowed)
+            with world.lag.during(self):
+                done = world.functions.deliver(mapping, records, slowed)
             ended, duration = done.result, done.duration
             if ended.error is None and faults.happens("duplicate_delivery"):
                 # It succeeded and nobody heard of it: the whole batch comes again, and no retry is spent.
                 ended = InvokeResult(throttled=True)
         engine.note(f"{mapping.title} {name} {len(records)} {duration:.3f} {_summary(ended)}")
         engine.after(duration, self._guarded(lambda: complete(ended), epoch))
+        self._failing = faults.counts.total() > met or faults.broken
         if faults.happens("mapping_restart", 0.5):
+            self._failing = True
             engine.after(engine.chance.uniform(0, duration), self._guarded(self.restart, epoch))
             # Nobody waits for the invocation any more; nobody stops it either.
             engine.after(engine.chance.uniform(0, _LATE_SECONDS), lambda: self._finish_late(records))
+
+    def _comes_again(self, records: Sequence[Any]) -> bool:
+        """Whether a message is tried again by itself, while others have gone on: a stream's records are not."""
+        return any(int(each.get("attributes", {}).get("ApproximateReceiveCount", 1)) > 1 for each in records)
 
     def _finish_late(self, records: Sequence[Any]) -> None:
         self.world.engine.note(f"{self.mapping.title} late {len(records)}")
@@ -138,7 +159,7 @@ class StreamDriver(_Driver):
         self.log = log
         self.shard = shard
         self.finished = False
-        self._settings = stream_settings(mapping, RETENTION_SECONDS[log.kind])
+        self.settings = stream_settings(mapping, RETENTION_SECONDS[log.kind])
         self._base = 0
         self._told = 0
         self._start()
@@ -162,6 +183,10 @@ class StreamDriver(_Driver):
     def poll(self) -> bool:
         """Reads on, as far as there is room. False once a closed shard is delivered to its end."""
         world, machine, shard = self.world, self.machine, self.shard
+        if (forgotten := shard.first_index - self.cursor) > 0:
+            # Whatever was not read in time is gone, and nobody is told.
+            self._base += forgotten
+            self.cursor += forgotten
         limit = min(machine.room, shard.end - self.cursor)
         if limit > 0:
             if limit > 1 and world.faults.happens("batch_bounds"):
@@ -175,7 +200,7 @@ class StreamDriver(_Driver):
         return not self.finished
 
     def _start(self) -> None:
-        self.machine = StreamShardMachine(self._settings)
+        self.machine = StreamShardMachine(self.settings)
         self.cursor = self._base
 
     def _tick(self) -> None:
@@ -256,6 +281,8 @@ class StreamDriver(_Driver):
         cloud = world.cloud
         target: Any = Destinations(cloud.sqs, cloud.sns, cloud.s3)  # type: ignore[arg-type]  # in memory
         _persist(lambda: target.send(mapping.on_failure, message, payload, key))
+        # Given up by its age, it is no invocation's end: nothing else would wake whoever reads that queue.
+        world.stir()
 
 
 class QueueDriver(_Driver):
@@ -338,15 +365,24 @@ class QueueDriver(_Driver):
                 self.world.cloud.sqs.delete_message_batch(QueueUrl=self.url, Entries=entries)
 
 
-def event_of(body: Any) -> tuple[str, int]:
-    """Aggregate id and version of the event in a stream record, of either kind; of another item, its key and 0."""
+def event_of(body: Any) -> Place:
+    """Aggregate id and version of the event in a stream record, of either kind.
+
+    Of another item its key and 0; of what is no event on Kinesis its partition key and 0.
+    """
     if "dynamodb" in body:
         keys = body["dynamodb"]["Keys"]
         if "aggregate_id" not in keys:
             return "".join(value["S"] for value in keys.values()), 0
-        return keys["aggregate_id"]["S"], int(keys["version"]["N"])
-    envelope = orjson.loads(base64.b64decode(body["kinesis"]["data"]))
-    return envelope["subject"], int(envelope["sequence"])
+        return place_of_item(keys)
+    try:
+        envelope = orjson.loads(base64.b64decode(body["kinesis"]["data"]))
+        subject, version = envelope["subject"], int(envelope["sequence"])
+    except (KeyError, TypeError, ValueError):
+        subject, version = None, 0
+    if isinstance(subject, str) and "#" in subject:
+        return subject, version
+    return body["kinesis"]["partitionKey"], 0
 
 
 def trim(log: ShardLog, drivers: Iterable[StreamDriver]) -> None:

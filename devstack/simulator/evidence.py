@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from devstack.simulator.cloud.items import base64_text
 from devstack.simulator.delivery import event_of
+from devstack.simulator.odd import addresses_in
+from devstack.simulator.places import Place, key_of, place_of_item
 from headwater.archive import reader
 from headwater.archive.envelope import change_record
 from headwater.attribute_values import unmarshal_item
 from headwater.change_stream.records import ChangeRecord, Operation
-from headwater.dead_letters.parked import ParkedRecords, decode
+from headwater.dead_letters.parked import MalformedParkedError, ParkedRecords, decode
 from headwater.dead_letters.pointers import consumer_of
-from headwater.domain.events import MalformedEventError, RecordedEvent
+from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.projections.projection import RESERVED_ATTRIBUTES, Projection, Rank
 from headwater.projections.read_models import Row
@@ -25,18 +29,16 @@ if TYPE_CHECKING:
     from devstack.simulator.delivery import GivenUp
     from devstack.simulator.world import World
 
-#: One event's place: aggregate id and version.
-type Place = tuple[str, int]
-
 
 def place_of(record: ChangeRecord) -> Place:
     """The place of the event that a change of the table concerns."""
-    return record.keys["aggregate_id"]["S"], int(record.keys["version"]["N"])
+    return place_of_item(record.keys)
 
 
 def digest(image: object) -> bytes:
     """Of an image as canonical JSON: the same for images that are equal byte by byte."""
-    return hashlib.blake2b(orjson.dumps(image, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+    text = orjson.dumps(image, default=base64_text, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 class Evidence:
@@ -45,24 +47,44 @@ class Evidence:
     ``log`` holds, by aggregate id, the events in order of version; digests of their items are in ``images``. An item
     that is no event is in ``unreadable``. An aggregate that holds a poison record is in ``poisoned``: from there on it
     may be parked, and no other aggregate may.
+
+    What odd records were written, and the aggregates that they may harm, are in ``odd``; of those aggregates nothing is
+    in ``log``: their items are in ``odd_items``, to be judged by `devstack.simulator.odd_invariants`.
     """
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.poisoned = frozenset(world.poisoned)
+        self.odd = world.odd.done
+        self.refusals = world.faults.refusals
+        self.poisoned = frozenset(world.poisoned | self.odd.aggregates | self.refusals.aggregates)
         self.given_up: list[GivenUp] = world.given_up
         self.log: dict[str, list[RecordedEvent]] = {}
         self.images: dict[Place, bytes] = {}
         self.unreadable: set[Place] = set()
+        self.odd_items: dict[Place, dict[str, Any]] = {}
         for item in world.cloud.items(world.table_stream):
-            place = item["aggregate_id"]["S"], int(item["version"]["N"])
+            place = place_of_item(item)
             self.images[place] = digest(item)
+            if place[0] in self.odd.aggregates:
+                self.odd_items[place] = item
+                continue
             try:
                 self.log.setdefault(place[0], []).append(codec.decode(item))
-            except MalformedEventError:
+            except (MalformedEventError, UnknownEventError):
                 self.unreadable.add(place)
         for events in self.log.values():
             events.sort(key=lambda event: event.version)
+
+    @cached_property
+    def odd_keys(self) -> frozenset[str]:
+        """The keys of read-model rows, users above all, that odd records may harm."""
+        return frozenset(key_of(aggregate_id) for aggregate_id in self.odd.aggregates)
+
+    @cached_property
+    def odd_addresses(self) -> frozenset[str]:
+        """Where e-mails may go for odd events, and for the others of their aggregates: they are judged with them."""
+        texts = (str(item.get("data")) for item in self.odd_items.values())
+        return frozenset(self.odd.addresses.union(*map(addresses_in, texts)))
 
     def events(self, *types: str) -> Iterator[RecordedEvent]:
         """All events of the aggregate types (of all, if none is named)."""
@@ -88,6 +110,8 @@ class Evidence:
                     applied=item["applied"],
                     revision=item["revision"],
                     rank=Rank(item["ranking"], item["ranked_by"]) if "ranking" in item else None,
+                    parked_from=item.get("parked_from", {}),
+                    waits_for=item.get("waits_for", {}),
                 )
         return rows
 
@@ -98,32 +122,44 @@ class Evidence:
     def archive(self, source: str = "events") -> Iterator[ChangeRecord]:
         """The records of a source of the archive, each once."""
         seen: set[str] = set()
-        for _, body in self.objects("ArchiveBucket", f"raw/source={source}/"):
+        for _, columns in self.lines(source):
+            if columns["stream_event_id"] not in seen:
+                seen.add(columns["stream_event_id"])
+                yield change_record(columns)
+
+    def lines(self, source: str = "events") -> Iterator[tuple[str, dict[str, Any]]]:
+        """The lines of a source of the archive, each with its object's key."""
+        for key, body in self.objects("ArchiveBucket", f"raw/source={source}/"):
             for columns in reader.lines(body):
-                if columns["stream_event_id"] not in seen:
-                    seen.add(columns["stream_event_id"])
-                    yield change_record(columns)
+                yield key, columns
 
     @cached_property
     def removed(self) -> frozenset[Place]:
         """Events that were in the table and are in the archive alone: expired, or removed by hand."""
         gone = {Operation.REMOVE.value, Operation.EXPIRE.value}
         return frozenset(
-            (columns["aggregate_id"], columns["version"])
-            for _, body in self.objects("ArchiveBucket", "raw/source=events/")
-            for columns in reader.lines(body)
-            if columns["operation"] in gone
+            place_of(change_record(columns)) for _, columns in self.lines() if columns["operation"] in gone
         )
 
     def messages(self, queue: str) -> list[Any]:
-        """The bodies that a queue still holds, decoded."""
-        return [orjson.loads(message.body) for message in self.world.cloud.queue(queue).messages.values()]
+        """The bodies that a queue still holds, decoded; odd ones left out."""
+        odd = self._odd_messages
+        return [
+            orjson.loads(message.body)
+            for message in self.world.cloud.queue(queue).messages.values()
+            if message.id not in odd and message.body not in odd
+        ]
+
+    @cached_property
+    def _odd_messages(self) -> frozenset[str]:
+        """Ids and bodies of the odd messages, wherever they lie by now."""
+        return frozenset(text for sent in self.odd.messages.values() for message in sent.items() for text in message)
 
     def objects(self, bucket: str, prefix: str) -> Iterator[tuple[str, bytes]]:
-        """A bucket's objects by key."""
+        """A bucket's objects by key; foreign ones left out, damaged ones as they were before."""
         for key, stored in self.world.cloud.bucket(bucket).objects.items():
-            if key.startswith(prefix):
-                yield key, stored.body
+            if key.startswith(prefix) and key not in self.odd.foreign:
+                yield key, self.odd.damaged.get(key, stored.body)
 
     def parked(self, function: str) -> set[Place]:
         """Events that a function's mappings gave up, as far as they wait to be redriven: parked, or in the bucket."""
@@ -134,11 +170,31 @@ class Evidence:
                 if given_up.function == function and given_up.place in self._in_bucket
                 for event in given_up.events
             }
-        return self._parked.get(consumer_of(f"arn:aws:lambda:::function:{function}"), set())
+        consumer = consumer_of(f"arn:aws:lambda:::function:{function}")
+        return self._parked.get(consumer, set()) | self._pointed_to.get(function, set())
 
     def redriven(self, function: str) -> set[Place]:
         """Events that a function had parked and that were redriven."""
         return self.world.operator.records.get(consumer_of(f"arn:aws:lambda:::function:{function}"), set())
+
+    @cached_property
+    def unresolved(self) -> list[Any]:
+        """The pointers on UnresolvedPointersQueue, which an alarm counts and ``headwater dead-letters list`` names."""
+        return [message for message in self.messages("UnresolvedPointersQueue") if isinstance(message, dict)]
+
+    @cached_property
+    def _pointed_to(self) -> dict[str, set[Place]]:
+        """By function, the given up events to which an unresolved pointer leads."""
+        batches = [batch for each in self.unresolved for name, batch in each.items() if name.endswith("BatchInfo")]
+        named = {
+            (batch["streamArn"], batch["shardId"], batch["startSequenceNumber"], batch["endSequenceNumber"])
+            for batch in batches
+        }
+        places: dict[str, set[Place]] = {}
+        for given_up in self.given_up:
+            if given_up.place in named:
+                places.setdefault(given_up.function, set()).update(given_up.events)
+        return places
 
     @cached_property
     def _parked(self) -> dict[str, set[Place]]:
@@ -154,7 +210,18 @@ class Evidence:
         return [
             decode(message.body, self.world.claims)
             for message in self.world.cloud.queue("ParkedRecordsQueue").messages.values()
+            if message.id not in self._odd_messages
         ]
+
+    @property
+    def letters(self) -> Iterator[ParkedRecords]:
+        """The records on all queues that a person sees, or that are tried again by themselves."""
+        queues = self.world.cloud.sqs.queues.values()
+        for queue in queues:
+            for message in queue.messages.values():
+                if message.id not in self._odd_messages:
+                    with suppress(MalformedParkedError):
+                        yield decode(message.body, self.world.claims)
 
     @cached_property
     def _in_bucket(self) -> set[tuple[str, str, str, str]]:

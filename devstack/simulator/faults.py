@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
@@ -11,6 +11,8 @@ from botocore.exceptions import ReadTimeoutError
 
 from devstack.simulator.cloud.errors import client_error
 from devstack.simulator.engine import Engine
+from devstack.simulator.fibers import Own
+from devstack.simulator.refusals import Refusals
 
 type FaultKind = str
 
@@ -22,11 +24,20 @@ DELIVERY_KINDS: Final = (
     "batch_bounds",
     "reorder",
     "overtaking",
+    "interleaving",
+    "clock_skew",
+    "long_outage",
+    "retention_passed",
+    "stale_read",
+    "expiry",
+    "compaction",
     "shard_split",
     "mapping_restart",
     "slow_consumer",
 )
-PROMISED: Final[frozenset[FaultKind]] = frozenset((*CALL_KINDS, *DELIVERY_KINDS))
+#: What a destination refuses for good.
+REFUSAL_KINDS: Final = ("refused_entry", "refused_row", "refused_email")
+PROMISED: Final[frozenset[FaultKind]] = frozenset((*CALL_KINDS, *DELIVERY_KINDS, *REFUSAL_KINDS))
 
 #: Virtual seconds that a call takes. SNS is called sixteen times at once, tables by eight writers.
 LATENCY: Final = {
@@ -40,6 +51,8 @@ LATENCY: Final = {
     "sqs": 0.005,
 }
 TIMEOUT_SECONDS: Final = 2.0
+#: By so many seconds, at the most, a function's clock is wrong.
+LARGEST_SKEW: Final = 15.0
 _THROTTLES: Final = {
     "dynamodb": ("ProvisionedThroughputExceededException", 400),
     "dynamodbstreams": ("LimitExceededException", 400),
@@ -82,6 +95,8 @@ class FaultPlan:
         self._failing: Mapping[str, Any] | None = None
         self._watchers: dict[tuple[str, str], list[Watcher]] = {}
         self._outages: dict[str, float] = {}
+        self.refusals = Refusals(self.happens)
+        engine.own += [Own(self, "in_function", False), Own(self, "_pending", None), Own(self, "_failing", None)]
 
     def start(self) -> None:
         self.active = self.rate > 0
@@ -104,6 +119,18 @@ class FaultPlan:
             self.active, self._outages = active, outages
 
     @contextmanager
+    def skewed(self) -> Iterator[None]:
+        """Within it a function runs, whose clock may be wrong."""
+        engine = self.engine
+        outer, engine.skew = engine.skew, 0.0
+        if self.happens("clock_skew"):
+            engine.skew = engine.chance.uniform(-LARGEST_SKEW, LARGEST_SKEW)
+        try:
+            yield
+        finally:
+            engine.skew = outer
+
+    @contextmanager
     def nested(self) -> Iterator[None]:
         """Within it are the calls of a function that a call has invoked: what is to befall that call is kept for it."""
         outer = self._pending, self._failing
@@ -115,6 +142,11 @@ class FaultPlan:
     def break_service(self, service: str, until: float) -> None:
         """Lets every call of a service fail until then (epoch seconds of virtual time), whatever the rate."""
         self._outages[service] = until
+
+    @property
+    def broken(self) -> bool:
+        """Whether a service fails whatever it is asked (see `break_service`)."""
+        return any(until > self.engine.now for until in self._outages.values())
 
     def decides(self, kind: FaultKind, scale: float = 1.0) -> bool:
         """One decision about a fault of delivery."""
@@ -135,6 +167,8 @@ class FaultPlan:
 
     def before(self, service: str, operation: str, params: Mapping[str, Any]) -> None:
         engine = self.engine
+        if self.active:
+            engine.alternate()
         engine.now += LATENCY[service]
         self._pending = None
         if service in self._outages and engine.now < self._outages[service]:
@@ -149,6 +183,8 @@ class FaultPlan:
         if self._random() < self.rate and "overtaking" not in self.off and engine.overtake(3):
             self._pending = None
             self.count("overtaking")
+        elif self._random() < self.rate and "interleaving" not in self.off and engine.interleave():
+            self.count("interleaving")
 
     def refuse(self, service: str, operation: str, entries: int) -> frozenset[int]:  # noqa: ARG002
         if not self.active or self._random() >= self.rate:
@@ -159,6 +195,12 @@ class FaultPlan:
         self.count(kind)
         chance = self.engine.chance
         return frozenset(chance.sample(range(entries), chance.randint(1, entries)))
+
+    def stale(self, service: str, operation: str) -> bool:  # noqa: ARG002
+        return self.happens("stale_read", 4)
+
+    def condemn(self, service: str, operation: str, target: str, contents: Sequence[Any]) -> frozenset[int]:  # noqa: ARG002
+        return self.refusals.condemned(service, target, contents)
 
     def after(self, service: str, operation: str, params: Mapping[str, Any]) -> None:
         for watcher in self._watchers.get((service, operation), ()):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from devstack.errors import DevstackError
-from devstack.simulator import consumer_invariants, invariants, tracking
+from devstack.simulator import compacting, consumer_invariants, invariants, odd_invariants, tracking
 from devstack.simulator.evidence import Evidence
 from devstack.simulator.faults import PROMISED, FaultKind
 from devstack.simulator.findings import Finding
@@ -44,7 +44,11 @@ FEATURES: Final[Sequence[Feature]] = (
         invariants=(invariants.versions_have_no_gap, invariants.commands_happen_once),
         faults=PROMISED,
     ),
-    Feature(name="archive", functions=frozenset({"ArchiverFunction"}), invariants=(invariants.archive_is_the_log,)),
+    Feature(
+        name="archive",
+        functions=frozenset({"ArchiverFunction"}),
+        invariants=(invariants.archive_is_the_log, compacting.compacted_days_are_the_raw),
+    ),
     Feature(
         name="fan-out",
         functions=frozenset({"FanOutFunction"}),
@@ -90,6 +94,8 @@ FEATURES: Final[Sequence[Feature]] = (
         functions=frozenset({"DefaultResourcesFunction"}),
         invariants=(consumer_invariants.preferences_are_those_of_users,),
     ),
+    Feature(name="pages", invariants=(invariants.whoever_looks_is_answered,)),
+    Feature(name="ledger of effects", invariants=(invariants.leases_are_kept,)),
     Feature(
         name="account clean-up",
         functions=frozenset({"AccountCleanupFunction"}),
@@ -97,11 +103,21 @@ FEATURES: Final[Sequence[Feature]] = (
     ),
     Feature(
         name="dead letters",
-        functions=frozenset({"DeadLettersFunction"}),
+        functions=frozenset({"DeadLettersFunction", "RedriveFunction"}),
         invariants=(
             invariants.pointers_are_resolved,
             invariants.poison_holds_up_nobody,
             invariants.nothing_waits_after_the_repair,
+        ),
+    ),
+    Feature(
+        name="odd records",
+        invariants=(
+            odd_invariants.odd_events_are_accounted_for,
+            odd_invariants.changes_by_hand_are_told,
+            odd_invariants.foreign_records_are_accounted_for,
+            odd_invariants.foreign_messages_are_accounted_for,
+            odd_invariants.odd_rows_are_accounted_for,
         ),
     ),
     Feature(

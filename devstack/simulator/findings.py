@@ -10,7 +10,8 @@ class Harm(StrEnum):
     """What a finding counts as.
 
     PARKED and HELD wait where an operator sees them. REPEATED was done again as its policy says, and reported, since
-    nobody knew whether it had been done. All others break the run.
+    nobody knew whether it had been done. REFUSED was refused for good by its destination, and reported. All others
+    break the run.
     """
 
     LOST = "lost"
@@ -20,10 +21,11 @@ class Harm(StrEnum):
     PARKED = "parked"
     HELD = "held"
     REPEATED = "repeated"
+    REFUSED = "refused"
 
     @property
     def breaks(self) -> bool:
-        return self not in {Harm.PARKED, Harm.HELD, Harm.REPEATED}
+        return self not in {Harm.PARKED, Harm.HELD, Harm.REPEATED, Harm.REFUSED}
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from devstack.simulator.newer import Newer
 from devstack.template import Application, EventSourceMapping, Pipe
 from headwater import bootstrap, incidents
 from headwater.accounts.passwords import Argon2Passwords
+from headwater.archive import compaction, s3_objects
 from headwater.functions import entry
 from headwater.settings import ReceiverSettings, Settings
 
@@ -62,13 +63,21 @@ class FailureLog:
         self._engine = engine
         self.reasons: Counter[str] = Counter()
         self.unconfirmed: Counter[tuple[str, str, str]] = Counter()
+        #: What incidents were about: all that their facts name.
+        self.reported: set[str] = set()
+        #: Told of each effect that is unconfirmed, at once.
+        self.watch: Callable[[str, str, str], None] = lambda *_: None
 
     def error(self, message: str, **fields: Any) -> None:
         facts = {**fields, **fields.get("extra", {})}
         kind = facts.get("error") or facts.get("incident") or message
         self.reasons[f"{facts.get('function', '')}: {kind}"] += 1
+        if "incident" in facts:
+            self.reported.update(str(fact) for fact in facts.values())
         if facts.get("incident") == "UnconfirmedEffects":
-            self.unconfirmed[facts["function"], facts["event_id"], facts["effect"]] += 1
+            effect = facts["function"], facts["event_id"], facts["effect"]
+            self.unconfirmed[effect] += 1
+            self.watch(*effect)
         if self._engine.keeps_trace:
             self._engine.detail(f"{message}: {facts}")
 
@@ -160,7 +169,7 @@ class Functions:
         context = SimpleNamespace(aws_request_id=request_id, function_name=logical_id)
         outer, self._faults.in_function = self._faults.in_function, True
         try:
-            with self._newer.as_consumer():
+            with self._newer.as_consumer(), self._faults.skewed():
                 response = self._handlers[logical_id](event, context)
             result = InvokeResult(response, None, request_id)
         except SimulatedCrash as crash:
@@ -206,6 +215,12 @@ def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[F
         "password_hasher": lambda: Argon2Passwords(**_CHEAP_HASH),
     }
     saved = {name: getattr(bootstrap, name) for name in stand_ins}
+    inner: list[tuple[ModuleType, str, Any]] = [
+        (s3_objects, "utc_now", engine.utc_now),
+        (compaction, "uuid7", engine.uuid7),
+        (compaction, "ThreadPoolExecutor", lambda *_: InlineExecutor()),
+    ]
+    kept = [(module, name, getattr(module, name)) for module, name, _ in inner]
     modules = _function_modules()
     metrics = os.environ.get("POWERTOOLS_METRICS_DISABLED")
     loggers = (entry.logger, incidents.logger)
@@ -218,11 +233,15 @@ def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[F
         setattr(incidents, "logger", log)  # noqa: B010
         for name, stand_in in stand_ins.items():
             setattr(bootstrap, name, stand_in)
+        for module, name, stand_in in inner:
+            setattr(module, name, stand_in)
         _forget()
         yield log
     finally:
         for name, original in saved.items():
             setattr(bootstrap, name, original)
+        for module, name, original in kept:
+            setattr(module, name, original)
         _forget()
         for name, module in modules.items():
             sys.modules[name] = module

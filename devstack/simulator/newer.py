@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from typing import Any, Final
 
-import orjson
+import msgspec
 
-from headwater.change_stream import cloud_events
-from headwater.domain.events import EVENT_TYPES, DomainEvent, RecordedEvent
+from headwater.domain.events import DomainEvent, EventReader, EventTypes
 from headwater.event_store import codec
 
 #: What data in the newer encoding begins with.
@@ -42,29 +40,26 @@ class Newer:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Within it, the decoders ask whether the code that runs knows what is newer."""
-        known, encode, decode = RecordedEvent.payload, cloud_events.encode, codec.decode
+        of, text = EventTypes.of, codec.text
 
-        def payload(event: RecordedEvent) -> DomainEvent:
-            kind = EVENT_TYPES.get(event.type)
-            if self._reads and kind and event.schema_version == kind.schema_version + 1:
-                event = replace(event, schema_version=kind.schema_version)
-            read: DomainEvent = known.fget(event)  # type: ignore[attr-defined]  # a property
-            return read
+        def reader(types: EventTypes, type_: str, schema_version: int, event_id: str) -> EventReader:
+            kind = types.get(type_)
+            newer = kind is not None and schema_version == kind.schema_version + 1
+            return of(types, type_, schema_version - (newer and self._reads), event_id)
 
-        # The handlers' code calls both through their modules.
-        patched: Any = (RecordedEvent, cloud_events, codec)
-        patched[0].payload = property(payload)
-        patched[1].encode = lambda image, **options: encode(self._plain(image), **options)
-        patched[2].decode = lambda item: decode(self._plain(item))
+        # All decoding goes through these two.
+        patched: Any = (EventTypes, codec)
+        patched[0].of = reader
+        patched[1].text = lambda item, name: self._plain(name, text(item, name))
         try:
             yield
         finally:
-            patched[0].payload, patched[1].encode, patched[2].decode = known, encode, decode
+            patched[0].of, patched[1].text = of, text
 
     @staticmethod
     def attributes(payload: DomainEvent, *, encoded: bool) -> dict[str, Any]:
         """What an item of the newer code has of its own: data in another encoding, or a newer schema version."""
-        data = orjson.dumps(asdict(payload))
+        data = msgspec.json.encode(payload)
         if encoded:
             text, version = f"{_ENCODED}{base64.b64encode(zlib.compress(data)).decode()}", payload.schema_version
         else:
@@ -79,8 +74,7 @@ class Newer:
     def _reads(self) -> bool:
         return self.repaired or not self._consuming
 
-    def _plain(self, image: Mapping[str, Any]) -> Mapping[str, Any]:
-        data = image.get("data", {}).get("S", "")
-        if not (data.startswith(_ENCODED) and self._reads):
-            return image
-        return {**image, "data": {"S": zlib.decompress(base64.b64decode(data.removeprefix(_ENCODED))).decode()}}
+    def _plain(self, name: str, text: str) -> str:
+        if not (name == "data" and text.startswith(_ENCODED) and self._reads):
+            return text
+        return zlib.decompress(base64.b64decode(text.removeprefix(_ENCODED))).decode()

@@ -12,8 +12,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from devstack.simulator.delivery import event_of
 from devstack.simulator.faults import SimulatedCrash
+from devstack.simulator.places import Place
 from headwater import bootstrap
-from headwater.dead_letters.parked import decode
+from headwater.dead_letters.parked import MalformedParkedError, decode
 from headwater.dead_letters.redrive import in_order
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from devstack.simulator.world import World
 
 PARKED: Final = "ParkedRecordsQueue"
+UNRESOLVED: Final = "UnresolvedPointersQueue"
 #: For so long a command hides what it works on; so long after one that was stopped, all is to be seen again.
 HOLD_SECONDS: Final = 300
 _DEAD_LETTERS: Final = re.compile(r"(\w+?)(Subscription)?DeadLetterQueue")
@@ -36,6 +38,12 @@ class _Letter(NamedTuple):
     content: Any
 
 
+class _Now(NamedTuple):
+    """A command's beginning: what it redrives has waited for a person until then."""
+
+    outage_until: float
+
+
 class Operator:
     """Does what `headwater dead-letters redrive --all` does, with the same code below it.
 
@@ -46,7 +54,7 @@ class Operator:
         self._world = world
         self.rounds = 0
         self.redriven: Counter[str] = Counter()
-        self.records: dict[str, set[tuple[str, int]]] = {}
+        self.records: dict[str, set[Place]] = {}
 
     @property
     def waits(self) -> bool:
@@ -57,6 +65,7 @@ class Operator:
         """The queue of parked records, and each consumer's dead letters with the queue that they go back to."""
         cloud = self._world.cloud
         yield cloud.queue(PARKED), ""
+        yield cloud.queue(UNRESOLVED), "FailedBatchesQueue"
         for name in self._world.blueprint.queues():
             if found := _DEAD_LETTERS.fullmatch(name):
                 yield cloud.queue(name), f"{found[1]}Queue"
@@ -68,22 +77,27 @@ class Operator:
         outer, world.faults.in_function = world.faults.in_function, True
         outcome = "ended"
         try:
-            letters = sorted(
-                (letter for queue, target in self.queues() for letter in self._received(queue, target)),
-                key=lambda letter: (letter.lane, letter.place),
-            )
-            for letter, done in in_order(letters, lambda letter: letter.lane, self._redrive):
-                failed = isinstance(done, Exception)
-                engine.note(f"redrive {' '.join(letter.lane)} {type(done).__name__ if failed else 'applied'}")
-                if failed:
-                    engine.detail(f"redrive of {letter.lane} fails: {done!r}")
-                    self._release(letter)
+            with world.lag.during(_Now(engine.now)):
+                self._redrive_all()
         except (SimulatedCrash, ClientError, BotoCoreError) as error:
             outcome = type(error).__name__
         finally:
             world.faults.in_function = outer
         engine.note(f"redrive {self.rounds} {outcome}")
         world.stir()
+
+    def _redrive_all(self) -> None:
+        engine = self._world.engine
+        letters = sorted(
+            (letter for queue, target in self.queues() for letter in self._received(queue, target)),
+            key=lambda letter: (letter.lane, letter.place),
+        )
+        for letter, done in in_order(letters, lambda letter: letter.lane, self._redrive):
+            failed = isinstance(done, Exception)
+            engine.note(f"redrive {' '.join(letter.lane)} {type(done).__name__ if failed else 'applied'}")
+            if failed:
+                engine.detail(f"redrive of {letter.lane} fails: {done!r}")
+                self._release(letter)
 
     def _received(self, queue: Queue, target: str) -> Iterator[_Letter]:
         world, held = self._world, dict[str, _Letter]()
@@ -95,7 +109,11 @@ class Operator:
                 if target:
                     lane, version, content = (target, ""), 0, message["Body"]
                 else:
-                    content = decode(message["Body"], world.claims)
+                    try:
+                        content = decode(message["Body"], world.claims)
+                    except MalformedParkedError:
+                        # Whoever put it there: it stays, and shows again by itself.
+                        continue
                     lane = content.consumer, content.aggregate_id
                     version = min(content.versions, default=0)
                 # By its handle, as the faults may have doubled the message.

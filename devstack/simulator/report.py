@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from devstack.simulator.findings import Harm
+from devstack.simulator.lag import MOST_SECONDS, percentile
 from devstack.simulator.runner import Verdict
 from devstack.simulator.shrink import entry, story
 from devstack.simulator.world import Result
@@ -24,6 +25,7 @@ _HARMS: Final = {
     "parked": Harm.PARKED,
     "held": Harm.HELD,
     "e-mails repeated": Harm.REPEATED,
+    "e-mails refused": Harm.REFUSED,
 }
 
 
@@ -41,6 +43,11 @@ def show(console: Console, verdict: Verdict, wall: float) -> None:
     if any(result.config.poison for result in results):
         table.add_row("dead letters redriven", f"{sum(result.redriven for result in results):,}")
     table.add_row("waited, longest, without poison", _duration(max((result.waited for result in results), default=0)))
+    if odd := verdict.odd:
+        table.add_row("odd records", f"{odd.total():,}")
+        table.add_row("kinds of them met", f"{sum(map(bool, odd.values())):,} of {len(odd):,}")
+        refused = frozenset[str]().union(*(result.odd_refused for result in results))
+        table.add_row("of which AWS takes none", f"{len(refused):,}")
     table.add_section()
     for name, harm in _HARMS.items():
         total = verdict.total(harm)
@@ -54,6 +61,24 @@ def show(console: Console, verdict: Verdict, wall: float) -> None:
     table.add_row("virtual time", _duration(sum(result.virtual for result in results)))
     table.add_row("wall time", _duration(wall))
     console.print(table)
+    console.print(_lags(verdict))
+    if (unmet := [name for name, count in verdict.odd.items() if not count]) and verdict.odd.total() > len(verdict.odd):
+        console.print(f"[yellow]{len(unmet)} kinds of odd records were never met[/yellow]:")
+        for name in sorted(unmet):
+            console.print(f"  {name}", markup=False, highlight=False)
+
+
+def _lags(verdict: Verdict) -> Table:
+    """How long healthy events took to each consumer."""
+    table = Table(title="From append to applied, healthy aggregates, outages left out", title_justify="left")
+    table.add_column("consumer", style="bold")
+    for name in ("events", "half", "99 %", "longest"):
+        table.add_column(name, justify="right")
+    for consumer, counts in sorted(verdict.lags.items()):
+        seconds = (percentile(counts, share) for share in (0.5, 0.99, 1.0))
+        style = "red" if consumer in verdict.late else ""
+        table.add_row(consumer, f"{counts.total():,}", *map(_duration, seconds), style=style)
+    return table
 
 
 def line(result: Result) -> str:
@@ -71,6 +96,9 @@ def show_failures(console: Console, verdict: Verdict) -> None:
             console.print(f"  {violation}", markup=False, highlight=False)
     for seed in verdict.diverging:
         console.print(f"[red]seed {seed} took another course when it was run again[/red]: something is not seeded")
+    for consumer, lag in verdict.late.items():
+        told = f"{_duration(lag)} for 99 of 100 healthy events, {MOST_SECONDS:.0f} s are allowed"
+        console.print(f"[red]{consumer} lags[/red]: {told}")
     if verdict.not_injected:
         kinds = ", ".join(verdict.not_injected)
         console.print(f"[red]never injected: {kinds}[/red]; run more events or seeds, or raise FAULTS")

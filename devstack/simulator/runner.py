@@ -19,6 +19,7 @@ from devstack.simulator.faults import FaultKind
 from devstack.simulator.features import FEATURES, Feature
 from devstack.simulator.findings import Harm
 from devstack.simulator.graph import Blueprint
+from devstack.simulator.lag import MOST_SECONDS, Lags, percentile, together
 from devstack.simulator.world import Config, Result, Within, simulate
 
 #: A fresh process now and then gives back what the interpreter keeps: memory stays flat however many seeds there are.
@@ -34,12 +35,14 @@ class Verdict:
     """What all runs of a set came to.
 
     ``not_injected`` are fault kinds that a feature promises and that no run of the set met: such a set proves nothing
-    about them. ``diverging`` are seeds whose second run took another course.
+    about them. ``diverging`` are seeds whose second run took another course. ``late`` are consumers for which of a
+    hundred healthy events more than one took longer than it may, with the seconds in which ninety-nine were done.
     """
 
     results: list[Result] = field(default_factory=list)
     not_injected: list[FaultKind] = field(default_factory=list)
     diverging: list[int] = field(default_factory=list)
+    late: dict[str, float] = field(default_factory=dict)
 
     @property
     def failing(self) -> list[Result]:
@@ -47,10 +50,24 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        return not (self.failing or self.not_injected or self.diverging)
+        return not (self.failing or self.not_injected or self.diverging or self.late)
 
     def total(self, harm: Harm) -> int:
         return sum(result.harms[harm] for result in self.results)
+
+    @property
+    def lags(self) -> Lags:
+        """Of all runs' healthy events, by consumer."""
+        return together(result.lags for result in self.results)
+
+    @property
+    def odd(self) -> Counter[str]:
+        """How often each kind of odd record was met, of all that there are."""
+        met: Counter[str] = Counter()
+        for result in self.results:
+            met.update(dict.fromkeys(result.odd_kinds, 0))
+            met.update(result.odd)
+        return met
 
     @property
     def faults(self) -> Counter[FaultKind]:
@@ -87,7 +104,9 @@ def run_set(
     """Runs all configurations, and the first one's beginning twice more, and judges them as a set."""
     resolve(within)
     first = configs[0]
-    repeated = Config.of(first.seed, min(first.events, _REPEATED_EVENTS), first.faults, poison=first.poison)
+    repeated = Config.of(
+        first.seed, min(first.events, _REPEATED_EVENTS), first.faults, poison=first.poison, odd=first.odd
+    )
     verdict = Verdict()
     hashes = []
     for config, result in _run([*configs, repeated, repeated], jobs or os.cpu_count() or 1, within, report):
@@ -99,6 +118,8 @@ def run_set(
     verdict.results.sort(key=lambda result: result.config.seed)
     if len(set(hashes)) > 1:
         verdict.diverging.append(repeated.seed)
+    seconds = {consumer: percentile(counts, 0.99) for consumer, counts in verdict.lags.items()}
+    verdict.late = {consumer: lag for consumer, lag in seconds.items() if lag >= MOST_SECONDS}
     if any(config.faults for config in configs):
         promised = frozenset[FaultKind]().union(*(feature.faults for feature in features))
         left_out = configs[0].off

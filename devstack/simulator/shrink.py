@@ -39,7 +39,24 @@ def shrink(config: Config, run: Run, budget: float = BUDGET_SECONDS) -> Result:
         attempt = replace(shortest, off=shortest.off | {kind})
         if run(attempt).violations:
             shortest = attempt
+    if shortest.odd:
+        shortest = _with_fewer_kinds(shortest, run, deadline)
     return run(replace(shortest, keep_trace=True))
+
+
+def _with_fewer_kinds(config: Config, run: Run, deadline: float) -> Config:
+    """The run with those kinds of odd records alone that it takes to fail."""
+    kinds = config.odd_only or tuple(sorted(run(config).odd))
+    size = len(kinds) // 2
+    while size and time.monotonic() < deadline:
+        for start in range(0, len(kinds), size):
+            fewer = kinds[:start] + kinds[start + size :]
+            if fewer and run(attempt := replace(config, odd_only=fewer)).violations:
+                config, kinds = attempt, fewer
+                break
+        else:
+            size //= 2
+    return config
 
 
 def story(result: Result, finding: Finding) -> list[str]:
@@ -58,7 +75,8 @@ def entry(config: Config) -> str:
 def from_entry(fields: dict[str, Any]) -> Config:
     """The run that an entry describes; ``why`` is for its reader."""
     known = {name: value for name, value in fields.items() if name != "why"}
-    return Config(**{**known, "off": frozenset(known.get("off", ())), "poisons": tuple(known.get("poisons", ()))})
+    lists = {name: tuple(known.get(name, ())) for name in ("poisons", "odd_only")}
+    return Config(**{**known, **lists, "off": frozenset(known.get("off", ()))})
 
 
 def _told(trace: list[str], key: str) -> Iterator[str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _SHARE: Final = 0.1
 #: Of the actions, so many cannot be told: their status is unknown, or their application is not there.
 _UNTELLABLE: Final = 0.03
+_ACCOUNTS: Final = 8
 _ENDINGS: Final = ("Approved", "Rejected", "Withdrawn")
 
 
@@ -48,6 +49,7 @@ class Applicants:
         self._numbers = 0
         #: Actions that the Pipe lets through and nobody can be told of, by id.
         self.untellable: set[str] = set()
+        self.accounts = tuple(f"account-{number}" for number in range(_ACCOUNTS))
 
     def go_on(self) -> None:
         """Now and then somebody applies, or an application gets on."""
@@ -61,7 +63,7 @@ class Applicants:
 
     def _apply(self) -> None:
         self._numbers += 1
-        application = _Application(f"application-{self._numbers}", f"account-{self._chance.randrange(8)}")
+        application = _Application(f"application-{self._numbers}", self._chance.choice(self.accounts))
         self._open.append(application)
         self._move(application, "Received")
 
@@ -131,12 +133,22 @@ def histories_are_the_actions(evidence: Evidence) -> Iterator[Finding]:
     actions: dict[str, list[dict[str, Any]]] = {}
     owners: dict[str, str] = {}
     for item in evidence.items(bootstrap.settings().applications_table):
+        if (item["pk"], item["sk"]) in evidence.odd.rows:
+            continue
         if item["sk"] == "#APPLICATION":
             owners[item["application_id"]] = item["account_id"]
         elif item["action_id"] not in untellable:
             actions.setdefault(item["application_id"], []).append(item)
     tracked = {item["application_id"]: item for item in evidence.items(bootstrap.receiver_settings().tracking_table)}
     given_up = given_up_by_the_pipe(evidence)
+    # What the inbox does not take is parked by the target, as what cannot be told.
+    refused = evidence.refusals.applications & {
+        str(action.get("action_id"))
+        for records in evidence.parked_records
+        if records.consumer == CONSUMER
+        for action in records.parsed
+        if action
+    }
     held = {message.get("action_id") for message in evidence.messages("ApplicationInboxDeadLetterQueue")}
     for application_id, due in actions.items():
         due.sort(key=lambda action: (action["occurred_at"], int(action["action_id"].rpartition("-")[2])))
@@ -147,7 +159,7 @@ def histories_are_the_actions(evidence: Evidence) -> Iterator[Finding]:
                 continue
             if action["action_id"] in held:
                 yield Finding(Harm.HELD, application_id, f"{action['action_id']} waits in the inbox's dead letters")
-            elif f"{action['pk']}{action['sk']}" in given_up:
+            elif f"{action['pk']}{action['sk']}" in given_up or action["action_id"] in refused:
                 yield Finding(Harm.PARKED, application_id, f"{action['action_id']} was given up and parked")
             else:
                 yield Finding(Harm.LOST, application_id, f"{action['action_id']} was not tracked, and waits nowhere")
@@ -164,6 +176,8 @@ def histories_are_the_actions(evidence: Evidence) -> Iterator[Finding]:
         if shown != told or row["status"] != expected[-1]["status"] or row["account_id"] != owners[application_id]:
             yield Finding(Harm.WRONG, application_id, f"it is {row['status']}, after {expected[-1]['status']}")
     for application_id in tracked:
+        if application_id in evidence.odd.applications:
+            continue
         yield Finding(Harm.WRONG, application_id, "it is tracked, and nobody applied")
 
 
@@ -189,11 +203,11 @@ def what_cannot_be_told_is_parked(evidence: Evidence) -> Iterator[Finding]:
     given_up = given_up_by_the_pipe(evidence)
     parked: dict[str, str] = {}
     for records in evidence.parked_records:
-        if records.mapping == CONSUMER:
+        if records.mapping == CONSUMER and records.aggregate_id not in evidence.odd.aggregates:
             parked |= {action["action_id"]: str(records.error) for action in records.parsed}
     for item in evidence.items(bootstrap.settings().applications_table):
         action_id = item.get("action_id")
-        if action_id not in untellable:
+        if (item["pk"], item["sk"]) in evidence.odd.rows or action_id not in untellable:
             continue
         if parked.get(action_id):
             yield Finding(Harm.PARKED, item["application_id"], f"{action_id}: {parked[action_id]}")
@@ -201,5 +215,5 @@ def what_cannot_be_told_is_parked(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(Harm.PARKED, item["application_id"], f"{action_id} was given up and parked")
         else:
             yield Finding(Harm.LOST, item["application_id"], f"{action_id} cannot be told, and waits nowhere")
-    for action_id in parked.keys() - untellable:
+    for action_id in parked.keys() - untellable - evidence.refusals.applications:
         yield Finding(Harm.WRONG, "", f"{action_id} was parked, and could have been told")

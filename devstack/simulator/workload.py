@@ -28,6 +28,10 @@ _REFUSED: Final = (EmailTakenError, UserError)
 _POISONED: Final = (UnknownEventError, MalformedEventError)
 _LOST: Final = (BotoCoreError, ClientError, EventStoreError, SimulatedCrash)
 _RETRIES: Final = 12
+#: Before so many of the commands a lull begins, which lasts for so many of them, each so far from the next.
+_LULLS: Final = 0.004
+_LULL: Final = 6
+_LULL_SECONDS: Final = (1.5, 4.0)
 
 
 @dataclass(slots=True)
@@ -97,6 +101,7 @@ class Workload:
         self._commands = 0
         self._under_way = 0
         self._last: User | None = None
+        self._lull = 0
 
     def start(self) -> None:
         self._engine.after(0.0, self._next)
@@ -114,7 +119,16 @@ class Workload:
                 return
         else:
             self._attempt(self._invent())
-        self._engine.after(self._chance.expovariate(self._world.config.rate), self._next)
+        self._engine.after(self._pause(), self._next)
+
+    def _pause(self) -> float:
+        """Seconds to the next command. In a lull each comes alone, so that streams deliver single records."""
+        if not self._lull and self._chance.random() < _LULLS:
+            self._lull = _LULL
+        if self._lull:
+            self._lull -= 1
+            return self._chance.uniform(*_LULL_SECONDS)
+        return self._chance.expovariate(self._world.config.rate)
 
     def _invent(self) -> Command:
         chance = self._chance
@@ -221,7 +235,7 @@ class Workload:
         outcome = "ok"
         try:
             context = CommandContext(correlation_id=command.id, actor="simulator", request=command.request)
-            with self._world.newer.as_consumer(False):
+            with self._world.newer.as_consumer(False), faults.skewed():
                 receipt = command.send(context)
             self._acknowledge(command, receipt)
         except _REFUSED as error:
@@ -241,6 +255,12 @@ class Workload:
                 engine.after(engine.now - began + 0.3 * command.tries, lambda: self._attempt(command))
             else:
                 self._give_up(command)
+        except Exception as error:
+            # The API fails for whoever holds an odd event, and for nobody else.
+            if command.user is None or not self._world.odd.holds(command.user.user_id):
+                raise
+            outcome = type(error).__name__
+            self._give_up(command)
         finally:
             faults.in_function = outer
         engine.now = began

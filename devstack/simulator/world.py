@@ -13,9 +13,11 @@ from typing import Any, Final
 
 from devstack.event_source_mapping import StreamRecord
 from devstack.simulator.cloud import Cloud
+from devstack.simulator.compacting import Compacting
 from devstack.simulator.delivery import (
     POLL_SECONDS,
     QUEUE_POLL_SECONDS,
+    RETENTION_SECONDS,
     GivenUp,
     QueueDriver,
     StreamDriver,
@@ -24,29 +26,38 @@ from devstack.simulator.delivery import (
 )
 from devstack.simulator.engine import Engine
 from devstack.simulator.evidence import Evidence
-from devstack.simulator.faults import FaultKind, FaultPlan
+from devstack.simulator.expiry import Expiry
+from devstack.simulator.faults import LARGEST_SKEW, FaultKind, FaultPlan
 from devstack.simulator.features import FEATURES, Feature, judged
+from devstack.simulator.fibers import Own
 from devstack.simulator.findings import Finding, Harm
 from devstack.simulator.functions import Functions, hosted
 from devstack.simulator.graph import Blueprint
+from devstack.simulator.lag import Lags, LagWatch
+from devstack.simulator.leases import LeaseWatch
 from devstack.simulator.newer import Newer
+from devstack.simulator.odd import OddRecords
 from devstack.simulator.operator import HOLD_SECONDS, Operator
 from devstack.simulator.order import OrderWatch
+from devstack.simulator.outages import Outages
+from devstack.simulator.places import key_of
+from devstack.simulator.readers import Readers
 from devstack.simulator.tracking import Applicants
 from devstack.simulator.workload import GAMES, Workload
 from devstack.template import EventSourceMapping
 from headwater import bootstrap
 from headwater.change_stream import dynamodb, kinesis
 from headwater.clock import timestamp
+from headwater.dead_letters.pointers import consumer_of
 from headwater.domain.events import DomainEvent, PlayCompleted, UserProfileChanged
 
 #: The SDK's tries of a call, as in bootstrap; SES has one.
 _SDK_ATTEMPTS: Final = 4
 #: Faults go on for so long after the last event, so that they meet the end of every stream too.
 _GRACE_SECONDS: Final = 30.0
-#: Within so much virtual time after the faults the backlog must be gone. A poison record is tried for hours.
+#: Within so much virtual time after the faults the backlog must be gone. What is set aside is tried again for days.
 _DRAIN_SECONDS: Final = 2 * 3600.0
-_POISONED_DRAIN_SECONDS: Final = 24 * 3600.0
+_POISONED_DRAIN_SECONDS: Final = 14 * 24 * 3600.0
 _SAMPLES: Final = 400
 _SHARDS_AT_MOST: Final = 12
 #: What a poison record is: of a type, and with data, that no consumer knows. The fan-out passes both on.
@@ -54,6 +65,8 @@ _POISONS: Final = (("SomethingUnheardOf", "{}"), ("PlayCompleted", '{"game":"che
 #: Rounds of redriving during the faults, this many seconds apart; and how many there are before it is given up.
 _REDRIVE_SECONDS: Final = 10.0
 _REDRIVE_ROUNDS: Final = 20
+#: What the ledger of effects says of those that happened.
+_CONFIRMED: Final = {"S": "confirmed"}
 #: Produced events between two decisions about a split.
 _SPLIT_EVERY: Final = 200
 
@@ -66,7 +79,8 @@ class Config:
     until there are as many ``users``; ``faults`` is the probability at each call and decision. ``poisons`` are the
     numbers of events after each of which a poison record follows that nothing cures. ``poison`` is the share of events
     that come from newer code than the consumers', until that is deployed too and all that is parked is redriven (see
-    `World.run`). ``overrides`` change settings of mappings by title
+    `World.run`). ``odd`` is the share of events that an odd record follows (see `devstack.simulator.odd`);
+    ``odd_only`` names the kinds to keep to. ``overrides`` change settings of mappings by title
     (``*``: of all). A run with fewer ``events`` is the beginning of one with more, all else being equal.
     """
 
@@ -78,6 +92,8 @@ class Config:
     rate: float
     poisons: tuple[int, ...] = ()
     poison: float = 0.0
+    odd: float = 0.0
+    odd_only: tuple[str, ...] = ()
     shards: int = 2
     off: frozenset[FaultKind] = frozenset()
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -117,8 +133,10 @@ class Violation:
 class Result:
     """What a run came to. Times in seconds; ``backlog`` holds (virtual time, records) samples.
 
-    ``redriven`` counts the messages of dead letters that were redriven. ``waited`` is the longest that a record of an
-    aggregate without poison was on its stream before a mapping's checkpoint passed it.
+    ``redriven`` counts the messages of dead letters that were redriven. ``odd`` counts the kinds of odd records that
+    were met, of all that there are in ``odd_kinds``; ``odd_refused`` are those that AWS did not take. ``waited`` is the
+    longest that a record of an aggregate without poison was on its stream before a mapping's checkpoint passed it;
+    ``lags`` are from an event's append to each consumer (see `devstack.simulator.lag`).
     """
 
     config: Config
@@ -127,6 +145,9 @@ class Result:
     harms: Counter[Harm] = field(default_factory=Counter)
     poisons: int = 0
     redriven: int = 0
+    odd: Counter[str] = field(default_factory=Counter)
+    odd_kinds: frozenset[str] = frozenset()
+    odd_refused: frozenset[str] = frozenset()
     waited: float = 0.0
     emails: int = 0
     drained: float | None = None
@@ -138,6 +159,7 @@ class Result:
     violations: list[Violation] = field(default_factory=list)
     backlog: list[tuple[float, int]] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
+    lags: Lags = field(default_factory=dict)
     trace: list[str] = field(default_factory=list)
 
 
@@ -176,7 +198,19 @@ class World:
         self.table_stream = bootstrap.settings().events_table
         table_mappings = [mapping for mapping in self.mappings if f"table/{self.table_stream}/" in mapping.source_arn]
         self.applicants = Applicants(self)
-        self.order = OrderWatch(fan_out_in_order=all(mapping.parallelization_factor == 1 for mapping in table_mappings))
+        self.odd = OddRecords(self)
+        self.outages = Outages(self)
+        self.expiry = Expiry(self)
+        self.compacting = Compacting(self)
+        self.readers = Readers(self)
+        self.games = GAMES
+        faults.refusals.tables = {bootstrap.settings().read_models_table}
+        faults.refusals.targets = {bootstrap.settings().events_topic, bootstrap.settings().application_inbox_queue}
+        self.lag = LagWatch(engine.clock, self.suffers)
+        self.leases = LeaseWatch(engine.clock, 2 * LARGEST_SKEW)
+        self.order = OrderWatch(
+            self.lag, fan_out_in_order=all(mapping.parallelization_factor == 1 for mapping in table_mappings)
+        )
         self.last_event_at = engine.now
         self._polling = False
         self._queue_poll_at = float("inf")
@@ -186,11 +220,17 @@ class World:
         self._next_split = _SPLIT_EVERY
         self._poison_at = list(config.poisons)
         self._poison_decided = 0
+        engine.own += [Own(self.newer, "_consuming", False), Own(self.lag, "attempt", None)]
         faults.watch("dynamodb", "PutItem", self.order.row_written)
+        faults.watch("dynamodb", "TransactWriteItems", self.order.rows_written)
+        faults.watch("dynamodb", "PutItem", self._ledger_written)
+        faults.watch("dynamodb", "DeleteItem", lambda params: self.leases.deleted(params["Key"]))
+        faults.watch("kinesis", "PutRecords", self.order.publishing)
 
     def deliver(self, functions: Functions) -> None:
         """Starts all mappings."""
         self.functions = functions
+        functions.log.watch = self.leases.unconfirmed
         functions.offer(self.cloud)
         for mapping in self.mappings:
             if mapping.kind == "sqs":
@@ -211,14 +251,20 @@ class World:
         if self.faults.decides("reorder") and self._reorder():
             self.faults.count("reorder")
         self.applicants.go_on()
+        self.readers.go_on()
+        self.expiry.go_on()
         produced = self.workload.produced
         if produced >= self._next_split:
             self._next_split += _SPLIT_EVERY
             if self.faults.decides("shard_split", 2) and self.split():
                 self.faults.count("shard_split")
+            self.outages.go_on()
+            self.compacting.go_on()
         due = self._poison_at and produced >= self._poison_at[0]
         if due and self.poison(*self.engine.chance.choice(_POISONS)):
             self._poison_at.pop(0)
+        if self.config.odd:
+            self.odd.go_on(produced)
         while self.config.poison and self._poison_decided < produced:
             self._poison_decided += 1
             if not self.newer.repaired and self.engine.chance.random() < self.config.poison:
@@ -231,11 +277,19 @@ class World:
         elif driver.log.kind == "kinesis":
             self.order.kinesis_written(driver.log)
 
+    def _ledger_written(self, params: Mapping[str, Any]) -> None:
+        if "state" in params["Item"]:
+            self.leases.written(params["Item"])
+        if params["Item"].get("state") == _CONFIRMED:
+            self.lag.effect_confirmed(params["Item"])
+
     def was_settled(self, driver: StreamDriver, records: Sequence[StreamRecord]) -> None:
+        with self.lag.during(driver):
+            self.lag.settled(consumer_of(self.functions.function_arn(driver.mapping.function)), records)
         aggregate_id = dynamodb.aggregate_id if driver.log.kind == "dynamodb" else kinesis.partition_key
         for record in records:
             waited = self.engine.now - record.arrived_at
-            if waited > self.waited and aggregate_id(record.body) not in self.poisoned:
+            if waited > self.waited and not self.suffers(aggregate_id(record.body)):
                 self.waited = waited
 
     def production_ended(self) -> None:
@@ -305,8 +359,7 @@ class World:
         engine = self.engine
         with self.faults.suspended():
             with self.newer.as_consumer(False):
-                latest = bootstrap.event_store().latest(aggregate_id)
-            version = latest.version + 1 if latest else 1
+                version = bootstrap.event_store().head(aggregate_id) + 1
             item = {
                 "aggregate_id": {"S": aggregate_id},
                 "version": {"N": str(version)},
@@ -350,28 +403,34 @@ class World:
                 reported = self.workload.produced
         progress(self.workload.produced - reported)
         self._drain()
-        if self.config.poison and self.drained:
+        if self.drained and (self.config.poison or self.outages.functions):
             self._redrive_the_rest()
         return max(0.0, engine.now - self.last_event_at) if self.drained else None
 
     def _drain(self) -> None:
         """Runs until nothing is left to deliver, or for as long as that may take."""
         engine = self.engine
-        limit = engine.now + (_POISONED_DRAIN_SECONDS if self.poisoned else _DRAIN_SECONDS)
+        suffering = self.poisoned or self.config.odd or self.faults.refusals.aggregates
+        limit = max(engine.now, self.outages.end) + (_POISONED_DRAIN_SECONDS if suffering else _DRAIN_SECONDS)
         while engine.now < limit and not self.drained and engine.step():
             pass
         self._take_sample()
 
     def _redrive_the_rest(self) -> None:
         engine, faults = self.engine, self.faults
-        if not self.newer.repaired:
+        if self.config.poison and not self.newer.repaired:
             faults.start()
             self._repair()
             engine.after(3 * _REDRIVE_SECONDS, faults.stop)
             while faults.active:
                 engine.step()
             self._drain()
+        # What no repair has cured stays: a round more than it takes shows that no other letter is left.
+        redriven = -1
         while self.drained and self.operator.waits and self.operator.rounds < _REDRIVE_ROUNDS:
+            if redriven == self.operator.redriven.total() and not self.config.poison:
+                break
+            redriven = self.operator.redriven.total()
             # What a command held that was stopped is to be seen again.
             shown = engine.now + HOLD_SECONDS
             while engine.now < shown:
@@ -382,7 +441,25 @@ class World:
     @property
     def drained(self) -> bool:
         """Whether nothing is left to deliver."""
-        return self.workload.settled and not any(driver.backlog for driver in self.streams) and not self._queued()
+        return (
+            self.workload.settled
+            and not self.odd.pending
+            and not self.expiry.pending
+            and not any(driver.backlog for driver in self.streams)
+            and not self._queued()
+        )
+
+    def poisons_hold(self, user_id: str) -> bool:
+        """Whether one of a user's aggregates holds poison."""
+        return any(key_of(aggregate_id) == user_id for aggregate_id in self.poisoned)
+
+    def suffers(self, aggregate_id: str) -> bool:
+        """Whether an aggregate holds, or is named by, something that is no sound event of ours, or is refused."""
+        return (
+            aggregate_id in self.poisoned
+            or aggregate_id in self.odd.done.aggregates
+            or aggregate_id in self.faults.refusals.aggregates
+        )
 
     @property
     def backlog(self) -> int:
@@ -395,6 +472,8 @@ class World:
     def _poll(self) -> None:
         self._polling = False
         self._polls += 1
+        if self.outages.functions:
+            self.forget()
         for driver in list(self.streams):
             if not driver.poll():
                 self._follow(driver)
@@ -408,7 +487,9 @@ class World:
 
     def _plan_queues(self) -> None:
         """Polls when a message becomes visible, at most once a second."""
-        times = [time for driver in self.queues if (time := driver.queue.next_visible_at) is not None]
+        # A mapping that is switched off receives nothing.
+        driven = [driver for driver in self.queues if not self.outages.down(driver.mapping)]
+        times = [time for driver in driven if (time := driver.queue.next_visible_at) is not None]
         if not times:
             return
         when = max(min(times), self._queues_polled_at + QUEUE_POLL_SECONDS, self.engine.now)
@@ -416,13 +497,22 @@ class World:
             self._queue_poll_at = when
             self.engine.at(when, partial(self._poll_queues, when))
 
+    def forget(self) -> None:
+        """The streams forget what is past their retention."""
+        for log in {driver.log.name: driver.log for driver in self.streams}.values():
+            for shard in log.shards:
+                shard.forget(self.engine.now - RETENTION_SECONDS[log.kind])
+
     def _poll_queues(self, planned: float) -> None:
         if planned != self._queue_poll_at:
             return
         self._queue_poll_at = float("inf")
         self._queues_polled_at = self.engine.now
+        if self.outages.functions:
+            self.forget()
         for driver in self.queues:
-            driver.poll()
+            if not self.outages.down(driver.mapping):
+                driver.poll()
         self._plan_queues()
 
     def _follow(self, driver: StreamDriver) -> None:
@@ -498,6 +588,9 @@ def verdict(world: World, drained: float | None, features: Sequence[Feature] = F
         drained=drained,
         poisons=world.poisons,
         redriven=world.operator.redriven.total(),
+        odd=world.odd.met,
+        odd_kinds=frozenset(world.odd.kinds),
+        odd_refused=frozenset(world.odd.refused),
         waited=world.waited,
         emails=len(world.cloud.outbox),
         virtual=world.engine.elapsed,
@@ -506,6 +599,7 @@ def verdict(world: World, drained: float | None, features: Sequence[Feature] = F
         trace_hash=world.engine.trace_hash,
         backlog=world.backlog_samples,
         failures=world.functions.log.reasons,
+        lags=world.lag.lags,
         trace=world.engine.trace,
     )
     world.faults.stop()

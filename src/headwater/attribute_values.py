@@ -116,6 +116,30 @@ def marshal_item(item: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return marshalled
 
 
+def size_of(item: AttributeMap) -> int:
+    """Bytes that an item takes, as DynamoDB counts them ("Item sizes and formats"), or a few more."""
+    return sum(len(name.encode()) + _size(value) for name, value in item.items())
+
+
+def _size(value: AttributeValue) -> int:
+    ((kind, content),) = value.items()
+    match kind:
+        case "S":
+            return len(content.encode())
+        case "N":
+            # One byte for two digits, one for the sign, and one more.
+            return len(content) // 2 + 2
+        case "M":
+            return 3 + size_of(content) + len(content)
+        case "L":
+            return 3 + sum(map(_size, content)) + len(content)
+        case "B":
+            return len(content)
+        case "SS" | "NS" | "BS":
+            return sum(_size({kind[0]: each}) for each in content)
+    return 1
+
+
 def _number(text: str) -> int | Decimal:
     if text.isascii() and text.isdecimal():
         return int(text)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
+from headwater.failures import TransientError
 from headwater.limits import DynamoDbLimits
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ _READ_ATTEMPTS = 8
 _READ_BASE_SECONDS = 0.025
 
 
-class KeysUnreadError(Exception):
+class KeysUnreadError(TransientError):
     """The table is throttled: keys stayed unread after several requests."""
 
 

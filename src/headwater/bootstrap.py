@@ -40,9 +40,12 @@ if TYPE_CHECKING:
     from headwater.archive.sources import ArchiverOfSources
     from headwater.dead_letters.parked import ParkingLot
     from headwater.dead_letters.parking import Parking
+    from headwater.dead_letters.patience import Patience
     from headwater.dead_letters.pointers import StreamKind
     from headwater.dead_letters.redrive import Redrive
     from headwater.dead_letters.resolver import Gates, Resolver
+    from headwater.dead_letters.set_aside import SetAside
+    from headwater.dead_letters.triage import Triage
     from headwater.domain.events import RecordedEvent
     from headwater.effects.consumer import Effects, OnUnconfirmed, QueueConsumer
     from headwater.effects.dynamodb import DynamoDbEffectLedger
@@ -140,15 +143,31 @@ def read_models() -> "DynamoDbReadModels":
 
 @cache
 def read_model_reader() -> "ReadModelReader":
+    from headwater.incidents import LoggedIncidents
     from headwater.projections.read_models import ReadModelReader
 
-    return ReadModelReader(read_models(), executor(_RANKING_QUERIES, "rankings"))
+    return ReadModelReader(read_models(), LoggedIncidents("http_api"), executor(_RANKING_QUERIES, "rankings"))
 
 
 def _parking(consumer: str, kind: "StreamKind") -> "Parking":
     from headwater.dead_letters.parking import Parking
 
-    return Parking(consumer, kind, parking_lot(), utc_now)
+    return Parking(consumer, kind, parking_lot(), utc_now, aside=_lot(settings().set_aside_queue))
+
+
+def _triage(consumer: str, kind: "StreamKind") -> "Triage":
+    from headwater.dead_letters.triage import Triage
+
+    return Triage(kind, _parking(consumer, kind), _patience(consumer))
+
+
+def _patience(consumer: str) -> "Patience":
+    from headwater.dead_letters.first_failures import DynamoDbFirstFailures
+    from headwater.dead_letters.patience import Patience
+    from headwater.incidents import LoggedIncidents
+
+    failures = DynamoDbFirstFailures(dynamodb(), settings().ledger_table)
+    return Patience(consumer, failures, LoggedIncidents(consumer), utc_now)
 
 
 def projection(declared: "Projection") -> "ProjectionRunner":
@@ -162,15 +181,17 @@ def projection(declared: "Projection") -> "ProjectionRunner":
         claim_store(),
         writers=executor(_ROW_WRITERS, declared.name),
         parking=_parking(declared.name, "kinesis"),
+        patience=_patience(declared.name),
         sleep=sleep,
     )
 
 
 @cache
 def leaderboards() -> "Leaderboards":
+    from headwater.incidents import LoggedIncidents
     from headwater.projections.leaderboard import Leaderboards
 
-    return Leaderboards(read_model_reader())
+    return Leaderboards(read_model_reader(), LoggedIncidents("http_api"))
 
 
 @cache
@@ -187,6 +208,7 @@ def badges() -> "ProjectionRunner":
         before_write=Awarder(event_store(), uuid7, utc_now).award,
         writers=executor(_ROW_WRITERS, "badges"),
         parking=_parking("badges", "kinesis"),
+        patience=_patience("badges"),
         sleep=sleep,
     )
 
@@ -215,10 +237,16 @@ def compaction() -> "Compaction":
 def bi_export() -> "BiExport":
     from headwater.archive.bi_export import BiExport
     from headwater.archive.growing_objects import S3GrowingObjects
+    from headwater.incidents import LoggedIncidents
 
     bucket = settings().archive_bucket
     return BiExport(
-        S3GrowingObjects(s3(), bucket), claim_store(), bucket, _parking("bi_export", "kinesis"), sleep=sleep
+        S3GrowingObjects(s3(), bucket),
+        claim_store(),
+        bucket,
+        _triage("bi_export", "kinesis"),
+        LoggedIncidents("bi_export"),
+        sleep=sleep,
     )
 
 
@@ -299,6 +327,7 @@ def ses() -> "SESV2Client":
 
 @cache
 def fan_out() -> "FanOut":
+    from headwater.fan_out.event_items import DynamoDbEventItems
     from headwater.fan_out.fan_out import FanOut
     from headwater.fan_out.kinesis import KinesisPublisher
     from headwater.fan_out.sns import SENDERS, SnsPublisher
@@ -313,7 +342,8 @@ def fan_out() -> "FanOut":
     return FanOut(
         publishers,
         LoggedIncidents("fan_out"),
-        _parking("fan_out", "dynamodb"),
+        _triage("fan_out", "dynamodb"),
+        DynamoDbEventItems(dynamodb(), settings().events_table),
         executor=executor(len(publishers), "fan-out"),
     )
 
@@ -376,8 +406,8 @@ def _idempotent_consumer(name: str, handles: Sequence[str], prepare: "Prepare") 
 def _consumer(
     name: str, handles: Sequence[str], prepare: "Prepare", on_unconfirmed: "OnUnconfirmed"
 ) -> "QueueConsumer":
+    from headwater.change_stream.postponement import SqsPostponement
     from headwater.effects.consumer import QueueConsumer
-    from headwater.effects.postponement import SqsPostponement
     from headwater.incidents import LoggedIncidents
 
     return QueueConsumer(
@@ -395,10 +425,15 @@ def _consumer(
 
 @cache
 def parking_lot() -> "ParkingLot":
+    return _lot(settings().parked_records_queue)
+
+
+def _lot(queue_url: str) -> "ParkingLot":
     from headwater.dead_letters.counted import CountedParkingLot
     from headwater.dead_letters.parked import SqsParkingLot
+    from headwater.sending import RetryPolicy
 
-    return CountedParkingLot(SqsParkingLot(sqs(), settings().parked_records_queue, claim_store(), sleep=sleep))
+    return CountedParkingLot(SqsParkingLot(sqs(), queue_url, claim_store(), retry=RetryPolicy(sleep=sleep)))
 
 
 @cache
@@ -457,6 +492,7 @@ def redrive() -> "Redrive":
     from headwater.applications.parking import CONSUMER
     from headwater.applications.redrive import LambdaTeller, PipeRedrive
     from headwater.dead_letters.redrive import Redrive
+    from headwater.projections.passing_over import PassingOver
 
     marking = {"badges": badges(), **{name: projection(each) for name, each in _projections().items()}}
     teller = LambdaTeller(lambda_client(), settings().application_target_function)
@@ -468,9 +504,17 @@ def redrive() -> "Redrive":
             CONSUMER: pipe.redrive,
             **{name: runner.redrive for name, runner in marking.items()},
         },
-        {name: runner.discard for name, runner in marking.items()},
+        {"fan_out": PassingOver(marking).discard, **{name: runner.discard for name, runner in marking.items()}},
         {name: runner.release for name, runner in marking.items()},
     )
+
+
+@cache
+def set_aside() -> "SetAside":
+    from headwater.change_stream.postponement import SqsPostponement
+    from headwater.dead_letters.set_aside import SetAside
+
+    return SetAside(redrive(), claim_store(), SqsPostponement(sqs()))
 
 
 @cache
@@ -507,10 +551,10 @@ def application_enrichment() -> "Enrichment":
 @cache
 def application_target() -> "Target":
     from headwater.applications.parking import ElementParking
-    from headwater.applications.target import SqsInbox, Target
-    from headwater.sending import RetryPolicy
+    from headwater.applications.target import Target
+    from headwater.sending import QueueSender, RetryPolicy
 
-    inbox = SqsInbox(sqs(), settings().application_inbox_queue, retry=RetryPolicy(sleep=sleep))
+    inbox = QueueSender(sqs(), settings().application_inbox_queue, retry=RetryPolicy(sleep=sleep))
     return Target(inbox, ElementParking(parking_lot(), utc_now))
 
 

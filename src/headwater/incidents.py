@@ -1,16 +1,22 @@
 """What an operator must hear of although nothing failed: a line in the log, and a metric that an alarm can watch.
 
-Metrics are EMF log lines in the namespace Headwater, by function, one count an incident:
+Metrics are EMF log lines in the namespace Headwater, by function, one count an incident; those that may befall any
+function are counted once more for all of them (dimension ``functions``: all), so that one alarm watches them:
 
 - ``IllegalChanges``: an event's item was modified, or removed by something other than the table's TTL.
 - ``UnconfirmedEffects``: an effect was claimed and never confirmed; whether it happened is unknown.
+- ``Outages``: a right, key, table or queue that a function needs is missing; its records come again until it is there.
 - ``RefusedEffects``: an effect was refused for good, such as an e-mail to an address that SES does not take.
 - ``OutdatedEffects``: a replayed event is older than what the effect ledger remembers; it was not acted upon.
 - ``UnknownPointers``: a message on FailedBatchesQueue has a shape that nobody knows; it is kept as it came.
+- ``SystemicFailures``: nearly all aggregates of a consumer fail alike; nothing is parked, and its shard waits.
+- ``ForeignObjects``: objects whose names the archive did not give lie among its own; readers pass over them.
+- ``DamagedObjects``: an object that is the archive's by name cannot be read; what it holds is left out, or done anew.
+- ``UnreadableRows``: a read model holds what is no row, or no place in a ranking; readers leave it out.
 - ``UnreadableRecords``: a stream record did not have the shape that AWS documents; the archive holds it as it came.
 """
 
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
@@ -19,10 +25,18 @@ type Incident = Literal[
     "IllegalChanges",
     "UnconfirmedEffects",
     "RefusedEffects",
+    "Outages",
     "OutdatedEffects",
     "UnknownPointers",
+    "ForeignObjects",
+    "DamagedObjects",
     "UnreadableRecords",
+    "SystemicFailures",
+    "UnreadableRows",
 ]
+
+#: What may befall any function.
+_ANYWHERE: Final[frozenset[Incident]] = frozenset({"SystemicFailures", "Outages"})
 
 logger = Logger()
 
@@ -44,5 +58,7 @@ class LoggedIncidents:
         # Metrics would share its dimensions with whatever else runs in this process at the moment.
         metrics = EphemeralMetrics()
         metrics.add_dimension(name="function", value=self._function)
+        if incident in _ANYWHERE:
+            metrics.add_dimensions(functions="all")
         metrics.add_metric(name=incident, unit=MetricUnit.Count, value=1)
         metrics.flush_metrics()

@@ -37,6 +37,11 @@ class DynamoDbLimits:
     transaction_items: int = 100
     batch_get_keys: int = 100
     item_bytes: int = 400 * KIB
+    #: Of a partition key's value, and of a sort key's, in UTF-8; an index's too.
+    partition_key_bytes: int = 2048
+    sort_key_bytes: int = 1024
+    #: Ours, for a row of a read model: what is left of an item is for the marks of aggregates that cannot go on.
+    row_bytes: int = 384 * KIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,19 +2,38 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
+from headwater.failures import FailureKind, JudgedError, kind_of, kind_of_entry, name_of
+from headwater.limits import SqsLimits
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+#: Whatever a request holds: the SDK has tried several times, so that more of them would only run into a timeout.
+ELSEWHERE: Final = (FailureKind.TRANSIENT, FailureKind.OUTAGE)
 
 
-class SendError(Exception):
-    """A destination did not take an entry. ``transient``: the same request may succeed in a moment."""
+class SendError(JudgedError):
+    """A destination did not take an entry. ``again``: the entry alone was refused, for the moment, and only once."""
 
-    def __init__(self, message: str, *, transient: bool) -> None:
+    def __init__(
+        self, message: str, kind: FailureKind, *, code: str | None = None, detail: str = "", again: bool = False
+    ) -> None:
         super().__init__(message)
-        self.transient = transient
+        self.kind = kind
+        self.code = code
+        self.detail = detail
+        self.again = again
+
+    @classmethod
+    def of(cls, service: str, error: Exception) -> "SendError":
+        """What a call met."""
+        code = name_of(error)
+        return cls(f"{service}: {code}", kind_of(error), code=code, detail=str(error))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,18 +55,18 @@ class RetryPolicy:
         self.sleep(random.uniform(0, ceiling))  # noqa: S311  # jitter, not a secret
 
 
-def send_with_retries[E: SendError](
+def send_with_retries(
     positions: Sequence[int],
-    send: Callable[[Sequence[int]], Mapping[int, E]],
+    send: Callable[[Sequence[int]], Mapping[int, SendError]],
     policy: RetryPolicy,
-) -> dict[int, E]:
-    """Sends positions, and again those with a transient error, in their order; gives those that stay refused."""
-    refused: dict[int, E] = {}
+) -> dict[int, SendError]:
+    """Sends positions, and again those that were refused for the moment, in order; gives those that stay refused."""
+    refused: dict[int, SendError] = {}
     pending = positions
     for attempt in range(1, policy.attempts + 1):
         answer = send(pending)
-        refused = {position: error for position, error in refused.items() if not error.transient} | dict(answer)
-        pending = [position for position in pending if position in answer and answer[position].transient]
+        refused = {position: error for position, error in refused.items() if not error.again} | dict(answer)
+        pending = [position for position in pending if position in answer and answer[position].again]
         if not pending:
             break
         if attempt < policy.attempts:
@@ -55,36 +74,64 @@ def send_with_retries[E: SendError](
     return refused
 
 
+def narrowed(
+    service: str, positions: Sequence[int], send: Callable[[Sequence[int]], dict[int, SendError]]
+) -> dict[int, SendError]:
+    """Sends one request. Refused as a whole, it is halved until the entries at fault stand alone; others are taken.
+
+    Raises
+    ------
+    Exception
+        What ``send`` raised, if it is no entry's fault. Some entries may have been taken.
+    """
+    try:
+        return send(positions)
+    except Exception as error:
+        if kind_of(error) in ELSEWHERE:
+            raise
+        if len(positions) == 1:
+            return {positions[0]: SendError.of(service, error)}
+    half = len(positions) // 2
+    return narrowed(service, positions[:half], send) | narrowed(service, positions[half:], send)
+
+
 def split(positions: Sequence[int], sizes: Mapping[int, int], count: int, size: int) -> Iterator[list[int]]:
     """Cuts positions, in their order, into requests of at most ``count`` entries and ``size`` bytes."""
-    request: list[int] = []
+    for request in cut(((position, sizes[position]) for position in positions), count, size):
+        yield [position for position, _ in request]
+
+
+def cut[T](sized: Iterable[tuple[T, int]], count: int, size: int) -> Iterator[list[tuple[T, int]]]:
+    """Cuts entries with their sizes, as they come, into requests of at most ``count`` entries and ``size`` bytes."""
+    request: list[tuple[T, int]] = []
     total = 0
-    for position in positions:
-        if request and (len(request) == count or total + sizes[position] > size):
+    for entry in sized:
+        if request and (len(request) == count or total + entry[1] > size):
             yield request
             request, total = [], 0
-        request.append(position)
-        total += sizes[position]
+        request.append(entry)
+        total += entry[1]
     if request:
         yield request
 
 
-def refusals[E: SendError](
-    service: str, positions: Sequence[int], answer: Mapping[str, Any], error: type[E]
-) -> dict[int, E]:
+def refusals(service: str, positions: Sequence[int], answer: Mapping[str, Any]) -> dict[int, SendError]:
     """The positions of which an answer of SendMessageBatch or PublishBatch does not say that they were taken.
 
     The entries' Ids are their positions.
     """
     taken = {int(entry["Id"]) for entry in answer.get("Successful", [])}
     failed = {int(entry["Id"]): entry for entry in answer.get("Failed", [])}
-    refused: dict[int, E] = {}
+    refused: dict[int, SendError] = {}
     for position in positions:
         if position in failed:
-            code, fault = failed[position]["Code"], failed[position]["SenderFault"]
-            refused[position] = error(f"{service}: {code}", transient=not fault)
+            code, detail = failed[position]["Code"], failed[position].get("Message", "")
+            kind = kind_of_entry(code, sender_fault=failed[position]["SenderFault"])
+            refused[position] = SendError(
+                f"{service}: {code}", kind, code=code, detail=detail, again=kind is FailureKind.TRANSIENT
+            )
         elif position not in taken:
-            refused[position] = error(f"{service}: missing from the answer", transient=True)
+            refused[position] = SendError(f"{service}: missing from the answer", FailureKind.TRANSIENT, again=True)
     return refused
 
 
@@ -96,6 +143,48 @@ def queue_text(body: bytes) -> str:
     return body.decode().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
 
-def error_code(error: BotoCoreError | ClientError) -> str:
-    """What AWS, or the way to it, answered; without the message, which may quote what was sent."""
-    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
+class QueueSender:
+    """Sends messages to one queue, as many a request as it takes. A standard queue promises no order: none is kept."""
+
+    def __init__(
+        self, client: "SQSClient", url: str, *, limits: SqsLimits | None = None, retry: RetryPolicy | None = None
+    ) -> None:
+        self._client = client
+        self._url = url
+        self._limits = limits or SqsLimits()
+        self._retry = retry or RetryPolicy()
+
+    def send(self, messages: Iterable[str]) -> dict[int, SendError]:
+        """Sends messages as they come; gives those that the queue did not take, by their position.
+
+        A call that fails for no message's fault ends the sending. Where a request used up its attempts, each later
+        one has a single try: the queue is throttled, and time runs out.
+        """
+        refused: dict[int, SendError] = {}
+        elsewhere: SendError | None = None
+        retry = self._retry
+        sized = ((numbered, len(numbered[1].encode())) for numbered in enumerate(messages))
+        for request in cut(sized, self._limits.entries, self._limits.request_bytes):
+            texts = dict(numbered for numbered, _ in request)
+            if elsewhere is None:
+                try:
+                    answer = send_with_retries(list(texts), partial(self._narrowed, texts), retry)
+                except Exception as error:  # noqa: BLE001  # only what is no message's fault
+                    elsewhere = SendError.of("SQS", error)
+                else:
+                    if any(error.again for error in answer.values()):
+                        retry = replace(retry, attempts=1)
+                    refused |= answer
+            if elsewhere is not None:
+                refused |= dict.fromkeys(texts, elsewhere)
+        return refused
+
+    def _narrowed(self, texts: Mapping[int, str], pending: Sequence[int]) -> dict[int, SendError]:
+        return narrowed("SQS", pending, partial(self._send, texts))
+
+    def _send(self, texts: Mapping[int, str], positions: Sequence[int]) -> dict[int, SendError]:
+        answer = self._client.send_message_batch(
+            QueueUrl=self._url,
+            Entries=[{"Id": str(position), "MessageBody": texts[position]} for position in positions],
+        )
+        return refusals("SQS", positions, answer)

@@ -51,6 +51,7 @@ class Settings(_FromEnvironment):
     email_configuration_set: str
     on_unconfirmed_email: str
     parked_records_queue: str
+    set_aside_queue: str
     unresolved_pointers_queue: str
     failed_batches_bucket: str
     applications_table: str

@@ -6,10 +6,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
-from moto import mock_aws
 
 from headwater.archive.objects import ObjectExistsError, ObjectNotFoundError, ObjectStore, S3ObjectStore
 from tests.fakes.cloud import FakeAws
+from tests.fakes.moto import mock_aws
 from tests.fakes.object_store import InMemoryObjectStore
 
 KEY = "raw/source=events/dt=2026-03-01/0001-a.jsonl.zst"

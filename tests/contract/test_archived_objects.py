@@ -6,11 +6,11 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from cli.archive_objects import BucketObjects, FolderObjects, Objects
 from headwater.archive.objects import ObjectNotFoundError
 from tests.fakes.archived_objects import InMemoryObjects
+from tests.fakes.moto import mock_aws
 
 type Put = Callable[[str, bytes], None]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
-from moto import mock_aws
 
 from tests.fakes.cloud import FakeAws
+from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 
 if TYPE_CHECKING:
@@ -455,6 +455,50 @@ def test_an_index_gives_the_keys_of_one_partition_in_order(dynamodb: "DynamoDBCl
     assert rankings(dynamodb, "poker")["Items"] == []
 
 
+def test_an_index_is_read_backwards(dynamodb: "DynamoDBClient") -> None:
+    for pk, ranked_by in [("u1", "c"), ("u2", "a"), ("u3", "b")]:
+        put(dynamodb, pk, "read_models", ranking={"S": "chess"}, ranked_by={"S": ranked_by})
+
+    answer = rankings(dynamodb, ScanIndexForward=False, Limit=2)
+
+    assert [item["ranked_by"]["S"] for item in answer["Items"]] == ["c", "b"]
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_a_partition_key_has_2048_bytes_and_a_sort_key_1024(
+    dynamodb: "DynamoDBClient", request: pytest.FixtureRequest, spare: int
+) -> None:
+    skip_moto(request, "measures keys in other ways")
+    keys: list[tuple[str, dict[str, Any]]] = [
+        ("ledger", {"pk": {"S": "🏆" * 512 + "x" * spare}}),
+        ("applications", {"pk": A, "sk": {"S": "🏆" * 256 + "x" * spare}}),
+    ]
+    for table, item in keys:
+        if spare:
+            with pytest.raises(ClientError) as caught:
+                dynamodb.put_item(TableName=table, Item=item)
+            assert code(caught) == "ValidationException"
+        else:
+            dynamodb.put_item(TableName=table, Item=item)
+
+
+@pytest.mark.parametrize(
+    ("table", "item"),
+    [
+        ("ledger", {"pk": {"S": ""}}),
+        ("applications", {"pk": A, "sk": {"S": ""}}),
+        ("events", {"aggregate_id": {"S": ""}, "version": {"N": "1"}}),
+        ("events", {"aggregate_id": A, "version": {"S": "1"}}),
+        ("events", {"aggregate_id": A}),
+    ],
+)
+def test_a_key_is_there_of_its_type_and_not_empty(dynamodb: "DynamoDBClient", table: str, item: Any) -> None:
+    with pytest.raises(ClientError) as caught:
+        dynamodb.put_item(TableName=table, Item=item)
+
+    assert code(caught) == "ValidationException"
+
+
 def test_an_index_must_exist_and_is_never_read_consistently(
     dynamodb: "DynamoDBClient", request: pytest.FixtureRequest
 ) -> None:
@@ -644,3 +688,45 @@ def test_an_item_that_dynamodb_cannot_hold_cancels_the_transaction(dynamodb: "Dy
         transact(dynamodb, put_new("a"), {"Put": {"TableName": "ledger", "Item": {"pk": {"S": ""}}}})
 
     assert get(dynamodb, "a") is None
+
+
+def read_at_once(client: "DynamoDBClient", *pks: str, table: str = "ledger") -> list[Any]:
+    gets: Any = [{"Get": {"TableName": table, "Key": {"pk": {"S": pk}}}} for pk in pks]
+    return list(client.transact_get_items(TransactItems=gets)["Responses"])
+
+
+def test_a_transaction_reads_what_is_there_in_the_order_asked_for(dynamodb: "DynamoDBClient") -> None:
+    put(dynamodb, "a", x={"S": "1"})
+    put(dynamodb, "b")
+
+    assert read_at_once(dynamodb, "b", "nobody", "a") == [
+        {"Item": {"pk": {"S": "b"}}},
+        {},
+        {"Item": {"pk": A, "x": {"S": "1"}}},
+    ]
+
+
+def test_a_transaction_reads_a_hundred_items(request: pytest.FixtureRequest, dynamodb: "DynamoDBClient") -> None:
+    skip_moto(request, "reads 25 items, as before 2022")
+    assert read_at_once(dynamodb, *map(str, range(100))) == [{}] * 100
+    with pytest.raises(ClientError) as caught:
+        read_at_once(dynamodb, *map(str, range(101)))
+    assert code(caught) == "ValidationException"
+    with pytest.raises(ParamValidationError):
+        read_at_once(dynamodb)
+
+
+def test_a_transaction_reads_each_item_once(request: pytest.FixtureRequest, dynamodb: "DynamoDBClient") -> None:
+    skip_moto(request, "reads an item as often as it is asked")
+
+    with pytest.raises(ClientError) as caught:
+        read_at_once(dynamodb, "a", "a")
+
+    assert code(caught) == "ValidationException"
+
+
+def test_a_transaction_reads_by_whole_keys_of_tables_that_exist(dynamodb: "DynamoDBClient") -> None:
+    for table, error in (("events", "ValidationException"), ("nowhere", "ResourceNotFoundException")):
+        with pytest.raises(ClientError) as caught:
+            read_at_once(dynamodb, "a", table=table)
+        assert code(caught) == error

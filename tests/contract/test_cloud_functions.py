@@ -9,9 +9,9 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from tests.fakes.cloud import FakeAws
+from tests.fakes.moto import mock_aws
 
 FUNCTION = "headwater-ExampleFunction"
 ANSWER = b'{"batchItemFailures": []}'
@@ -41,7 +41,7 @@ def functions(request: pytest.FixtureRequest) -> Iterator[Any]:
     if request.param == "memory":
         yield in_memory()
         return
-    with mock_aws(config={"lambda": {"use_docker": False}}):
+    with mock_aws(**{"lambda": {"use_docker": False}}):
         from moto.awslambda_simple.models import lambda_simple_backends
 
         lambda_simple_backends["123456789012"]["eu-west-1"].lambda_simple_results_queue.append(ANSWER.decode())

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from devstack.mappings import queue_message
 from headwater.change_stream import sqs as queue_records
 from tests.fakes.cloud import FakeAws
+from tests.fakes.moto import mock_aws
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
@@ -394,6 +394,18 @@ def test_sns_keeps_to_the_limits_of_a_batch(
 
     assert code(caught) == expected
     assert type(caught.value).__name__ == f"{expected}Exception"
+    assert receive(aws, queue) == []
+
+
+def test_an_empty_attribute_refuses_the_whole_batch(request: pytest.FixtureRequest, aws: Messaging) -> None:
+    """So that whoever sends must find out which one it was."""
+    skip_moto(request, "takes an empty attribute in a batch")
+    queue = aws.subscribe("everything", None)
+
+    with pytest.raises(ClientError) as caught:
+        publish(aws, entry("1", "one", type="UserRegistered"), entry("2", "two", type=""))
+
+    assert code(caught) == "ParameterValueInvalid"
     assert receive(aws, queue) == []
 
 

@@ -7,11 +7,11 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
-from moto import mock_aws
 
 from headwater.archive.compaction import ArchiveObjects
 from headwater.archive.s3_objects import S3ArchiveObjects
 from tests.fakes.compaction_objects import InMemoryArchive
+from tests.fakes.moto import mock_aws
 
 DAY = "raw/source=events/dt=2026-03-01/"
 

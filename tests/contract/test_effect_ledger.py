@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from headwater.effects.dynamodb import DynamoDbEffectLedger
 from headwater.effects.ledger import Claim, ClaimHeldError, EffectLedger, UnconfirmedClaimError
 from tests.fakes.cloud import FakeAws
 from tests.fakes.ledger import InMemoryEffectLedger
+from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 
 LEASE, MEMORY = timedelta(minutes=2), timedelta(days=400)
@@ -135,7 +135,7 @@ def test_effects_of_other_consumers_and_events_are_apart(ledger: EffectLedger) -
     assert ledger.claim(CONSUMER, "0199-other")
 
 
-@mock_aws
+@mock_aws()
 def test_the_item_carries_its_key_and_the_ttl_of_the_ledgers_memory(clock: Clock) -> None:
     client = boto3.client("dynamodb")
     create_tables(client)

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from headwater.archive.growing_objects import GrowingObjects, ObjectChangedError, S3GrowingObjects
 from tests.fakes.cloud import FakeAws
 from tests.fakes.growing_objects import InMemoryGrowingObjects
+from tests.fakes.moto import mock_aws
 
 
 def in_memory() -> GrowingObjects:

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from headwater.accounts.items import DynamoDbItems, Items
 from tests.fakes.accounts import InMemoryItems
 from tests.fakes.cloud import FakeAws
 from tests.fakes.event_store import InMemoryEventStore
+from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 
 

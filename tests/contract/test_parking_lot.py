@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import orjson
 import pytest
-from moto import mock_aws
 
 from devstack.simulator.cloud import NoFaults
 from headwater.dead_letters.parked import (
@@ -20,6 +19,8 @@ from headwater.dead_letters.parked import (
 )
 from tests.fakes.cloud import FakeAws
 from tests.fakes.kinesis_records import InMemoryClaimStore
+from tests.fakes.moto import mock_aws
+from tests.fakes.publishers import AT_ONCE
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -108,7 +109,7 @@ def test_row_23_entries_that_are_refused_are_sent_again_and_no_others() -> None:
     """FAULTS row 23."""
     aws = FakeAws(Refusing(3))
     url = aws.cloud.create_queue("parked")
-    lot = SqsParkingLot(aws.sqs, url, InMemoryClaimStore(), sleep=lambda _: None)
+    lot = SqsParkingLot(aws.sqs, url, InMemoryClaimStore(), retry=AT_ONCE)
 
     lot.park([parked(f"player#{number}") for number in range(10)])
 
@@ -120,19 +121,19 @@ def test_row_23_entries_that_stay_refused_fail_the_whole() -> None:
     aws = FakeAws(Refusing(100))
     url = aws.cloud.create_queue("parked")
 
-    with pytest.raises(NotParkedError, match="SQS kept refusing 1 messages: \\['InternalError'\\]"):
-        SqsParkingLot(aws.sqs, url, InMemoryClaimStore(), sleep=lambda _: None).park(
+    with pytest.raises(NotParkedError, match="SQS kept refusing 1 messages: \\['SQS: InternalError'\\]"):
+        SqsParkingLot(aws.sqs, url, InMemoryClaimStore(), retry=AT_ONCE).park(
             [parked(f"player#{number}") for number in range(10)]
         )
 
 
 def test_row_23_what_stays_refused_does_not_keep_later_batches_from_being_parked() -> None:
     """FAULTS row 23."""
-    aws = FakeAws(Refusing(5))
+    aws = FakeAws(Refusing(AT_ONCE.attempts))
     url = aws.cloud.create_queue("parked")
 
     with pytest.raises(NotParkedError, match="refusing 1 messages"):
-        SqsParkingLot(aws.sqs, url, InMemoryClaimStore(), sleep=lambda _: None).park(
+        SqsParkingLot(aws.sqs, url, InMemoryClaimStore(), retry=AT_ONCE).park(
             [parked(f"player#{number}") for number in range(23)]
         )
 

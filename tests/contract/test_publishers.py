@@ -12,7 +12,6 @@ import boto3
 import orjson
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from headwater.change_stream.claim_checks import S3ClaimStore, resolve
 from headwater.fan_out.kinesis import KinesisPublisher
@@ -20,6 +19,7 @@ from headwater.fan_out.sns import SnsPublisher
 from headwater.limits import KIB, MIB, KinesisLimits
 from tests.fakes.cloud import FakeAws
 from tests.fakes.kinesis_records import outgoing
+from tests.fakes.moto import mock_aws
 from tests.fakes.publishers import AT_ONCE, FakeKinesis, FakeSns
 from tests.fakes.table_stream import play, plays
 

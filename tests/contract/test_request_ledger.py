@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from headwater.accounts.items import DynamoDbItems, Items
 from headwater.accounts.request_ledger import IdempotencyKeyReusedError, Receipt, RequestKey, RequestLedger
@@ -16,6 +15,7 @@ from tests.fakes.accounts import InMemoryItems
 from tests.fakes.cloud import FakeAws
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import new_event
+from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

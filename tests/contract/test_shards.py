@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from headwater.change_stream import dynamodb, kinesis
 from headwater.dead_letters.pointers import Pointer, parse
 from headwater.dead_letters.shards import DynamoDbStream, KinesisStream, RecordsGoneError, Shards, StreamShards
 from tests.fakes.cloud import FakeAws
+from tests.fakes.moto import mock_aws
 from tests.fakes.pointers import from_lambda
 
 if TYPE_CHECKING:

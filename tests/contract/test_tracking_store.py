@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from headwater.domain.tracking import Step, TrackedApplication
 from headwater.tracking.dynamodb import DynamoDbTracking
 from headwater.tracking.tracker import Stored, TrackingConflictError, TrackingStore
 from tests.fakes.applications import InMemoryTracking
 from tests.fakes.cloud import FakeAws
+from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_receiver_tables
 
 

@@ -12,7 +12,6 @@ from devstack.stack import LocalStack
 from headwater.attribute_values import unmarshal_item
 from tests.integration.devstack.processes import eventually
 
-ROOT = Path(__file__).parents[2]
 QUIET_SECONDS = 60
 APPLIED = {"account_id": "account-1", "kind": "licence", "title": "To fish"}
 
@@ -20,21 +19,21 @@ http = urllib3.PoolManager(maxsize=16)
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[LocalStack]:
-    with LocalStack(ROOT) as stack:
+def stack(folder: Path) -> Iterator[LocalStack]:
+    with LocalStack(folder) as stack:
         yield stack
 
 
 def send(stack: LocalStack, method: str, path: str, body: Any = None, key: str | None = None) -> tuple[int, Any]:
     headers = {"content-type": "application/json"} | ({} if key is None else {"idempotency-key": key})
-    answer = http.request(method, stack.url + path, body=json.dumps(body or {}), headers=headers, timeout=20)
+    answer = http.request(method, stack.url + path, body=json.dumps(body or {}), headers=headers, timeout=60)
     return answer.status, answer.json()
 
 
 def applied(stack: LocalStack) -> str:
     """An application that waits for its decision."""
     application_id: str = send(stack, "POST", "/applications", APPLIED)[1]["application_id"]
-    eventually(lambda: token(stack, application_id), 20)
+    eventually(lambda: token(stack, application_id))
     return application_id
 
 
@@ -70,7 +69,7 @@ def test_an_application_goes_to_its_ending(stack: LocalStack, path: str, body: d
     application_id = applied(stack)
 
     assert send(stack, "POST", f"/applications/{application_id}/{path}", body)[0] == 202
-    eventually(lambda: status(stack, application_id) == ending, 20)
+    eventually(lambda: status(stack, application_id) == ending)
 
     actions = [item for item in items(stack, application_id) if item["sk"].startswith("#ACTION#")]
     own = next(item for item in items(stack, application_id) if item["sk"] == "#APPLICATION")
@@ -89,7 +88,7 @@ def test_the_first_decision_counts_whoever_comes_at_once(stack: LocalStack) -> N
 
     first = send(stack, "POST", f"{path}/decision", {"status": "Rejected"})
     late = send(stack, "POST", f"{path}/withdraw", {"account_id": "account-1"})
-    eventually(lambda: status(stack, application_id) == "Rejected", 20)
+    eventually(lambda: status(stack, application_id) == "Rejected")
 
     assert (first[0], late[0]) == (202, 409)
     assert send(stack, "POST", f"{path}/decision", {"status": "Approved"})[0] == 409
@@ -102,7 +101,7 @@ def test_an_application_that_is_sent_twice_is_one(stack: LocalStack) -> None:
 
     assert send(stack, "POST", "/applications", APPLIED, key="twice") == first
     assert send(stack, "POST", "/applications", {**APPLIED, "kind": "other"}, key="twice")[0] == 422
-    eventually(lambda: len(items(stack, first[1]["application_id"])) == 3, 20)
+    eventually(lambda: len(items(stack, first[1]["application_id"])) == 3)
 
 
 def test_an_illegal_transition_is_refused_by_its_condition(stack: LocalStack) -> None:
@@ -140,8 +139,8 @@ def test_an_answer_that_is_no_ending_is_waited_for_again(stack: LocalStack) -> N
     before = token(stack, application_id)["task_token"]["S"]
 
     stack.client("stepfunctions").send_task_success(taskToken=before, output='{"status": "Lost in the post"}')
-    eventually(lambda: token(stack, application_id)["task_token"]["S"] != before, 20)
+    eventually(lambda: token(stack, application_id)["task_token"]["S"] != before)
 
     assert status(stack, application_id) == "Preparing"
     assert send(stack, "POST", f"/applications/{application_id}/withdraw", {"account_id": "account-1"})[0] == 202
-    eventually(lambda: status(stack, application_id) == "Withdrawn", 20)
+    eventually(lambda: status(stack, application_id) == "Withdrawn")

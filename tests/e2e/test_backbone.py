@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,19 @@ import urllib3
 from click.testing import CliRunner
 
 from cli.main import main as headwater
+from devstack import mailbox
 from devstack.demo.traffic import Api, Request, RequestRefusedError
 from devstack.stack import LocalStack, running_stack
 from tests.e2e.output import json_lines
+from tests.e2e.stacks import templates_in
+from tests.integration.devstack.processes import answers, eventually
 
-ROOT = Path(__file__).parents[2]
 QUIET_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[LocalStack]:
-    with LocalStack(ROOT) as stack:
+def stack(folder: Path) -> Iterator[LocalStack]:
+    with LocalStack(folder) as stack:
         yield stack
 
 
@@ -82,10 +83,7 @@ def test_a_registration_becomes_one_mail(stack: LocalStack, ada: str) -> None:
     assert mails[0].text.startswith("Hello Ada,")
 
 
-def test_e_mails_can_be_looked_at_in_a_browser_and_in_a_terminal(
-    stack: LocalStack, ada: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(ROOT)
+def test_e_mails_can_be_looked_at_in_a_browser_and_in_a_terminal(stack: LocalStack, ada: str) -> None:
     (mail,) = [mail for mail in stack.sent_mails() if mail.to == ("ada@example.org",)]
 
     pages = [urllib3.request("GET", f"{stack.url}{path}") for path in _mail_pages(mail.message_id)]
@@ -235,19 +233,20 @@ def _content(s3: Any, bucket: str, key: str) -> bytes:
     return zstd.decompress(body) if key.endswith(".zst") else body
 
 
-def _demo(users: int, plays: int) -> "subprocess.Popen[str]":
+def _demo(folder: Path, users: int, plays: int) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "devstack", "demo", "--users", str(users), "--plays", str(plays)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def _finished(process: "subprocess.Popen[str]") -> tuple[int, str]:
     with process:
-        output = process.communicate(timeout=120)[0]
+        output = process.communicate(timeout=240)[0]
     return process.returncode, output
 
 
-def test_the_demo_accounts_for_every_event() -> None:
-    status, output = _finished(_demo(3, 45))
+@pytest.mark.slow
+def test_the_demo_accounts_for_every_event(tmp_path: Path) -> None:
+    status, output = _finished(_demo(templates_in(tmp_path), 3, 45))
 
     assert status == 0, output
     assert "Every event is at every station, and every e-mail was sent, once." in output
@@ -255,40 +254,27 @@ def test_the_demo_accounts_for_every_event() -> None:
     assert "dropped 60, with no" in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_demo_stopped_in_the_middle_leaves_nothing_behind(number: signal.Signals) -> None:
+def test_a_demo_stopped_in_the_middle_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     """FAULTS row 40: as far as a process on this machine goes; the next run starts from nothing."""
-    earlier = running_stack(ROOT)
-    demo = _demo(20, 2000)
-    endpoint = _new_endpoint(demo, earlier.endpoint_url if earlier else None)
-    time.sleep(2)
+    folder = templates_in(tmp_path)
+    demo = _demo(folder, 20, 2000)
+    endpoint = _endpoint_of(demo, folder)
+    eventually(lambda: mailbox.sent_mails(endpoint))
     assert demo.poll() is None, "the demo must still be at it"
 
     demo.send_signal(number)
     _, output = _finished(demo)
 
     assert "Traceback" not in output
-    _until_gone(endpoint)
-    status, output = _finished(_demo(2, 10))
+    eventually(lambda: not answers(endpoint))
+    status, output = _finished(_demo(folder, 2, 10))
     assert status == 0, output
 
 
-def _new_endpoint(demo: "subprocess.Popen[str]", earlier: str | None) -> str:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and demo.poll() is None:
-        found = running_stack(ROOT)
-        if found and found.endpoint_url != earlier:
-            return found.endpoint_url
-        time.sleep(0.1)
-    raise AssertionError("the demo's stack did not come up")
-
-
-def _until_gone(endpoint: str) -> None:
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        try:
-            urllib3.request("GET", f"{endpoint}/_ministack/health", timeout=1, retries=False)
-        except urllib3.exceptions.HTTPError:
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"an emulator still answers at {endpoint}")
+def _endpoint_of(demo: "subprocess.Popen[str]", folder: Path) -> str:
+    found = eventually(lambda: running_stack(folder) or demo.poll() is not None)
+    assert demo.poll() is None, "the demo's stack did not come up"
+    endpoint: str = found.endpoint_url
+    return endpoint

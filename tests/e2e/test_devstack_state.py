@@ -15,7 +15,6 @@ from devstack.errors import DevstackError
 from devstack.stack import LocalStack, running_stack
 from tests.integration.devstack.processes import PARAMETERS, copy_of_project, devstack, until_up
 
-ROOT = Path(__file__).parents[2]
 QUIET_SECONDS = 60
 USERS, PLAYS = 3, 120
 
@@ -35,10 +34,10 @@ def started(project: Path, state: Path, said: io.StringIO | None = None) -> Loca
     return LocalStack(project, parameters=PARAMETERS, state=state, stream=said or io.StringIO())
 
 
-def test_a_restart_in_mid_backlog_loses_nothing_and_applies_nothing_twice(tmp_path: Path) -> None:
+def test_a_restart_in_mid_backlog_loses_nothing_and_applies_nothing_twice(folder: Path, tmp_path: Path) -> None:
     """FAULTS rows 6 and 40: on the whole template, stopped while every consumer is behind."""
     delivered: list[tuple[str, Any]] = []
-    with LocalStack(ROOT, state=tmp_path, stream=io.StringIO()) as stack:
+    with LocalStack(folder, state=tmp_path, stream=io.StringIO()) as stack:
         api = Api(stack.url)
         users = [
             api.send(Request("POST", "/register", {"name": "A", "email": f"u{n}@example.org", "password": "p" * 20}))
@@ -49,7 +48,7 @@ def test_a_restart_in_mid_backlog_loses_nothing_and_applies_nothing_twice(tmp_pa
             api.send(Request("POST", "/users/{user_id}/plays", play), users[number % USERS]["user_id"])
 
     with LocalStack(
-        ROOT,
+        folder,
         state=tmp_path,
         stream=io.StringIO(),
         on_success=lambda function, event: delivered.append((function, event)),
@@ -128,7 +127,7 @@ def test_after_a_kill_the_state_of_the_last_graceful_stop_is_used(tmp_path: Path
     dynamodb.put_item(TableName=table, Item={"id": {"S": "lost"}, "kind": {"S": "plain"}})
     dynamodb.close()
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=15)
+    process.communicate(timeout=60)
     with started(project, state) as stack:
         items = stack.client("dynamodb").scan(TableName=table)["Items"]
         put(stack, "new")
@@ -146,7 +145,7 @@ def test_two_stacks_do_not_keep_their_state_in_one_folder(tmp_path: Path) -> Non
             started(project, state).start()
     finally:
         process.send_signal(signal.SIGINT)
-        output = process.communicate(timeout=40)[0]
+        output = process.communicate(timeout=60)[0]
     assert "Traceback" not in output
     assert (state / "saved" / "checkpoints.json").exists()
 
@@ -159,7 +158,7 @@ def test_a_second_signal_does_not_keep_the_state_from_being_saved(tmp_path: Path
     process.send_signal(signal.SIGTERM)
     time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=40)
+    process.communicate(timeout=60)
     assert (state / "saved" / "state.json").exists()
 
 

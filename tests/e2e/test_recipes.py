@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+#: A tutorial from end to end.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PARTS = (
     "cli",

@@ -21,7 +21,6 @@ from headwater.domain.events import DomainEvent, RecordedEvent
 from headwater.event_store import codec
 from tests.unit.cli import test_saved_queries as worked_out
 
-ROOT = Path(__file__).parents[2]
 USERS, PLAYS = 15, 300
 #: Queries whose answers say that something is wrong, or tell of what the demo does not do.
 EMPTY = ("duplicates", "missing-versions", "unreadable-records", "expired-and-deleted")
@@ -38,8 +37,8 @@ class Log:
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[LocalStack]:
-    with LocalStack(ROOT) as stack:
+def stack(folder: Path) -> Iterator[LocalStack]:
+    with LocalStack(folder) as stack:
         traffic.play_out(traffic.Api(stack.url), traffic.cast(USERS, PLAYS), lambda: None, threading.Event())
         stack.wait_until_quiet(120)
         yield stack
@@ -109,4 +108,4 @@ def test_every_query_runs_here(sql: LocalSql) -> None:
     given = {"aggregate-history": {"aggregate": "user#x"}, "user-as-of": {"user": "x", "at": "2026-01-01T00:00:00Z"}}
     for name, query in saved_sql.queries().items():
         assert sql.query(query.sql(given.get(name, {}))).columns
-    assert sql.skipped == []
+    assert sql.damaged == []

@@ -18,6 +18,7 @@ from headwater.projections.leaderboard import Leaderboards
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.read_models import ReadModelReader, Row
 from tests.fakes.event_store import InMemoryEventStore
+from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.read_models import InMemoryReadModels
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -73,6 +74,7 @@ class World:
 
     def __post_init__(self) -> None:
         ids = user_ids()
+        self.incidents = RecordedIncidents()
         self.credentials = Credentials(InMemoryItems(self.memory, "credentials"), "credentials")
         self.accounts = Accounts(
             store=self.store or self.memory,
@@ -82,11 +84,10 @@ class World:
             clock=lambda: self.now,
             new_id=lambda: next(ids),
         )
-        self.profiles = Profiles(
-            self.memory, ReadModelReader(self.read_models), PLAYER_PROFILES, ACHIEVEMENTS, lambda: self.now
-        )
+        reader = ReadModelReader(self.read_models, self.incidents)
+        self.profiles = Profiles(self.memory, reader, PLAYER_PROFILES, ACHIEVEMENTS, lambda: self.now)
         self.preferences = Preferences(InMemoryItems(self.memory, "preferences"), self.memory)
-        self.leaderboards = Leaderboards(ReadModelReader(self.read_models))
+        self.leaderboards = Leaderboards(reader, self.incidents)
 
     def table(self, name: str) -> dict[str, dict[str, object]]:
         return self.memory.tables.get(name, {})

@@ -9,6 +9,7 @@ from headwater.applications.elements import Element
 from headwater.applications.process import Ending, NewApplication
 from headwater.attribute_values import marshal_item
 from headwater.domain.tracking import TrackedApplication
+from headwater.failures import FailureKind
 from headwater.sending import SendError
 from headwater.tracking.tracker import Stored, TrackingConflictError
 
@@ -94,7 +95,7 @@ class InMemoryInbox:
         for position, message in enumerate(messages):
             values = orjson.loads(message)
             if values["action_id"] in self.refuses:
-                refused[position] = SendError("SQS: AccessDenied", transient=False)
+                refused[position] = SendError("SQS: AccessDenied", FailureKind.OUTAGE)
             else:
                 self.messages.append(values)
         return refused
@@ -109,7 +110,7 @@ class InMemoryParking:
 
     def park(self, element: Element) -> None:
         if self.down:
-            raise SendError("SQS: RequestThrottled", transient=False)
+            raise SendError("SQS: RequestThrottled", FailureKind.TRANSIENT)
         self.parked.append(element)
 
 

@@ -1,6 +1,7 @@
 """Records as Lambda delivers them from the events stream (AWS's documented shape), and a mapping that redelivers."""
 
 import base64
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ from headwater.change_stream import cloud_events
 from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import OutgoingEvent
-from headwater.domain.events import MalformedEventError, RecordedEvent
+from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 
 
@@ -32,7 +33,37 @@ class InMemoryClaimStore:
 
 
 def outgoing(event: RecordedEvent) -> OutgoingEvent:
-    return cloud_events.encode(codec.encode(event))
+    """The event as it is published; one that our code would not publish, as other code does."""
+    try:
+        return cloud_events.encode(codec.encode(event))
+    except (MalformedEventError, UnknownEventError):
+        return published_by_others(event)
+
+
+def published_by_others(event: RecordedEvent) -> OutgoingEvent:
+    """The event as a message whose producer checks nothing."""
+    metadata = {name.replace("_", ""): value for name, value in event.metadata.items()}
+    message = {
+        "specversion": "1.0",
+        "id": event.event_id,
+        "type": event.type,
+        "source": cloud_events.SOURCE,
+        "subject": event.aggregate_id,
+        "time": event.occurred_at,
+        "datacontenttype": "application/json",
+        "dataschema": f"urn:headwater:schema:{event.type}:{event.schema_version}",
+        "sequence": f"{event.version:020d}",
+        "partitionkey": event.aggregate_id,
+        **metadata,
+        "data": event.data,
+    }
+    return OutgoingEvent(
+        event_id=event.event_id,
+        type=event.type,
+        aggregate_id=event.aggregate_id,
+        aggregate_type=event.aggregate_type,
+        body=json.dumps(message).encode(),
+    )
 
 
 def kinesis_record(

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from headwater.dead_letters.parked import NotParkedError, ParkedRecords, ParkingLot
 from headwater.dead_letters.parking import Parking
+from headwater.dead_letters.pointers import StreamKind
 from tests.fakes.events import AT
 
 
@@ -27,6 +28,15 @@ class InMemoryParkingLot:
         self.parked += parked
 
 
-def parking(lot: ParkingLot | None = None, consumer: str = "tests") -> Parking:
-    """Parks the records of a Kinesis stream; without a lot nothing, so that what fails for good fails its test."""
-    return Parking(consumer, "kinesis", lot or InMemoryParkingLot(closed=True), lambda: datetime.fromisoformat(AT))
+def parking(
+    lot: ParkingLot | None = None,
+    consumer: str = "tests",
+    kind: StreamKind = "kinesis",
+    aside: ParkingLot | None = None,
+) -> Parking:
+    """Parks a stream's records; without a lot nothing, so that what fails for good fails its test.
+
+    Without ``aside`` nothing is set aside, either.
+    """
+    closed = InMemoryParkingLot(closed=True)
+    return Parking(consumer, kind, lot or closed, lambda: datetime.fromisoformat(AT), aside=aside or closed)

@@ -12,9 +12,9 @@ import orjson
 from botocore.exceptions import ClientError
 
 from headwater.change_stream.cloud_events import OutgoingEvent
-from headwater.fan_out.publisher import PublishError
+from headwater.failures import FailureKind
 from headwater.limits import KinesisLimits, SnsLimits
-from headwater.sending import RetryPolicy
+from headwater.sending import RetryPolicy, SendError
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -34,14 +34,15 @@ class FakeKinesis:
     """PutRecords: keeps to the limits, goes on after a record that fails, and answers 200 even if all do.
 
     ``records`` holds (partition key, data) in the order in which the stream has them; ``calls`` the data of each
-    call. ``fails(data, call)`` makes a record of that call (1, 2, …) fail; ``down`` refuses calls as a whole, and
-    ``refusals`` counts those.
+    call. ``fails(data, call)`` makes a record of that call (1, 2, …) fail; ``spoils(data)`` makes the whole call that
+    holds it fail; ``down`` refuses calls as a whole, and ``refusals`` counts those.
     """
 
     def __init__(self, limits: KinesisLimits | None = None) -> None:
         self.records: list[tuple[str, bytes]] = []
         self.calls: list[list[bytes]] = []
         self.fails: Callable[[bytes, int], bool] = lambda _data, _call: False
+        self.spoils: Callable[[bytes], bool] = lambda _data: False
         self.down = False
         self.refusals = 0
         self._limits = limits or KinesisLimits()
@@ -56,6 +57,9 @@ class FakeKinesis:
             self.refusals += 1
             raise client_error("ProvisionedThroughputExceededException", "PutRecords")
         if not 1 <= len(Records) <= self._limits.records:
+            raise client_error("ValidationException", "PutRecords")
+        if any(self.spoils(record["Data"]) for record in Records):
+            self.refusals += 1
             raise client_error("ValidationException", "PutRecords")
         if max(sizes) > self._limits.record_bytes or sum(sizes) > self._limits.request_bytes:
             raise client_error("InvalidArgumentException", "PutRecords")
@@ -74,7 +78,8 @@ class FakeSns:
     """PublishBatch: keeps to the limits and answers 200 with the entries that failed.
 
     ``messages`` holds (message, its attributes) as published. ``fails(event)`` gives the entry's error code, or None;
-    codes of `SENDER_FAULTS` are the sender's. ``down`` refuses calls as a whole, and ``refusals`` counts those.
+    codes of `SENDER_FAULTS` are the sender's. ``spoils(event)`` makes the whole call that holds it fail; ``down``
+    refuses calls as a whole, and ``refusals`` counts those.
     """
 
     SENDER_FAULTS = ("InvalidParameter",)
@@ -83,6 +88,7 @@ class FakeSns:
         self.messages: list[tuple[str, dict[str, str]]] = []
         self.calls: list[int] = []
         self.fails: Callable[[Mapping[str, Any]], str | None] = lambda _event: None
+        self.spoils: Callable[[Mapping[str, Any]], bool] = lambda _event: False
         self.down = False
         self.refusals = 0
         self.meta = SimpleNamespace(events=SimpleNamespace(register=lambda *_, **__: None))
@@ -104,6 +110,9 @@ class FakeSns:
             if self.down:
                 self.refusals += 1
                 raise client_error("InternalError", "PublishBatch", 500)
+            if any(self.spoils(orjson.loads(entry["Message"])) for entry in entries):
+                self.refusals += 1
+                raise client_error("InvalidParameter", "PublishBatch")
             if not 1 <= len(entries) <= self._limits.entries:
                 raise client_error("TooManyEntriesInBatchRequest", "PublishBatch")
             if len({entry["Id"] for entry in entries}) < len(entries):
@@ -130,16 +139,20 @@ def _entry_bytes(entry: Mapping[str, Any]) -> int:
 
 
 class InMemoryPublisher:
-    """Implements `headwater.fan_out.publisher.Publisher`; takes everything but what ``refuses`` names by event id."""
+    """Implements `headwater.fan_out.publisher.Publisher`; takes everything but what ``refuses`` names by event id.
 
-    def __init__(self, refuses: Collection[str] = ()) -> None:
+    ``kind`` is why it refuses them.
+    """
+
+    def __init__(self, refuses: Collection[str] = (), kind: FailureKind = FailureKind.TRANSIENT) -> None:
         self.taken: list[OutgoingEvent] = []
         self.refuses = set(refuses)
+        self.kind = kind
 
-    def publish(self, events: Sequence[OutgoingEvent]) -> Mapping[int, PublishError]:
+    def publish(self, events: Sequence[OutgoingEvent]) -> Mapping[int, SendError]:
         self.taken += [event for event in events if event.event_id not in self.refuses]
         return {
-            position: PublishError("refused", transient=True)
+            position: SendError("not taken", self.kind, code="Refusal")
             for position, event in enumerate(events)
             if event.event_id in self.refuses
         }

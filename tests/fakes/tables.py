@@ -1,8 +1,9 @@
 """The stack's tables, for integration tests under moto, with the keys that template.yaml gives them."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from devstack.template import Template
 
@@ -32,8 +33,13 @@ def create_receiver_tables(client: "DynamoDBClient") -> None:
     _create(client, "receiver.yaml", _RECEIVER_TABLES)
 
 
+@cache
+def _resources(template: str) -> Any:
+    return Template.load(Path(__file__).parents[2] / template).document["Resources"]
+
+
 def _create(client: "DynamoDBClient", template: str, tables: Mapping[str, str]) -> None:
-    resources = Template.load(Path(__file__).parents[2] / template).document["Resources"]
+    resources = _resources(template)
     for name, logical_id in tables.items():
         properties = resources[logical_id]["Properties"]
         shape = ("KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes", "BillingMode")

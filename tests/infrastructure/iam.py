@@ -28,6 +28,9 @@ def calls_of(function: str, service: str, operation: str, params: Mapping[str, A
                 ((kind, write),) = item.items()
                 key = _key(write.get("Item") or write["Key"])
                 yield Call(function, f"dynamodb:{_WRITES[kind]}", write["TableName"], key)
+        case "dynamodb", "TransactGetItems":
+            for item in params["TransactItems"]:
+                yield Call(function, "dynamodb:GetItem", item["Get"]["TableName"], _key(item["Get"]["Key"]))
         case "dynamodb", "BatchGetItem":
             for table, wanted in params["RequestItems"].items():
                 for each in wanted["Keys"]:

@@ -22,7 +22,8 @@ def _named() -> set[int]:
 def test_every_row_is_there_and_says_how_it_stands() -> None:
     rows = _rows()
 
-    assert sorted(rows) == list(range(1, 41))
+    assert len(rows) >= 40
+    assert sorted(rows) == list(range(1, len(rows) + 1))
     assert not {number: now for number, now in rows.items() if not re.match(r"held$|in part: |to come$", now)}
 
 

@@ -1,9 +1,11 @@
 """Rules that the account domain's template must hold, by itself and together with the other stack."""
 
+import json
 from typing import Any, Final
 
 import pytest
 
+from headwater.incidents import LoggedIncidents
 from headwater.settings import ReceiverSettings
 from headwater.tracking.dynamodb import BY_ACCOUNT, BY_STATUS
 from tests.infrastructure import expansion, test_template
@@ -167,3 +169,21 @@ def test_each_parameter_says_what_it_takes(receiver: Node) -> None:
     for name, parameter in receiver["Parameters"].items():
         assert parameter["Description"], name
         assert parameter["ConstraintDescription"].startswith("must be "), name
+
+
+def test_an_outage_of_the_tracker_rings_by_the_metric_that_it_emits(
+    expanded_receiver: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """FAULTS row 44."""
+    LoggedIncidents("tracker").report("Outages", "for the test")
+    blocks = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+
+    (alarm,) = test_template.alarms_on(expanded_receiver, "Outages")
+
+    assert {part["Name"]: part["Value"] for part in alarm["Dimensions"]} == {
+        "function": "tracker",
+        "service": "headwater",
+    }
+    (block,) = blocks
+    (group,) = block["_aws"]["CloudWatchMetrics"]
+    assert {part["Name"] for part in alarm["Dimensions"]} in [set(names) for names in group["Dimensions"]]

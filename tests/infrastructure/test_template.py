@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final, cast, get_args
@@ -20,10 +21,14 @@ from devstack.functions import FunctionHost
 from headwater import bootstrap
 from headwater.applications.enrichment import Enrichment
 from headwater.applications.target import Target
+from headwater.archive import bi_export, curated
+from headwater.archive.compaction import CLAIMED_FOR, FUNCTION_RUNS
 from headwater.archive.lookup import PUBLISHING_TAKES, STREAM_REMEMBERS
 from headwater.change_stream.filters import FilterCriteria
 from headwater.dead_letters.pointers import consumer_of
 from headwater.dead_letters.resolver import FILTERS
+from headwater.dead_letters.set_aside import PAUSES
+from headwater.effects.consumer import OUTAGE_PAUSES
 from headwater.functions import entry
 from headwater.functions.api.application_routes import ApplicationRoutes
 from headwater.functions.pipe import target_handler
@@ -33,6 +38,7 @@ from headwater.notifications.mailer import QUOTA_RETRY_AFTER
 from headwater.projections.dynamodb import RANKINGS_INDEX
 from headwater.settings import Settings
 from tests.fakes.applications import InMemoryApplications, InMemoryInbox, InMemoryParking, action, application, record
+from tests.fakes.odd_objects import FOREIGN
 from tests.infrastructure.expansion import PROJECT, TEMPLATE, Node
 from tests.infrastructure.iam import Call, allows
 
@@ -50,6 +56,7 @@ FUNCTIONS: Final = {
     "DefaultResourcesFunction": "default_resources",
     "AccountCleanupFunction": "account_cleanup",
     "DeadLettersFunction": "dead_letters",
+    "RedriveFunction": "redrive",
     "ApplicationEnrichmentFunction": "application_enrichment",
     "ApplicationTargetFunction": "application_target",
     "HttpApiFunction": "http_api",
@@ -223,7 +230,7 @@ def test_nobody_but_the_target_may_send_to_the_account_domain_since_nobody_else_
     senders = {
         owner
         for owner, statement in statements(expanded)
-        for resource in as_list(statement["Resource"])
+        for resource in as_list(statement.get("Resource", []))
         if text(resource).endswith("-application-inbox")
     }
     invokers = {
@@ -293,7 +300,8 @@ def test_each_bucket_queue_and_topic_refuses_plain_text(expanded: Node, kind: st
     protected = set()
     for policy in of_type(expanded, f"AWS::{kind}Policy").values():
         denials = [entry for entry in policy["PolicyDocument"]["Statement"] if entry["Effect"] == "Deny"]
-        assert [entry["Condition"] for entry in denials] == [{"Bool": {"aws:SecureTransport": "false"}}]
+        of_plain_text = [entry["Condition"] for entry in denials if entry["Sid"] == "TlsOnly"]
+        assert of_plain_text == [{"Bool": {"aws:SecureTransport": "false"}}]
         targets = policy.get("Queues") or policy.get("Topics") or [policy["Bucket"]]
         protected |= {target["Ref"] for target in targets}
 
@@ -523,7 +531,7 @@ def test_row_36_an_operator_hears_at_once_of_what_the_account_domains_queue_refu
     handler = target_handler("application_target", Target(inbox, InMemoryParking()).deliver)
     answer = handler([element.to_json() for element in elements], SimpleNamespace(aws_request_id="request-1"))
     assert len(answer["batchItemFailures"]) == 1
-    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"RecordsFailed"' in line]
 
     # Then an alarm watches the figure that the function wrote, and a single record is enough
     alarm = expanded["Resources"]["ApplicationTargetRefusalsAlarm"]["Properties"]
@@ -601,6 +609,36 @@ def test_a_message_stays_hidden_for_six_times_its_functions_timeout(expanded: No
             queue = expanded["Resources"][source]["Properties"]
             assert queue["VisibilityTimeout"] >= 6 * function["Timeout"], source
             assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"], source
+
+
+def test_a_consumer_of_events_has_a_pause_for_each_receipt_of_an_outage_but_the_last(expanded: Node) -> None:
+    for name in ("WelcomeEmailQueue", "ChangeNoticeQueue", "DefaultResourcesQueue", "AccountCleanupQueue"):
+        policy = expanded["Resources"][name]["Properties"]["RedrivePolicy"]
+        assert policy["maxReceiveCount"] == len(OUTAGE_PAUSES) + 1, name
+
+
+def test_what_was_set_aside_is_parked_after_its_last_pause(expanded: Node) -> None:
+    """Redriven for two days, with pauses that grow; SQS hides no message for more than 12 hours."""
+    queue = expanded["Resources"]["SetAsideQueue"]["Properties"]
+
+    assert queue["RedrivePolicy"] == {
+        "deadLetterTargetArn": {"Fn::GetAtt": ["ParkedRecordsQueue", "Arn"]},
+        "maxReceiveCount": len(PAUSES) + 1,
+    }
+    assert list(PAUSES) == sorted(PAUSES)
+    assert PAUSES[-1] + timedelta(seconds=queue["VisibilityTimeout"]) < timedelta(hours=12)
+    assert timedelta(days=1) < sum(PAUSES, timedelta()) < timedelta(days=3)
+
+
+def test_an_operator_hears_of_what_was_set_aside_also_while_it_hides(expanded: Node) -> None:
+    watched = {
+        metric["MetricName"]
+        for name in ("ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible")
+        for metric in watched_metrics(expanded, name)
+        if dimension(metric, "QueueName") == {"Fn::GetAtt": ["SetAsideQueue", "QueueName"]}
+    }
+
+    assert watched == {"ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible"}
 
 
 def test_each_subscription_of_a_queue_is_raw_and_has_a_dead_letter_queue_that_the_topic_may_use(expanded: Node) -> None:
@@ -781,11 +819,19 @@ def test_each_queue_that_nobody_consumes_has_an_alarm_a_day_before_a_message_exp
     spent_before: dict[str, float] = {}
     for name in consumed(expanded):
         policy = queues[name]["RedrivePolicy"]
-        postponed = QUOTA_RETRY_AFTER.total_seconds() if name in {"WelcomeEmailQueue", "ChangeNoticeQueue"} else 0
-        spent = policy["maxReceiveCount"] * (queues[name]["VisibilityTimeout"] + postponed)
-        spent_before[policy["deadLetterTargetArn"]["Fn::GetAtt"][0]] = spent
+        postponed = timedelta()
+        if name in {"WelcomeEmailQueue", "ChangeNoticeQueue"}:
+            postponed = policy["maxReceiveCount"] * QUOTA_RETRY_AFTER
+        elif name in {"DefaultResourcesQueue", "AccountCleanupQueue"}:
+            postponed = sum(OUTAGE_PAUSES, timedelta())
+        elif name == "SetAsideQueue":
+            postponed = sum(PAUSES, timedelta())
+        tries = policy["maxReceiveCount"] * timedelta(seconds=queues[name]["VisibilityTimeout"])
+        spent_before[policy["deadLetterTargetArn"]["Fn::GetAtt"][0]] = (tries + postponed).total_seconds()
 
     assert spent_before["WelcomeEmailDeadLetterQueue"] > 30 * 3600
+    assert spent_before["ParkedRecordsQueue"] > 45 * 3600
+    assert max(OUTAGE_PAUSES) <= QUOTA_RETRY_AFTER, "of e-mails the longer wait counts"
     for name in set(queues) - consumed(expanded):
         age = queues[name]["MessageRetentionPeriod"] - spent_before.get(name, 0) - 24 * 3600
         assert watched[name] <= age, name
@@ -820,7 +866,7 @@ def test_what_a_read_model_holds_back_rings_by_the_metric_that_its_function_emit
 
 
 def emitted(text: str) -> dict[str, set[str]]:
-    """Names of the dimensions of each metric in a log, by metric."""
+    """Names of the dimensions of each metric in a log, by metric: those of the most functions, if there are several."""
     blocks = [json.loads(line)["_aws"]["CloudWatchMetrics"] for line in text.splitlines() if '"_aws"' in line]
     return {
         metric["Name"]: set(dimensions)
@@ -858,8 +904,11 @@ def test_each_incident_has_an_alarm_with_the_dimensions_that_it_is_counted_by(
         for metric in watched:
             assert metric["Namespace"] == "Headwater"
             assert {part["Name"] for part in metric["Dimensions"]} == counted[incident]
-            assert dimension(metric, "function") in FUNCTIONS.values()
-            assert dimension(metric, "service") == "headwater"
+            if "function" in counted[incident]:
+                assert dimension(metric, "function") in FUNCTIONS.values()
+                assert dimension(metric, "service") == "headwater"
+            else:
+                assert dimension(metric, "functions") == "all"
 
 
 @pytest.mark.parametrize("incident", ["UnconfirmedEffects", "RefusedEffects", "OutdatedEffects"])
@@ -870,6 +919,68 @@ def test_what_a_queues_consumer_reports_rings_whichever_of_them_it_is(expanded: 
     watched = {dimension(metric, "function") for metric in watched_metrics(expanded, incident)}
 
     assert watched == (consumers if incident == "OutdatedEffects" else mailing)
+
+
+def test_the_archives_bucket_takes_what_the_archive_writes_and_no_notes(expanded: Node) -> None:
+    statements = expanded["Resources"]["ArchiveBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    (refusal,) = (each for each in statements if "NotResource" in each)
+    assert (refusal["Effect"], refusal["Principal"], refusal["Action"]) == ("Deny", "*", "s3:PutObject")
+    patterns = [each["Fn::Sub"].replace("${ArchiveBucket.Arn}/", "") for each in refusal["NotResource"]]
+
+    def taken(key: str) -> bool:
+        return any(fnmatchcase(key, pattern) for pattern in patterns)
+
+    written = [
+        f"raw/source=events/dt=2026-03-01/{'0' * 40}-a.jsonl.zst",
+        curated.key("applications", "2026-03-01"),
+        curated.key("events", "2026-03-01", 12),
+        "curated-days/events-2026-03.jsonl",
+        f"{curated.runs_prefix('events', '2026-03-01')}claim.json",
+        f"{curated.run_prefix('events', '2026-03-01', 'night')}20260302_000000_00000_abcde_1",
+        "claims/019a/019b",
+        f"{bi_export.PREFIX}dt=2026-03-01-1.json",
+        bi_export.MANIFEST,
+    ]
+    assert [key for key in written if not taken(key)] == []
+    # A pattern cannot tell names that end as the archive's do; readers can.
+    foreign = [key for key in FOREIGN if not key.endswith(".jsonl.zst")]
+    beside = ["notes.txt", "raw/", "curated/source=events/month=2026-03/notes.txt", "curated-days/", "bi/events/x.txt"]
+    assert [key for key in [*foreign, *beside] if taken(key)] == []
+
+
+def test_no_role_may_write_to_the_archives_bucket_what_its_policy_refuses(expanded: Node) -> None:
+    resources = expanded["Resources"]
+    refusals = resources["ArchiveBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    (kept,) = (each["NotResource"] for each in refusals if "NotResource" in each)
+    prefixes = {each["Fn::Sub"].replace("${ArchiveBucket.Arn}/", "").partition("/")[0] for each in kept}
+
+    written = set()
+    for role in of_type(expanded, "AWS::IAM::Role").values():
+        for policy in role.get("Policies", []):
+            for statement in policy["PolicyDocument"]["Statement"]:
+                if "s3:PutObject" in statement["Action"]:
+                    of = statement["Resource"]
+                    written |= {each["Fn::Sub"] for each in (of if isinstance(of, list) else [of]) if "Fn::Sub" in each}
+    places = {each.replace("${ArchiveBucket.Arn}/", "") for each in written if each.startswith("${ArchiveBucket.Arn}/")}
+    assert places
+    assert {place.partition("/")[0] for place in places} <= prefixes
+
+
+def test_a_day_is_claimed_for_longer_than_its_function_runs_and_no_hours(expanded: Node) -> None:
+    seconds = expanded["Resources"]["CompactionFunction"]["Properties"]["Timeout"]
+
+    assert timedelta(seconds=seconds) == FUNCTION_RUNS
+    assert FUNCTION_RUNS < CLAIMED_FOR < 2 * FUNCTION_RUNS
+
+
+def test_a_day_of_a_killed_run_is_tried_again_until_its_claim_is_over() -> None:
+    machine = json.loads((PROJECT / "statemachines" / "compaction.asl.json").read_text("utf-8"))
+    states = machine["States"]["EachDay"]["ItemProcessor"]["States"]
+
+    for name in ("CompactDay", "PrepareUnload"):
+        (retry,) = (each for each in states[name]["Retry"] if "DayTakenError" in each["ErrorEquals"])
+        waited = sum(retry["IntervalSeconds"] * retry["BackoffRate"] ** turn for turn in range(retry["MaxAttempts"]))
+        assert timedelta(seconds=waited) > CLAIMED_FOR
 
 
 def test_the_archives_freshness_is_told_by_a_metric_that_the_archiver_emits(

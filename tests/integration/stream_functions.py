@@ -8,10 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from moto import mock_aws
 
 from headwater import bootstrap
 from headwater.attribute_values import unmarshal_item
+from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -29,6 +29,7 @@ SETTINGS = {
     "EMAIL_CONFIGURATION_SET": "headwater",
     "ON_UNCONFIRMED_EMAIL": "hold",
     "PARKED_RECORDS_QUEUE": "https://sqs.eu-west-1.amazonaws.com/123456789012/parked-records",
+    "SET_ASIDE_QUEUE": "https://sqs.eu-west-1.amazonaws.com/123456789012/set-aside",
     "UNRESOLVED_POINTERS_QUEUE": "https://sqs.eu-west-1.amazonaws.com/123456789012/unresolved-pointers",
     "FAILED_BATCHES_BUCKET": "failed-batches",
     "APPLICATIONS_TABLE": "applications",

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from cli.queues import held
+from tests.fakes.moto import mock_aws
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -27,6 +27,7 @@ from cli.local_sql import LocalSql
 from devstack.template import Template
 from headwater import bootstrap
 from headwater.archive import curated
+from headwater.archive.inventory import Names
 from tests.fakes import duckdb_engine
 from tests.infrastructure.expansion import PROJECT
 from tests.infrastructure.iam import Call, calls_of, denied
@@ -90,7 +91,8 @@ class Tasks:
         unload = UNLOAD.fullmatch(sql)
         with LocalSql(BucketObjects(bootstrap.s3(), "archive")) as local:
             answer = local.query(unload["sql"] if unload else sql)
-            assert local.skipped == []
+            # It is asked about whole days alone.
+            assert not [each for each in local.damaged if quoted_day(each.key) in sql]
         if unload:
             assert _keys(unload["run"]) == [], "UNLOAD wants an empty prefix"
             self._write(unload["run"], answer.rows)
@@ -143,7 +145,7 @@ def run(given: Mapping[str, Any]) -> dict[str, Any]:
             {"stateMachineArn": created["stateMachineArn"], "input": json.dumps(given), "name": "night"}
         )[2]
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         told: dict[str, Any] = orjson.loads(stepfunctions._describe_execution(started)[2])
         if told["status"] != "RUNNING":
@@ -185,9 +187,20 @@ def _keys(prefix: str) -> list[str]:
     return [each["Key"] for each in found]
 
 
+def quoted_day(key: str) -> str:
+    """The day of a raw object, as SQL has it."""
+    return f"'{Names.RAW.day(key)}'"
+
+
 def rows(sql: str = "SELECT * FROM events_all") -> list[tuple[Any, ...]]:
     with LocalSql(BucketObjects(bootstrap.s3(), "archive")) as local:
         return sorted(local.query(sql).rows, key=repr)
+
+
+def published_list() -> list[tuple[str, int]]:
+    """The published list itself, whatever can be read of the archive."""
+    found = bootstrap.s3().get_object(Bucket="archive", Key="curated-days/events-2026-03.jsonl")["Body"].read()
+    return [(line["dt"], line["records"]) for line in map(orjson.loads, found.splitlines())]
 
 
 def published() -> dict[str, int]:
@@ -231,18 +244,43 @@ def test_a_large_day_is_unloaded_and_holds_the_rows_that_the_function_would_writ
     assert {key.rsplit("/", 1)[1] for key in _keys("compaction-runs/")} == {"claim.json"}
 
 
-def test_a_day_that_cannot_be_read_is_named_and_the_others_are_compacted(tasks: Tasks) -> None:
+@pytest.mark.parametrize("large", [False, True], ids=["in the function", "in Athena"])
+def test_a_day_with_a_damaged_object_is_named_and_the_others_are_compacted(
+    large: bool, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill()
-    bootstrap.s3().put_object(Bucket="archive", Key=f"raw/source=events/dt={DAYS[1]}/foreign.txt", Body=b"not ours")
+    damaged = f"raw/source=events/dt={DAYS[1]}/0001-a.jsonl.zst"
+    body = bootstrap.s3().get_object(Bucket="archive", Key=damaged)["Body"].read()
+    bootstrap.s3().put_object(Bucket="archive", Key=damaged, Body=body[:-1])
+    if large:
+        all_large(monkeypatch)
 
     told = run({})
 
     assert (told["status"], told["error"]) == ("FAILED", "DaysLeftError")
     assert json.loads(told["cause"])["errorMessage"].startswith(
-        f"1 of 3 day(s) were not compacted. events of {DAYS[1]}: "
+        "1 of 3 day(s) and 0 month(s) were not compacted. "
+        f"events of {DAYS[1]}: 1 of 2 object(s) are damaged: {damaged}: "
     )
-    assert f"raw/source=events/dt={DAYS[1]}/foreign.txt: " in told["cause"]
-    assert set(published()) == {DAYS[0], DAYS[2]}
+    assert "0005-b" not in told["cause"]
+    assert dict(published_list()) == {DAYS[0]: 12, DAYS[2]: 12}
+
+
+def test_foreign_objects_are_passed_over_counted_and_named_once(
+    tasks: Tasks, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    fill()
+    for name in ("", "notes.txt", "sub folder/0001-a.jsonl.zst"):
+        bootstrap.s3().put_object(Bucket="archive", Key=f"raw/source=events/dt={DAYS[1]}/{name}", Body=b"")
+
+    assert run({})["status"] == "SUCCEEDED"
+
+    assert published() == dict.fromkeys(DAYS, 12)
+    (log,) = (record for record in caplog.records if getattr(record, "incident", "") == "ForeignObjects")
+    assert getattr(log, "objects") == "3"  # noqa: B009  # a record's extras have no types
+    assert f"dt={DAYS[1]}/notes.txt" in getattr(log, "named")  # noqa: B009
+    metrics = [json.loads(each) for each in capsys.readouterr().out.splitlines() if '"_aws"' in each]
+    assert [each["ForeignObjects"] for each in metrics if "ForeignObjects" in each] == [[1.0]]
 
 
 @pytest.mark.parametrize("step", ["unload", "startQueryExecution.sync", "place", "getQueryResults", "publish"])
@@ -282,6 +320,18 @@ def test_a_day_that_changes_while_athena_reads_it_is_left_for_the_next_night(
     tasks.failing = lambda _step: None
     assert run({})["status"] == "SUCCEEDED"
     assert published() == {DAYS[0]: 2}
+
+
+def test_a_damaged_list_of_days_is_named_and_other_months_are_compacted(tasks: Tasks) -> None:
+    fill()
+    archived("2026-04-01", "0001-a", line(1, "2026-04-01"))
+    bootstrap.s3().put_object(Bucket="archive", Key="curated-days/events-2026-04.jsonl", Body=b'{"source":"eve')
+
+    told = run({})
+
+    assert (told["status"], told["error"]) == ("FAILED", "DaysLeftError")
+    assert "0 of 3 day(s) and 1 month(s) were not compacted. curated-days/events-2026-04.jsonl: line 1" in told["cause"]
+    assert dict(published_list()) == dict.fromkeys(DAYS, 12)
 
 
 def test_days_beyond_what_an_execution_takes_are_told_and_taken_by_the_next(
@@ -346,7 +396,11 @@ def test_an_input_that_says_something_else_is_refused(given: dict[str, Any], tas
 
 
 def test_the_fixture_asks_for_days(tasks: Tasks) -> None:
-    assert tasks.handler(fixture("CompactionFunction"), None) == {"days": [], "left_for_next_time": 0}
+    assert tasks.handler(fixture("CompactionFunction"), None) == {
+        "days": [],
+        "left_for_next_time": 0,
+        "left_out": [],
+    }
 
 
 def test_a_step_that_is_none_is_refused_by_name(tasks: Tasks) -> None:

@@ -30,9 +30,12 @@ from tests.fakes.events import AT, recorded
 from tests.fakes.kinesis_records import kinesis_batch, kinesis_record
 from tests.fakes.parking_lot import InMemoryParkingLot, parking
 from tests.fakes.pointers import from_lambda
+from tests.fakes.undeclared import undeclared_types
 from tests.integration.stream_functions import SETTINGS, item, stack
 
-__all__ = ["stack"]
+__all__ = ["stack", "undeclared_types"]
+
+pytestmark = pytest.mark.usefixtures("undeclared_types")
 
 PLAY = PlayCompleted(game="chess", score=1, played_at=AT)
 

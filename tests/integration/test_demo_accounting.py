@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from devstack.demo.accounting import unlike_the_log
 from headwater.archive.archiver import Archiver
 from headwater.archive.objects import S3ObjectStore
 from tests.fakes.incidents import RecordedIncidents
+from tests.fakes.moto import mock_aws
 from tests.fakes.stream_records import play_image, stream_record
 from tests.fakes.tables import create_tables
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from headwater import bootstrap
 from headwater.accounts.commands import RegisterUser
@@ -31,6 +30,7 @@ from headwater.ids import uuid7
 from headwater.projections.read_models import Row
 from tests.fakes.accounts import quick_passwords
 from tests.fakes.http import http_event
+from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 from tests.integration.stream_functions import SETTINGS
 
@@ -198,8 +198,11 @@ class Together:
     def load(self, aggregate_id: str, after: int = 0) -> list[RecordedEvent]:
         return self._store.load(aggregate_id, after)
 
-    def latest(self, aggregate_id: str) -> RecordedEvent | None:
-        return self._store.latest(aggregate_id)
+    def present(self, aggregate_id: str, versions: Collection[int]) -> set[int]:
+        return self._store.present(aggregate_id, versions)
+
+    def head(self, aggregate_id: str) -> int:
+        return self._store.head(aggregate_id)
 
 
 def test_of_those_who_register_one_address_at_once_one_wins(client: "DynamoDBClient") -> None:

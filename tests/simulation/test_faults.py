@@ -79,6 +79,7 @@ def test_versions_arrive_out_of_order(blueprint: Blueprint, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 3])
+@pytest.mark.slow
 def test_ten_lanes_split_shards_and_restarts_converge(blueprint: Blueprint, seed: int) -> None:
     """FAULTS row 6: with ten lanes, an aggregate's events overtake each other even on their way to Kinesis."""
     config = Config.of(
@@ -114,7 +115,7 @@ def test_kinesis_has_taken_the_events_and_sns_is_down(blueprint: Blueprint) -> N
     result = run(blueprint, Config.of(1, 500, 0.0), sns_is_down)
 
     assert holds(result)
-    assert result.failures["fan_out: PublishError"] > 0
+    assert result.failures["fan_out: SendError"] > 0
     assert result.drained is not None
     assert result.drained > 200
 

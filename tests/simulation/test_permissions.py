@@ -17,7 +17,9 @@ from devstack.simulator.graph import RECEIVER, TEMPLATE, Blueprint
 from devstack.simulator.world import Config, World, opened, simulate
 from devstack.template import Node, Template
 from headwater.archive.lookup import STREAM_REMEMBERS
+from headwater.dead_letters.parked import encode
 from headwater.dead_letters.pointers import StreamKind
+from tests.fakes.parking_lot import InMemoryParkingLot, parking
 from tests.fakes.pointers import from_lambda, from_pipe
 from tests.infrastructure.iam import Call, calls_of, denied, statements
 
@@ -30,6 +32,15 @@ _STREAMS: tuple[tuple[str, StreamKind, str], ...] = (
     ("EventsStream", "kinesis", "BadgesFunction"),
     ("ApplicationsTable", "dynamodb", "ApplicationStatusPipe"),
 )
+
+
+#: Who sets aside, and what records of.
+_ASIDE: dict[str, tuple[str, StreamKind]] = {
+    "fan_out": ("EventsTable", "dynamodb"),
+    **dict.fromkeys(
+        ("player_profiles", "leaderboard", "badges", "achievements", "bi_export"), ("EventsStream", "kinesis")
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +69,10 @@ def calls() -> frozenset[Call]:
         patch.setattr(Functions, "invoke", noted_invoke)
         # Without overtaking, in which a command runs in the midst of a function's call: it would pass for its own.
         for seed in (3, 4, 5):
-            simulate(Config.of(seed, 1_000, 0.2, off=frozenset({"overtaking"})), Blueprint.load())
+            simulate(Config.of(seed, 1_000, 0.2, off=frozenset({"overtaking", "interleaving"})), Blueprint.load())
         with opened(Config.of(6, 200, 0.0), Blueprint.load()) as world:
             world.run()
+            _set_aside(world)
             _fail_batches(world)
     return frozenset(seen)
 
@@ -98,6 +110,19 @@ def _fail_batches(world: World) -> None:
             assert answer == {"batchItemFailures": []}, name
 
 
+def _set_aside(world: World) -> None:
+    """Lets each consumer set aside some of its records, which no run is sure to bring; too large for one message."""
+    for consumer, (name, kind) in _ASIDE.items():
+        log = world.cloud.log(name)
+        records = [dict(record.body) for shard in log.shards for record in shard.records[:20]]
+        lot = InMemoryParkingLot()
+        parking(consumer=consumer, kind=kind, aside=lot).set_aside("player#1", [], records, KeyError("x"))
+        body = json.dumps({"dataref": world.claims.put(consumer, encode(lot.parked[0]))})
+        message = {"messageId": consumer, "body": body, "attributes": {"ApproximateReceiveCount": "1"}}
+        answer = world.functions.invoke("RedriveFunction", {"Records": [message]}).result.response
+        assert answer == {"batchItemFailures": []}, consumer
+
+
 @pytest.fixture(scope="module")
 def resources() -> dict[str, Node]:
     return {**Template.load(RECEIVER).document["Resources"], **Template.load(TEMPLATE).document["Resources"]}
@@ -122,6 +147,19 @@ def test_failed_batches_were_met_in_each_way(calls: frozenset[Call]) -> None:
         "s3:GetObject",
         "dynamodb:BatchGetItem",
         "sqs:SendMessage",
+    } <= actions
+
+
+def test_a_redrive_did_what_each_consumer_does(calls: frozenset[Call]) -> None:
+    """Or the test above would prove little of RedriveFunction."""
+    actions = {call.action for call in calls if call.function == "RedriveFunction"}
+
+    assert {
+        "dynamodb:GetItem",
+        "kinesis:PutRecords",
+        "sns:Publish",
+        "dynamodb:BatchGetItem",
+        "s3:GetObject",
     } <= actions
 
 

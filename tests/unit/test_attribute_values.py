@@ -7,7 +7,15 @@ import pytest
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from hypothesis import given
 
-from headwater.attribute_values import MalformedAttributeError, marshal, marshal_item, unmarshal, unmarshal_item
+from devstack.simulator.cloud.items import canonical
+from headwater.attribute_values import (
+    MalformedAttributeError,
+    marshal,
+    marshal_item,
+    size_of,
+    unmarshal,
+    unmarshal_item,
+)
 from tests.fakes.attribute_strategies import ATTRIBUTE_VALUES, ITEMS, numbers, with_bytes
 
 
@@ -26,6 +34,35 @@ def test_what_is_unmarshalled_marshals_to_the_same_value(item: dict[str, Any]) -
     python = unmarshal_item(item)
 
     assert unmarshal_item(marshal_item(python)) == python
+
+
+@given(item=ITEMS)
+def test_an_items_size_is_what_the_simulator_counts(item: dict[str, Any]) -> None:
+    """What the simulator counts is held to DynamoDB's; of numbers it takes the text, which is never shorter."""
+    item = {name: _one_digit(with_bytes(value)) for name, value in item.items() if name}
+
+    _, counted = canonical(item)
+
+    assert counted <= size_of(item) <= counted + str(item).count("'N") * 2
+
+
+def _one_digit(value: Any) -> Any:
+    """The same value, in which each number is 7, and no set holds one."""
+    match value:
+        case {"N": _}:
+            return {"N": "7"}
+        case {"NS": _}:
+            return {"NS": ["7"]}
+        case {"L": list(items)}:
+            return {"L": [_one_digit(item) for item in items]}
+        case {"M": dict(items)}:
+            return {"M": {name: _one_digit(item) for name, item in items.items()}}
+    return value
+
+
+@pytest.mark.parametrize(("number", "size"), [("7", 2), ("-12", 3), ("1" * 38, 21), ("-" + "1" * 38, 21)])
+def test_a_numbers_size_is_half_its_digits_and_a_little(number: str, size: int) -> None:
+    assert size_of({"n": {"N": number}}) - 1 == size
 
 
 @given(number=numbers())

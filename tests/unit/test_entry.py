@@ -8,6 +8,8 @@ import pytest
 
 from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.functions.entry import batch_handler
+from headwater.functions.pipe import enrichment_handler
+from tests.fakes.publishers import client_error
 
 
 def reported(outcome: BatchOutcome, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -37,3 +39,53 @@ def test_aggregates_that_stand_still_are_named_in_the_log(caplog: pytest.LogCapt
 
 def test_a_batch_without_parked_records_says_nothing_of_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert reported(BatchOutcome(3), capsys) == {"RecordsSucceeded": [3.0], "RecordsFailed": [0.0]}
+
+
+DENIED = client_error("AccessDeniedException", "PutItem")
+
+
+def incidents(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, str]]:
+    lines = [vars(record) for record in caplog.records if hasattr(record, "incident")]
+    return [(line["incident"], line["function"], line["records"]) for line in lines]
+
+
+def test_an_outage_is_reported_once_a_batch(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """FAULTS row 44."""
+    failures = [Failure(str(number), error) for number, error in enumerate([OSError("no route"), DENIED, DENIED])]
+
+    batch_handler("badges", "kinesis", lambda _: BatchOutcome(4, failures))(
+        {"Records": [{}] * 4}, SimpleNamespace(aws_request_id="1")
+    )
+
+    assert incidents(caplog) == [("Outages", "badges", "2")]
+    (counted,) = [orjson.loads(line) for line in capsys.readouterr().out.splitlines() if '"Outages":[1.0]' in line]
+    (group,) = counted["_aws"]["CloudWatchMetrics"]
+    # By function, and for all of them.
+    assert {frozenset(names) - {"service"} for names in group["Dimensions"]} == {
+        frozenset({"function"}),
+        frozenset({"functions"}),
+    }
+
+
+def test_an_outage_that_fails_a_whole_batch_is_reported_too(caplog: pytest.LogCaptureFixture) -> None:
+    def denied(_: Any) -> Any:
+        raise DENIED
+
+    with pytest.raises(type(DENIED)):
+        batch_handler("badges", "kinesis", denied)({"Records": [{}]}, SimpleNamespace(aws_request_id="1"))
+    with pytest.raises(type(DENIED)):
+        enrichment_handler("application_enrichment", denied)([{}], SimpleNamespace(aws_request_id="1"))
+
+    assert incidents(caplog) == [("Outages", "badges", "1"), ("Outages", "application_enrichment", "1")]
+
+
+def test_a_bad_moment_is_no_outage(caplog: pytest.LogCaptureFixture) -> None:
+    failures = [Failure("1", client_error("ThrottlingException", "PutItem")), Failure("2", KeyError("x"))]
+
+    batch_handler("badges", "kinesis", lambda _: BatchOutcome(2, failures))(
+        {"Records": [{}] * 2}, SimpleNamespace(aws_request_id="1")
+    )
+
+    assert incidents(caplog) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from types import SimpleNamespace
@@ -28,9 +28,23 @@ class CallFaults(Protocol):
         Asked once a call that has entries, after it was found valid:
 
         - dynamodb BatchGetItem: keys, over all tables, that stay unprocessed (all of them: the call is throttled);
-        - dynamodb TransactWriteItems: items that another transaction is writing (TransactionConflict);
+        - dynamodb TransactGetItems and TransactWriteItems: items that another transaction is writing
+          (TransactionConflict);
         - kinesis PutRecords, sns PublishBatch, sqs SendMessageBatch and DeleteMessageBatch: entries;
         - sqs Duplicate: not a call; of the one message that a queue takes in, whether it keeps two copies.
+        """
+        ...
+
+    def stale(self, service: str, operation: str) -> bool:
+        """Whether an eventually consistent read, or one of an index, answers what was there a moment ago."""
+        ...
+
+    def condemn(self, service: str, operation: str, target: str, contents: Sequence[Any]) -> frozenset[int]:
+        """Positions of what a destination does not take, however often it is sent, though it is well-formed.
+
+        Asked with the messages' texts by sns PublishBatch (``target``: the topic) and sqs SendMessageBatch (the queue's
+        URL), with the recipient by sesv2 SendEmail, with the items by dynamodb PutItem and TransactWriteItems (the
+        table, of a transaction the first item's).
         """
         ...
 
@@ -46,6 +60,12 @@ class NoFaults:
         pass
 
     def refuse(self, service: str, operation: str, entries: int) -> frozenset[int]:  # noqa: ARG002
+        return frozenset()
+
+    def stale(self, service: str, operation: str) -> bool:  # noqa: ARG002
+        return False
+
+    def condemn(self, service: str, operation: str, target: str, contents: Sequence[Any]) -> frozenset[int]:  # noqa: ARG002
         return frozenset()
 
     def after(self, service: str, operation: str, params: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ import hashlib
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, ClassVar, Final, NamedTuple
 
 import orjson
@@ -38,8 +39,13 @@ TRANSACTION_TOKEN_SECONDS: Final = 600
 BATCH_GET_KEYS: Final = 100
 BATCH_GET_BYTES: Final = 16 * 1024 * 1024
 PAGE_BYTES: Final = 1024 * 1024
+#: "Usually consistent within one second or less": a good deal more ("Read consistency", Developer Guide).
+STALE_SECONDS: Final = 5.0
 HASH_KEY_BYTES: Final = 2048
 RANGE_KEY_BYTES: Final = 1024
+_OLDEST_TTL_SECONDS: Final = 5 * 365 * 86_400
+#: Of the items that were written a moment ago, so many are remembered as they were before.
+_REMEMBERED: Final = 1_000
 
 _FIRST_SEQUENCE_NUMBER: Final = 441_800_000_000_000_000_000
 #: Of a record's JSON, what is neither its images and keys nor its stream's name.
@@ -51,6 +57,9 @@ _CONDITION: Final = (
     "ExpressionAttributeValues",
     "ReturnValuesOnConditionCheckFailure",
 )
+
+_CONFLICT: Final = {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
+_CONDEMNED: Final = "One or more parameter values were invalid"
 
 type Key = tuple[KeyValue, ...]
 
@@ -88,10 +97,18 @@ class _Planned(NamedTuple):
 
 
 class Index(NamedTuple):
-    """A global secondary index of keys alone, by two attributes that are strings. Its items: those that have both."""
+    """A global secondary index by two attributes that are strings. Its items: those that have both.
+
+    Beside the keys it shows the ``projected`` attributes; None are all.
+    """
 
     hash_key: str
     range_key: str
+    projected: frozenset[str] | None = frozenset()
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        return self.hash_key, self.range_key
 
 
 class Table:
@@ -113,6 +130,8 @@ class Table:
         self.keys = (hash_key,) if range_key is None else (hash_key, range_key)
         self.items: dict[Key, bytes] = {}
         self.number = number
+        #: Of the items that were written a moment ago: when, and what was there before.
+        self.before: dict[Key, tuple[float, bytes | None]] = {}
         self._sort_keys: dict[KeyValue, list[Any]] = {}
         self._scan_order: list[Key] | None = None
 
@@ -158,7 +177,7 @@ class Table:
     def check_indexed(self, item: Item) -> None:
         """Refuses an item that an index could not hold."""
         for name, index in self.indexes.items():
-            for attribute in index:
+            for attribute in index.keys:
                 if attribute in item and "S" not in item[attribute]:
                     raise InvalidValueError(
                         f"One or more parameter values were invalid: Type mismatch for Index Key {attribute} "
@@ -212,12 +231,14 @@ class DynamoDb(Client):
         self._token_times: deque[tuple[float, str]] = deque()
 
     def identify(self, params: Parameters) -> None:
-        if "TransactItems" in params:
+        # A transaction that only reads has no token.
+        if any("Get" not in item for item in params.get("TransactItems", ())):
             params.setdefault("ClientRequestToken", self.surroundings.new_id())
 
     @operation("PutItem", ("TableName", "Item"), _CONDITION)
     def put_item(self, params: Parameters) -> Answer:
         planned = self._checked("PutItem", self._put, params)
+        self._refuse_condemned("PutItem", [planned])
         self._write("PutItem", planned)
         return {}
 
@@ -230,8 +251,10 @@ class DynamoDb(Client):
     @operation("GetItem", ("TableName", "Key"), ("ConsistentRead",))
     def get_item(self, params: Parameters) -> Answer:
         table = self._table("GetItem", params["TableName"])
-        item = table.get(self._checked("GetItem", self._key, table, params["Key"]))
-        return {} if item is None else {"Item": item}
+        key = self._checked("GetItem", self._key, table, params["Key"])
+        before = {} if params.get("ConsistentRead") else self._before("GetItem", table)
+        stored = before[key] if key in before else table.items.get(key)
+        return {} if stored is None else {"Item": decode(stored)}
 
     @operation("BatchGetItem", ("RequestItems",))
     def batch_get_item(self, params: Parameters) -> Answer:
@@ -257,9 +280,13 @@ class DynamoDb(Client):
             raise self._throttled("BatchGetItem")
         responses: dict[str, list[Item]] = {name: [] for name in requests}
         unprocessed: dict[str, Any] = {}
+        before = {
+            name: {} if request.get("ConsistentRead") else self._before("BatchGetItem", self.tables[name])
+            for name, request in requests.items()
+        }
         size = 0
         for position, (name, key, found) in enumerate(wanted):
-            stored = self.tables[name].items.get(found)
+            stored = before[name][found] if found in before[name] else self.tables[name].items.get(found)
             size += len(stored or b"")
             if position in refused or size > BATCH_GET_BYTES:
                 unprocessed.setdefault(name, {**requests[name], "Keys": []})["Keys"].append(key)
@@ -327,13 +354,19 @@ class DynamoDb(Client):
             )
         if sum(write.size for write in planned) > TRANSACTION_BYTES:
             raise self.error(name, "ValidationException", "The aggregate size of the items exceeds 4 MB")
+        condemned = self._condemned(name, planned)
+        if condemned:
+            refused = {"Code": "ValidationError", "Message": _CONDEMNED}
+            raise transaction_cancelled(
+                [refused if position in condemned else {"Code": "None"} for position in range(len(planned))]
+            )
         conflicts = self.surroundings.faults.refuse(self.service, name, len(planned))
         reasons = [_reason(write, conflict=position in conflicts) for position, write in enumerate(planned)]
         if any(reason["Code"] != "None" for reason in reasons):
             raise transaction_cancelled(reasons)
         changes = [write.change() for write in planned if not write.check_only]
         for change in changes:
-            _apply(change)
+            self._apply(change)
         # A stream keeps the order of one item's changes, and nothing keeps that of a transaction's items.
         if len(changes) > 1:
             self.surroundings.rng.shuffle(changes)
@@ -342,6 +375,36 @@ class DynamoDb(Client):
         if token is not None:
             self._remember(token, items)
         return {}
+
+    @operation("TransactGetItems", ("TransactItems",))
+    def transact_get_items(self, params: Parameters) -> Answer:
+        name, items = "TransactGetItems", params["TransactItems"]
+        if not items:
+            raise parameter_error("Invalid length for parameter TransactItems, value: 0, valid min length: 1")
+        if len(items) > TRANSACTION_ITEMS:
+            raise self.error(
+                name,
+                "ValidationException",
+                f"1 validation error detected: Value '[{len(items)} items]' at 'transactItems' failed to satisfy "
+                f"constraint: Member must have length less than or equal to {TRANSACTION_ITEMS}",
+            )
+        wanted: list[tuple[Table, Key]] = []
+        for item in items:
+            if item.keys() != {"Get"} or item["Get"].keys() != {"TableName", "Key"}:
+                raise NotImplementedError(f"TransactGetItems takes a Get of TableName and Key here, not {item}")
+            table = self._table(name, item["Get"]["TableName"])
+            wanted.append((table, self._checked(name, self._key, table, item["Get"]["Key"])))
+        if len({(table.name, key) for table, key in wanted}) < len(wanted):
+            raise self.error(
+                name, "ValidationException", "Transaction request cannot include multiple operations on one item"
+            )
+        conflicts = self.surroundings.faults.refuse(self.service, name, len(wanted))
+        if conflicts:
+            raise transaction_cancelled(
+                [_CONFLICT if position in conflicts else {"Code": "None"} for position in range(len(wanted))], name
+            )
+        found = [table.get(key) for table, key in wanted]
+        return {"Responses": [{} if item is None else {"Item": item} for item in found]}
 
     def expire(self, name: str, attribute: str) -> int:
         """What the table's TTL does: deletes items whose time, in epoch seconds, has passed; gives their number.
@@ -352,10 +415,12 @@ class DynamoDb(Client):
         quoted = f'"{attribute}"'.encode()
         expired = []
         for key, stored in table.items.items():
-            if quoted in stored and int(decode(stored).get(attribute, {}).get("N", "") or now + 1) < now:
+            time = decode(stored).get(attribute, {}).get("N") if quoted in stored else None
+            # "Not older than five years": what is, is taken for a mistake ("Time to live", Developer Guide).
+            if time is not None and now - _OLDEST_TTL_SECONDS < Decimal(time) < now:
                 expired.append(_Change(table, key, stored, None, None, 0))
         for change in expired:
-            _apply(change)
+            self._apply(change)
             self._record(change, _TTL_IDENTITY)
         return len(expired)
 
@@ -443,8 +508,15 @@ class DynamoDb(Client):
                     operation_name, "ConditionalCheckFailedException", "The conditional request failed", **held
                 )
         change = planned.change()
-        _apply(change)
+        self._apply(change)
         self._record(change)
+
+    def _apply(self, change: _Change) -> None:
+        before = change.table.before
+        if len(before) > _REMEMBERED:
+            before.clear()
+        before[change.key] = self.surroundings.clock(), change.old
+        _apply(change)
 
     def _record(self, change: _Change, identity: Mapping[str, str] | None = None) -> None:
         table, log = change.table, change.table.log
@@ -512,20 +584,28 @@ class DynamoDb(Client):
         index = table.indexes.get(params["IndexName"])
         if index is None:
             raise InvalidValueError(f"The table does not have the specified index: {params['IndexName']}")
-        if unsupported := params.keys() & {"ExclusiveStartKey", "ProjectionExpression", "ScanIndexForward"}:
+        if unsupported := params.keys() & {"ExclusiveStartKey", "ProjectionExpression"}:
             raise NotImplementedError(f"Query of an index has no {min(unsupported)} here")
         if params.get("ConsistentRead"):
             raise InvalidValueError("Consistent reads are not supported on global secondary indexes")
-        hash_value, clauses = _key_clauses([(name, "S") for name in index], params)
+        hash_value, clauses = _key_clauses([(name, "S") for name in index.keys], params)
         if clauses:
             raise NotImplementedError("Query of an index has no condition on its sort key here")
         limit = params.get("Limit", len(table))
-        found = [item for item in map(decode, table.items.values()) if _indexed(item, index, hash_value)]
-        found.sort(key=lambda item: str(item[index.range_key]["S"]))
-        names = dict.fromkeys((*(name for name, _ in table.keys), *index))
-        items = [{name: item[name] for name in names} for item in found[:limit]]
+        stored: dict[Key, bytes | None] = {**table.items, **self._before("Query", table)}
+        items_there = (decode(each) for each in stored.values() if each is not None)
+        found = [item for item in items_there if _indexed(item, index, hash_value)]
+        forward = params.get("ScanIndexForward", True)
+        found.sort(key=lambda item: str(item[index.range_key]["S"]), reverse=not forward)
+        keys = dict.fromkeys((*(name for name, _ in table.keys), *index.keys))
+        shown = None if index.projected is None else index.projected.union(keys)
+        items = [
+            {name: value for name, value in item.items() if shown is None or name in shown} for item in found[:limit]
+        ]
         answer: Answer = {"Items": items, "Count": len(items), "ScannedCount": len(items)}
-        return answer | ({"LastEvaluatedKey": items[-1]} if len(found) >= limit else {})
+        if len(found) >= limit:
+            answer["LastEvaluatedKey"] = {name: items[-1][name] for name in keys}
+        return answer
 
     def _page(self, operation_name: str, table: Table, keys: Sequence[Key], params: Parameters) -> Answer:
         limit = params.get("Limit", len(keys) + 1)
@@ -554,6 +634,22 @@ class DynamoDb(Client):
         if last is not None:
             answer["LastEvaluatedKey"] = last
         return answer
+
+    def _before(self, operation_name: str, table: Table) -> Mapping[Key, bytes | None]:
+        """What was there a moment ago, where it was another: what a read that is not consistent may answer."""
+        since = self.surroundings.clock() - STALE_SECONDS
+        table.before = {key: (at, old) for key, (at, old) in table.before.items() if at > since}
+        if table.before and self.surroundings.faults.stale(self.service, operation_name):
+            return {key: old for key, (_, old) in table.before.items()}
+        return {}
+
+    def _condemned(self, operation_name: str, planned: Sequence[_Planned]) -> frozenset[int]:
+        items = [write.new for write in planned]
+        return self.surroundings.faults.condemn(self.service, operation_name, planned[0].table.name, items)
+
+    def _refuse_condemned(self, operation_name: str, planned: Sequence[_Planned]) -> None:
+        if self._condemned(operation_name, planned):
+            raise self.error(operation_name, "ValidationException", _CONDEMNED)
 
     def _repeated(self, token: str, items: Sequence[Mapping[str, Any]]) -> bool:
         """Whether the transaction of this token was done within the last ten minutes."""
@@ -627,7 +723,7 @@ def _plan(
 
 def _reason(write: _Planned, *, conflict: bool) -> dict[str, Any]:
     if conflict:
-        return {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
+        return _CONFLICT
     current = write.table.get(write.key)
     if write.holds(current or {}):
         return {"Code": "None"}

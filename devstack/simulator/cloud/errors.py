@@ -162,13 +162,11 @@ def client_error(
     return _CLASSES[service].get(code, ClientError)(response, operation)
 
 
-def transaction_cancelled(reasons: list[dict[str, Any]]) -> ClientError:
-    """TransactWriteItems refused; one reason an item, in the request's order."""
+def transaction_cancelled(reasons: list[dict[str, Any]], operation: str = "TransactWriteItems") -> ClientError:
+    """A transaction refused; one reason an item, in the request's order."""
     codes = ", ".join(reason["Code"] for reason in reasons)
     message = f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]"
-    return client_error(
-        "dynamodb", "TransactWriteItems", "TransactionCanceledException", message, CancellationReasons=reasons
-    )
+    return client_error("dynamodb", operation, "TransactionCanceledException", message, CancellationReasons=reasons)
 
 
 def parameter_error(report: str) -> ParamValidationError:

@@ -65,6 +65,8 @@ class SesV2(Client):
                 "Email address is not verified. The following identities failed the check in region "
                 f"{REGION.upper()}: {sender}",
             )
+        if self.surroundings.faults.condemn(self.service, "SendEmail", sender, recipients):
+            raise self.error("SendEmail", "MessageRejected", "The address is on the suppression list.")
         body: Mapping[str, Mapping[str, Any]] = simple["Body"]
         email = SentEmail(
             self.surroundings.new_id(),

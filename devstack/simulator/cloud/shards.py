@@ -72,6 +72,11 @@ class Shard:
                 raise ValueError(f"Invalid SequenceNumber: {self.id} has no record {sequence_number}")
         raise ValueError(f"Invalid ShardIteratorType: {position} without a sequence number")
 
+    def forget(self, before: float) -> None:
+        """Forgets the records that arrived before a moment (epoch seconds)."""
+        if self.records and self.records[0].arrived_at < before:
+            self.trim(self.first_index + bisect_left(self.records, before, key=lambda record: record.arrived_at))
+
     def trim(self, up_to: int) -> None:
         """Forgets the records before index ``up_to``."""
         count = min(up_to - self.first_index, len(self.records))

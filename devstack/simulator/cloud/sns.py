@@ -110,17 +110,19 @@ class Sns(Client):
                 name, "BatchRequestTooLong", "The length of all the messages put together is more than the limit."
             )
         refused = self.surroundings.faults.refuse(self.service, name, len(entries))
+        texts = [entry["Message"] for entry in entries]
+        condemned = self.surroundings.faults.condemn(self.service, name, topic.arn, texts)
         taken: list[dict[str, Any]] = []
         failed: list[dict[str, Any]] = []
         for position, entry in enumerate(entries):
             if position in refused:
                 failed.append({"Id": entry["Id"], "Code": "InternalError", "Message": "", "SenderFault": False})
-            elif not entry["Message"]:
+            elif position in condemned or not entry["Message"]:
                 failed.append(
                     {
                         "Id": entry["Id"],
                         "Code": "InvalidParameter",
-                        "Message": "Invalid parameter: Empty message",
+                        "Message": f"Invalid parameter: {'Message' if entry['Message'] else 'Empty message'}",
                         "SenderFault": True,
                     }
                 )

@@ -204,11 +204,16 @@ class Sqs(Client):
                 "AWS.SimpleQueueService.BatchRequestTooLong",
                 f"Batch requests cannot be longer than {MESSAGE_BYTES} bytes.",
             )
-        return self._batch(
-            "SendMessageBatch",
-            entries,
-            lambda entry: {"Id": entry["Id"], **self._send("SendMessageBatch", queue, entry)},
-        )
+        texts = [entry["MessageBody"] for entry in entries]
+        condemned = self.surroundings.faults.condemn(self.service, "SendMessageBatch", queue.url, texts)
+        doomed = {entries[position]["Id"] for position in condemned}
+
+        def send(entry: Mapping[str, Any]) -> dict[str, Any]:
+            if entry["Id"] in doomed:
+                raise self.error("SendMessageBatch", "InvalidParameterValue", "Reason: the queue does not take it.")
+            return {"Id": entry["Id"], **self._send("SendMessageBatch", queue, entry)}
+
+        return self._batch("SendMessageBatch", entries, send)
 
     @operation(
         "ReceiveMessage",

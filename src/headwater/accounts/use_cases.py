@@ -170,8 +170,8 @@ class Accounts:
         def attempt() -> Receipt:
             state, _ = self._load(user_id, context)
             event = player.complete_play(state, command.game, command.score, played_at)
-            latest = self._store.latest(f"player#{user_id}")
-            return self._append(f"player#{user_id}", latest.version if latest else 0, event, context)
+            aggregate_id = f"player#{user_id}"
+            return self._append(aggregate_id, self._store.head(aggregate_id), event, context)
 
         return self._once(attempt, context)
 

@@ -8,12 +8,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from headwater.applications.elements import Element
-from headwater.attribute_values import MalformedAttributeError, unmarshal_item
+from headwater.attribute_values import unmarshal_item
 from headwater.batch_get import batch_get
 from headwater.change_stream import dynamodb
-from headwater.change_stream.records import MalformedRecordError
-from headwater.domain.fields import InvalidFieldError
 from headwater.domain.tracking import SCHEMA_VERSION, StatusChange, parse_id, to_milliseconds
+from headwater.failures import FailureKind, PermanentError, kind_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 APPLICATION_ITEM = "#APPLICATION"
 
 
-class ApplicationMissingError(Exception):
+class ApplicationMissingError(PermanentError):
     """There is no application of an action's id."""
 
 
@@ -87,7 +86,9 @@ class Enrichment:
         place: dict[str, Any] = {"event_id": str(event_id or ""), "position": position, "of": of}
         try:
             change = _change(action, found)
-        except (ApplicationMissingError, InvalidFieldError, MalformedRecordError, MalformedAttributeError) as error:
+        except Exception as error:
+            if kind_of(error) is not FailureKind.PERMANENT:
+                raise
             return Element(**place, error=type(error).__name__, reason=str(error), record=record)
         return Element(**place, status={"schema_version": SCHEMA_VERSION, **asdict(change)})
 
@@ -98,7 +99,7 @@ def _action(record: Any) -> dict[str, Any] | Exception:
         # Without an image, which the Pipe's filter lets nothing through without, there is no id either.
         action = unmarshal_item(dynamodb.parse(record).new_image or {})
         parse_id("application_id", action.get("application_id"))
-    except (InvalidFieldError, MalformedRecordError, MalformedAttributeError) as error:
+    except Exception as error:  # noqa: BLE001  # raised again where the element is made
         return error
     return action
 

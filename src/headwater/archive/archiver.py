@@ -75,7 +75,11 @@ class Archiver:
         self._objects = objects
         self._incidents = incidents
         self._source = source
-        self._level = level
+        # With its checksum a frame tells of itself whether it is as it was written: four bytes an object.
+        self._options: Mapping[int, int] = {
+            zstd.CompressionParameter.compression_level: level,
+            zstd.CompressionParameter.checksum_flag: 1,
+        }
         self._now = now
 
     def archive(self, records: Sequence[Record]) -> BatchOutcome:
@@ -115,7 +119,7 @@ class Archiver:
         while part.records:
             key = name + _SUFFIX
             try:
-                self._objects.put_new(key, zstd.compress(b"".join(part.texts), self._level))
+                self._objects.put_new(key, zstd.compress(b"".join(part.texts), options=self._options))
             except ObjectExistsError:
                 stored = _stored_ids(self._objects.get(key))
                 part, last = part.without(stored)
@@ -151,6 +155,6 @@ def _identity(line: Line) -> tuple[str, str]:
 def _stored_ids(body: bytes) -> set[object]:
     """Stream event ids of the object that has the name which a batch wanted; none if the archiver did not write it."""
     try:
-        return {columns.get("stream_event_id") for columns in reader.lines(body)}
+        return {columns["stream_event_id"] for columns in reader.lines(body)}
     except reader.UnreadableObjectError:
         return set()

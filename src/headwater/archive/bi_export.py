@@ -7,7 +7,7 @@ from another shard, after midnight or in a replay, it meets the object that has 
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,8 +18,9 @@ from headwater.archive.growing_objects import GrowingObjects, ObjectChangedError
 from headwater.change_stream import claim_checks, kinesis
 from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.claim_checks import ClaimStore
-from headwater.dead_letters.parking import PERMANENT, Parking
-from headwater.domain.events import MalformedEventError, RecordedEvent
+from headwater.dead_letters.triage import Triage
+from headwater.domain.events import RecordedEvent
+from headwater.incidents import Incidents
 
 PREFIX: Final = "bi/events/"
 MANIFEST: Final = "bi/manifest.json"
@@ -41,14 +42,17 @@ class BiExport:
         objects: GrowingObjects,
         claims: ClaimStore,
         bucket: str,
-        parking: Parking,
+        triage: Triage,
+        incidents: Incidents,
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._objects = objects
         self._claims = claims
         self._bucket = bucket
-        self._parking = parking
+        self._triage = triage
+        self._incidents = incidents
+        self._damaged: set[str] = set()
         self._sleep = sleep
         self._has_manifest = False
 
@@ -59,43 +63,41 @@ class BiExport:
         ------
         MalformedRecordError
             A record has no sequence number, so that no answer could name it; nothing was written.
-        ObjectChangedError
-            Others wrote the object again and again.
         """
-        return self._export(records, self._park)
+        _named(records)
+        return self._triage.settle(records, *self._export(records))
 
     def redrive(self, records: Sequence[Mapping[str, Any]]) -> BatchOutcome:
         """Exports parked records. One that still cannot be read fails, and is not parked a second time."""
+        numbers = _named(records)
+        _, errors = self._export(records)
+        failures = tuple(Failure(numbers[index], error) for index, error in sorted(errors.items()))
+        return BatchOutcome(len(records), failures)
 
-        def refuse(_: Mapping[str, Any], error: Exception) -> None:
-            raise error
-
-        return self._export(records, refuse)
-
-    def _export(
-        self, records: Sequence[Mapping[str, Any]], give_up: Callable[[Mapping[str, Any], Exception], None]
-    ) -> BatchOutcome:
+    def _export(self, records: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[int, Exception]]:
+        """The aggregates of which something was exported, and what records met, by their place in the batch."""
         self._publish_manifest()
-        failures: list[Failure] = []
+        exported: list[str] = []
+        errors: dict[int, Exception] = {}
         by_day: dict[str, dict[str, bytes]] = {}
-        parked = 0
-        for raw in records:
-            sequence_number = kinesis.sequence_number(raw)
+        places: dict[str, list[int]] = {}
+        for index, raw in enumerate(records):
             try:
                 event = claim_checks.resolve(kinesis.body(raw), self._claims).event
-                by_day.setdefault(_day(event), {})[event.event_id] = _line(event)
-            except PERMANENT as error:
-                try:
-                    give_up(raw, error)
-                    parked += 1
-                except Exception as failure:  # noqa: BLE001  # whatever parking meets, the other records are exported
-                    failures.append(Failure(sequence_number, failure))
+                day, line = _day(event), _line(event)
+            except Exception as error:  # noqa: BLE001  # whatever one record meets, the others are exported
+                errors[index] = error
+            else:
+                by_day.setdefault(day, {})[event.event_id] = line
+                places.setdefault(day, []).append(index)
         for day, lines in by_day.items():
-            self._add(day, lines)
-        return BatchOutcome(len(records), failures, parked)
-
-    def _park(self, raw: Mapping[str, Any], error: Exception) -> None:
-        self._parking.park(kinesis.partition_key(raw), (), [raw], error)
+            try:
+                self._add(day, lines)
+            except Exception as error:  # noqa: BLE001  # whatever one day meets, the others are exported
+                errors |= dict.fromkeys(places[day], error)
+            else:
+                exported += [kinesis.partition_key(records[index]) for index in places[day]]
+        return exported, errors
 
     def _add(self, day: str, lines: Mapping[str, bytes]) -> None:
         for attempt in range(1, _WRITE_ATTEMPTS + 1):
@@ -112,17 +114,31 @@ class BiExport:
                 return
 
     def _room(self, day: str, lines: Mapping[str, bytes]) -> tuple[str, bytes, str | None, Mapping[str, bytes]]:
-        """The object with room for more, its content and tag, and the lines that none of the day's objects has."""
+        """The object with room for more, its content and tag, and the lines that none of the day's objects has.
+
+        One that is damaged has no room: it stays as it is for whoever repairs it, and its whole lines count.
+        """
         missing = dict(lines)
         part = 1
         while True:
             key = f"{PREFIX}dt={day}-{part}.json"
             body, tag = self._objects.read(key)
-            for event_id in _event_ids(body):
+            event_ids, whole = _event_ids(body)
+            for event_id in event_ids:
                 missing.pop(event_id, None)
-            if len(body) < OBJECT_BYTES:
+            if not whole:
+                self._report_damaged(key)
+            elif len(body) < OBJECT_BYTES:
                 return key, body, tag, missing
             part += 1
+
+    def _report_damaged(self, key: str) -> None:
+        if key not in self._damaged:
+            # Each batch meets it again: it is named once by each instance of the function.
+            self._damaged.add(key)
+            self._incidents.report(
+                "DamagedObjects", "an object of the export is damaged; its day goes on in another", object=key
+            )
 
     def _publish_manifest(self) -> None:
         if self._has_manifest:
@@ -141,11 +157,13 @@ class BiExport:
         self._has_manifest = True
 
 
+def _named(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The records' sequence numbers: first of all, as no answer could name a record that has none."""
+    return [kinesis.sequence_number(raw) for raw in records]
+
+
 def _day(event: RecordedEvent) -> str:
-    try:
-        return f"{datetime.fromisoformat(event.occurred_at).astimezone(UTC):%Y-%m-%d}"
-    except (TypeError, ValueError) as error:
-        raise MalformedEventError(f"event {event.event_id} has no time in 'time'") from error
+    return f"{datetime.fromisoformat(event.occurred_at).astimezone(UTC):%Y-%m-%d}"
 
 
 def _line(event: RecordedEvent) -> bytes:
@@ -165,6 +183,18 @@ def _line(event: RecordedEvent) -> bytes:
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _event_ids(body: bytes) -> Iterator[str]:
-    for line in body.splitlines():
-        yield orjson.loads(line)["event_id"]
+def _event_ids(body: bytes) -> tuple[list[str], bool]:
+    """Event ids of an object's lines, and whether each is one that the export writes, to the last."""
+    found: list[str] = []
+    # A line is added behind the last one's end.
+    whole = not body or body.endswith(b"\n")
+    for line in filter(None, body.split(b"\n")):
+        try:
+            event_id = orjson.loads(line)["event_id"]
+        except (ValueError, TypeError, KeyError):
+            event_id = None
+        if isinstance(event_id, str):
+            found.append(event_id)
+        else:
+            whole = False
+    return found, whole

@@ -20,7 +20,11 @@ class UnreadableListError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedDay:
-    """``raw_digest`` tells the raw objects that went in: others, and the day has changed since."""
+    """``raw_digest`` tells the raw objects that went in, ``tags`` the compacted ones: others, and the day is due again.
+
+    ``digests`` are the compacted objects' SHA-256, for whoever has their bytes and no tags. Athena's objects have none.
+    Days that were published before tags were noted have none either, and are due.
+    """
 
     source: str
     dt: str
@@ -29,6 +33,8 @@ class PublishedDay:
     raw_objects: int
     raw_digest: str
     published_at: str
+    tags: Sequence[str] = ()
+    digests: Sequence[str] = ()
 
 
 type Days = Mapping[str, PublishedDay]

@@ -40,7 +40,7 @@ ROW: Final = MappingProxyType({**LINE, "dt": "string", **HOT})
 #: What filters choose row groups by.
 _ORDER: Final = ("type", "aggregate_id", "version", "sequence_number")
 #: The longest line that is read: two images of a 400 KB item, marshalled and escaped. DuckDB takes twice that a thread.
-_LINE_BYTES: Final = 8 * 1024 * 1024
+LINE_BYTES: Final = 8 * 1024 * 1024
 _DUCKDB: Final = {"string": "VARCHAR", "bigint": "BIGINT", "int": "INTEGER"}
 
 
@@ -51,7 +51,12 @@ def key(source: str, dt: str, number: int | None = None) -> str:
 
 def day_prefix(source: str, dt: str) -> str:
     """What the keys of a compacted day's objects begin with."""
-    return f"curated/source={source}/month={dt[:7]}/{dt}"
+    return f"{prefix(source)}month={dt[:7]}/{dt}"
+
+
+def prefix(source: str) -> str:
+    """Where a source's compacted days lie."""
+    return f"curated/source={source}/"
 
 
 def runs_prefix(source: str, dt: str) -> str:
@@ -66,13 +71,13 @@ def run_prefix(source: str, dt: str, run: str) -> str:
 
 def raw_prefix(source: str, dt: str = "") -> str:
     """Where a day's raw objects lie; without a day, those of all days."""
-    return f"raw/source={source}/dt={dt}" + ("/" if dt else "")
+    return f"raw/source={source}/" + (f"dt={dt}/" if dt else "")
 
 
 def lines_sql() -> str:
     """DuckDB's SELECT of raw lines; its parameter is the list of files."""
     columns = ", ".join(f"'{name}': '{_DUCKDB[kind]}'" for name, kind in LINE.items())
-    options = f"format = 'newline_delimited', compression = 'zstd', maximum_object_size = {_LINE_BYTES}"
+    options = f"format = 'newline_delimited', compression = 'zstd', maximum_object_size = {LINE_BYTES}"
     return f"SELECT * FROM read_json(?, {options}, columns = {{{columns}}})"  # noqa: S608  # names of our own
 
 
@@ -102,12 +107,12 @@ def athena_rows_sql(source: str, dt: str) -> str:
 
 
 def count_sql(source: str, dt: str) -> str:
-    """Athena's SELECT of `headwater.archive.compaction.Counts`: one row of raw, nameless, placed."""
+    """Athena's SELECT of `headwater.archive.compaction.Counts`: one row of lines, changes, placed."""
     raw = f"FROM {source}_raw WHERE source = '{source}' AND dt = '{dt}'"
     placed = f"FROM {source} WHERE source = '{source}' AND month = '{dt[:7]}' AND dt = '{dt}'"
     return (
-        f"SELECT (SELECT count(DISTINCT stream_event_id) {raw}) AS raw, "
-        f"(SELECT count(*) {raw} AND stream_event_id IS NULL) AS nameless, "
+        f"SELECT (SELECT count(*) {raw}) AS lines, "
+        f"(SELECT count(DISTINCT stream_event_id) {raw}) AS changes, "
         f"(SELECT count(*) {placed}) AS placed"
     )
 

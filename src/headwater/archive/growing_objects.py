@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import ClientError
 
+from headwater.failures import TransientError
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 _CHANGED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"})
 
 
-class ObjectChangedError(Exception):
+class ObjectChangedError(TransientError):
     """Somebody else wrote the object since it was read."""
 
 

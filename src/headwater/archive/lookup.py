@@ -15,14 +15,15 @@ from hashlib import md5
 from types import MappingProxyType
 from typing import Any, Final
 
-from headwater.archive import reader
+from headwater.archive import curated, reader
 from headwater.archive.envelope import UnreadableRecordError, change_record
+from headwater.archive.inventory import Names, sorted_out
 from headwater.archive.objects import ObjectStore
 from headwater.change_stream import cloud_events, dynamodb, kinesis
 from headwater.change_stream.records import Operation
 from headwater.clock import timestamp, utc_now
 from headwater.dead_letters.pointers import Pointer
-from headwater.domain.events import MalformedEventError
+from headwater.domain.events import MalformedEventError, UnknownEventError
 
 type Raw = dict[str, Any]
 #: The hash keys of a shard by stream ARN and shard id; None where the stream has forgotten it.
@@ -126,7 +127,7 @@ class ArchivedRecords:
             record = change_record(columns)
             try:
                 event = cloud_events.encode(record.new_image or {})
-            except MalformedEventError:
+            except (MalformedEventError, UnknownEventError):
                 # It was never published.
                 continue
             if not since <= record.captured_at <= until:
@@ -151,11 +152,19 @@ class ArchivedRecords:
         source = self._sources.get(pointer.consumer, "events")
         for offset in range((until.date() - since.date()).days + 1):
             day = (since.date() + timedelta(days=offset)).isoformat()
-            for key, written_at in self._objects.listed(f"raw/source={source}/dt={day}/"):
+            # What is foreign there is passed over; compaction names it every night.
+            for key, written_at in sorted_out(self._objects.listed(curated.raw_prefix(source, day)), Names.RAW).own:
                 # An object is named by its first record, and is never written before its records arrive.
                 if written_at < since or (last is not None and _first_sequence_number(key) > last):
                     continue
-                for columns in reader.lines(self._objects.get(key)):
+                try:
+                    lines = reader.whole(self._objects.get(key))
+                except reader.UnreadableObjectError as error:
+                    raise NotArchivedError(
+                        f"{key} may hold some of the batch, and is damaged: {error}. Put an earlier version of it "
+                        "back; if there is none, move it out of raw/ and give up what it held"
+                    ) from error
+                for columns in lines:
                     if columns["stream_event_id"] not in seen:
                         seen.add(columns["stream_event_id"])
                         yield columns

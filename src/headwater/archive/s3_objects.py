@@ -1,13 +1,12 @@
 """The archive's objects in S3, by file, and their compaction."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from itertools import batched
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headwater.archive.boundary import Boundary
-from headwater.archive.compaction import CLAIMED_FOR, ArchivedObject, Compaction
+from headwater.archive.compaction import ArchivedObject, Compaction
 from headwater.archive.day_claims import DayClaims
 from headwater.archive.growing_objects import S3GrowingObjects
 from headwater.clock import utc_now
@@ -19,16 +18,10 @@ if TYPE_CHECKING:
 _DELETED_AT_ONCE = 1_000
 
 
-def compaction(client: "S3Client", bucket: str, claimed_for: timedelta = CLAIMED_FOR) -> Compaction:
-    """Compaction of a bucket's days; ``claimed_for`` as `Compaction` has it."""
+def compaction(client: "S3Client", bucket: str) -> Compaction:
+    """Compaction of a bucket's days."""
     growing = S3GrowingObjects(client, bucket)
-    return Compaction(
-        S3ArchiveObjects(client, bucket),
-        Boundary(growing),
-        DayClaims(growing, utc_now),
-        utc_now,
-        claimed_for=claimed_for,
-    )
+    return Compaction(S3ArchiveObjects(client, bucket), Boundary(growing), DayClaims(growing, utc_now), utc_now)
 
 
 class S3ArchiveObjects:

@@ -7,8 +7,8 @@ from typing import cast
 from headwater.clock import timestamp
 from headwater.domain.badges import Award, Progress, record_play
 from headwater.domain.events import BadgeEarned, NewEvent, PlayCompleted, RecordedEvent
-from headwater.event_store.store import Append, ConcurrencyError, EventStore
-from headwater.projections.runner import RowChange
+from headwater.event_store.store import Append, ConcurrencyError, EventStore, UnreadableHistoryError
+from headwater.projections.settling import RowChange
 
 
 class Awarder:
@@ -49,7 +49,10 @@ class Awarder:
             metadata=metadata,
         )
         try:
-            self._events.append(Append(f"badge#{user_id}#{key}", 0, [event]))
+            self._events.append(Append(f"badge#{user_id}#{key}", 0, [event], derived=True))
         except ConcurrencyError as error:
             if not error.intervening:
                 raise
+        except UnreadableHistoryError:
+            # Somebody's item stands in its place and is no event, which is that aggregate's trouble and not the plays'.
+            return

@@ -4,23 +4,22 @@
 `decode`; one whose ``data`` was too large for its destination carries ``dataref`` instead (see claim_checks.py).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
+import msgspec
 import orjson
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from headwater.attribute_values import AttributeMap
-from headwater.domain.events import MalformedEventError, RecordedEvent
+from headwater.domain.events import EVENT_TYPES, EventTypes, MalformedEventError, RecordedEvent
+from headwater.event_store import codec
 
-SOURCE = "urn:headwater:events"
-_SCHEMA = "urn:headwater:schema:"
-#: CloudEvents extension names are lower-case letters and digits; ours, beside the metadata that each holds.
-_METADATA = {"correlationid": "correlation_id", "causationid": "causation_id", "actor": "actor"}
+SOURCE: Final = "urn:headwater:events"
+_SCHEMA: Final = "urn:headwater:schema:"
+_MOST_DIGITS: Final = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutgoingEvent:
+class OutgoingEvent(Struct, frozen=True, kw_only=True):
     """One encoded event and what its destination routes by."""
 
     event_id: str
@@ -30,8 +29,7 @@ class OutgoingEvent:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Delivery(Struct, frozen=True, kw_only=True):
     """One event as a consumer got it. ``dataref`` is the claim check to follow if the data travels apart."""
 
     event: RecordedEvent
@@ -39,51 +37,85 @@ class Delivery:
     dataref: str | None = None
 
 
-def encode(image: AttributeMap, *, replay: bool = False) -> OutgoingEvent:
-    """The outgoing form of an event item's image. ``data`` is checked, then copied as the text that it is.
+class _Outgoing(Struct):
+    """A CloudEvent on its way out, in the order in which its attributes are written."""
+
+    specversion: str
+    id: str
+    type: str
+    source: str
+    subject: str
+    time: str
+    datacontenttype: str
+    dataschema: str
+    sequence: str
+    partitionkey: str
+    correlationid: str | UnsetType
+    causationid: str | UnsetType
+    actor: str | UnsetType
+    replay: bool | UnsetType
+    data: Raw
+
+
+class _Envelope(Struct):
+    """What is read of a CloudEvent; further attributes are others' business."""
+
+    id: str
+    type: str
+    subject: str
+    time: str
+    dataschema: str
+    sequence: str
+    data: Raw | UnsetType = UNSET
+    dataref: str | None = None
+    correlationid: str | UnsetType = UNSET
+    causationid: str | UnsetType = UNSET
+    actor: str | UnsetType = UNSET
+    replay: bool = False
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(_Envelope).decode
+
+
+def encode(image: AttributeMap, *, replay: bool = False, types: EventTypes = EVENT_TYPES) -> OutgoingEvent:
+    """The outgoing form of an event item's image. ``data`` is read, then copied as the text that it is.
 
     Raises
     ------
-    MalformedEventError
-        The image is not an event item; the message names the attribute.
+    UnknownEventError, MalformedEventError
+        The image is no event that can be read; the message names the attribute or the field.
     """
-    try:
-        aggregate_id, type_ = image["aggregate_id"]["S"], image["type"]["S"]
-        event_id, version = image["event_id"]["S"], int(image["version"]["N"])
-        metadata = orjson.loads(image["metadata"]["S"])
-        envelope: dict[str, Any] = {
-            "specversion": "1.0",
-            "id": event_id,
-            "type": type_,
-            "source": SOURCE,
-            "subject": aggregate_id,
-            "time": image["occurred_at"]["S"],
-            "datacontenttype": "application/json",
-            "dataschema": f"{_SCHEMA}{type_}:{int(image['schema_version']['N'])}",
-            "sequence": f"{version:020d}",
-            "partitionkey": aggregate_id,
-        }
-        for extension, name in _METADATA.items():
-            if name in metadata:
-                envelope[extension] = metadata[name]
-        if replay:
-            envelope["replay"] = True
-        data = image["data"]["S"]
-        # A fragment is copied as it is: text that is no JSON would make a message that no consumer can read.
-        if not isinstance(orjson.loads(data), dict):
-            raise MalformedEventError("the attribute 'data' is not a JSON object")
-        envelope["data"] = orjson.Fragment(data)
-        return OutgoingEvent(
-            event_id=event_id,
-            type=type_,
-            aggregate_id=aggregate_id,
-            aggregate_type=image["aggregate_type"]["S"],
-            body=orjson.dumps(envelope),
-        )
-    except KeyError as error:
-        raise MalformedEventError(f"the image has no attribute {error} of an event item") from error
-    except (TypeError, ValueError) as error:
-        raise MalformedEventError(f"the image is no event item: {error}") from error
+    aggregate_id, version, event_id, type_, schema_version, occurred_at = attributes = codec.envelope_of(image)
+    data = codec.text(image, "data")
+    types.reader(*attributes).read(data, event_id)
+    # A history with an expiry that cannot be read could not be loaded.
+    codec.expiry_of(image)
+    metadata = codec.metadata_of(image)
+    envelope = _Outgoing(
+        specversion="1.0",
+        id=event_id,
+        type=type_,
+        source=SOURCE,
+        subject=aggregate_id,
+        time=occurred_at,
+        datacontenttype="application/json",
+        dataschema=f"{_SCHEMA}{type_}:{schema_version}",
+        sequence=str(version).zfill(20),
+        partitionkey=aggregate_id,
+        correlationid=metadata.get("correlation_id", UNSET),
+        causationid=metadata.get("causation_id", UNSET),
+        actor=metadata.get("actor", UNSET),
+        replay=replay or UNSET,
+        data=Raw(data),
+    )
+    return OutgoingEvent(
+        event_id=event_id,
+        type=type_,
+        aggregate_id=aggregate_id,
+        aggregate_type=aggregate_id.partition("#")[0],
+        body=_encode(envelope),
+    )
 
 
 def without_data(event: OutgoingEvent, dataref: str) -> OutgoingEvent:
@@ -100,48 +132,54 @@ def without_data(event: OutgoingEvent, dataref: str) -> OutgoingEvent:
     )
 
 
-def decode(body: bytes | str) -> Delivery:
-    """Reads an outgoing event back.
+def decode(body: bytes | str, types: EventTypes = EVENT_TYPES) -> Delivery:
+    """Reads an outgoing event back, completely; only data that waits behind a claim check is left unread.
 
     Raises
     ------
+    UnknownEventError
+        Its type, or its schema version, is not one of ``types``.
     MalformedEventError
-        Not a CloudEvent of this system; the message names the attribute.
+        Not a CloudEvent of this system; the message names the attribute or the field.
     """
     try:
-        envelope = orjson.loads(body)
-        schema, _, schema_version = envelope["dataschema"].rpartition(":")
-        if schema != f"{_SCHEMA}{envelope['type']}":
-            raise MalformedEventError(f"dataschema {envelope['dataschema']!r} does not belong to {envelope['type']!r}")
-        dataref = envelope.get("dataref")
-        data = {} if dataref else envelope["data"]
-        if not isinstance(data, Mapping):
-            raise MalformedEventError("the attribute 'data' is not a JSON object")
-        aggregate_id = envelope["subject"]
-        if not isinstance(aggregate_id, str) or "#" not in aggregate_id:
-            raise MalformedEventError("the attribute 'subject' is not an aggregate's id, <type>#<id>")
-        event = RecordedEvent(
-            aggregate_id=aggregate_id,
-            version=_count("sequence", envelope["sequence"]),
-            event_id=envelope["id"],
-            type=envelope["type"],
-            schema_version=_count("dataschema", schema_version),
-            occurred_at=envelope["time"],
-            data=data,
-            metadata={name: envelope[extension] for extension, name in _METADATA.items() if extension in envelope},
-        )
-    except KeyError as error:
-        raise MalformedEventError(f"the CloudEvent has no attribute {error}") from error
-    except (AttributeError, TypeError, orjson.JSONDecodeError) as error:
-        raise MalformedEventError(f"not a CloudEvent: {error}") from error
-    return Delivery(event=event, replay=bool(envelope.get("replay", False)), dataref=dataref)
+        envelope = _decode(body)
+    except msgspec.ValidationError as error:
+        raise MalformedEventError(f"not a CloudEvent of ours: {error}") from None
+    except (ValueError, RecursionError):
+        raise MalformedEventError("not a CloudEvent of ours: it is no JSON object") from None
+    schema, _, schema_version = envelope.dataschema.rpartition(":")
+    if schema != f"{_SCHEMA}{envelope.type}":
+        raise MalformedEventError("the attribute 'dataschema' does not belong to the event's type")
+    if envelope.data is UNSET and not envelope.dataref:
+        raise MalformedEventError("the CloudEvent has neither 'data' nor 'dataref'")
+    metadata = {}
+    if envelope.correlationid is not UNSET:
+        metadata["correlation_id"] = envelope.correlationid
+    if envelope.causationid is not UNSET:
+        metadata["causation_id"] = envelope.causationid
+    if envelope.actor is not UNSET:
+        metadata["actor"] = envelope.actor
+    version, number = _count("sequence", envelope.sequence), _count("dataschema", schema_version)
+    reader = types.reader(envelope.subject, version, envelope.id, envelope.type, number, envelope.time)
+    payload = None if envelope.dataref or envelope.data is UNSET else reader.read(envelope.data, envelope.id)
+    event = RecordedEvent(
+        aggregate_id=envelope.subject,
+        version=version,
+        event_id=envelope.id,
+        type=envelope.type,
+        schema_version=number,
+        occurred_at=envelope.time,
+        data={} if payload is None else msgspec.structs.asdict(payload),
+        metadata=metadata,
+    )
+    if payload is not None:
+        event.with_payload(payload)
+    return Delivery(event=event, replay=envelope.replay, dataref=envelope.dataref or None)
 
 
-def _count(name: str, text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if not 1 <= number < 2**64:
-        raise MalformedEventError(f"the attribute {name!r} gives no version from 1 up, of 64 bits at most")
-    return number
+def _count(name: str, digits: str) -> int:
+    # int alone would take spaces, underscores and the digits of other scripts.
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS):
+        raise MalformedEventError(f"the attribute {name!r} must end in a number of at most {_MOST_DIGITS} digits")
+    return int(digits)

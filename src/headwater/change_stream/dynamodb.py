@@ -98,6 +98,15 @@ def aggregate_id(raw: Mapping[str, Any]) -> str:
         return ""
 
 
+def versions(raw: Mapping[str, Any]) -> list[int]:
+    """The version of the record's event, where its keys tell one that JSON's readers hold: 64 bits."""
+    try:
+        version = int(raw["dynamodb"]["Keys"]["version"]["N"])
+    except (KeyError, TypeError, ValueError):
+        return []
+    return [version] if -(2**63) <= version < 2**63 else []
+
+
 def sequence_number(raw: Mapping[str, Any]) -> str:
     """The record's place in its shard: what a batch answer names, digits that compare as an integer."""
     number = _change(raw).get("SequenceNumber")

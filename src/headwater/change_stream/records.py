@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from headwater.attribute_values import AttributeMap
+from headwater.failures import PermanentError
 
 
 class Operation(StrEnum):
@@ -16,7 +17,7 @@ class Operation(StrEnum):
     EXPIRE = "EXPIRE"
 
 
-class MalformedRecordError(ValueError):
+class MalformedRecordError(PermanentError):
     """A record that does not have the shape which AWS documents; the message names the field."""
 
 

@@ -4,9 +4,7 @@ A message holds one run of records of one aggregate. Above SQS's limit it carrie
 """
 
 import hashlib
-import random
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -14,23 +12,22 @@ import orjson
 
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.clock import read_timestamp
+from headwater.failures import FailureKind, PermanentError, TransientError
 from headwater.limits import SqsLimits
-from headwater.sending import queue_text
+from headwater.sending import QueueSender, RetryPolicy, queue_text
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-_ATTEMPTS: Final = 5
-_BASE_SECONDS: Final = 0.1
 _DATAREF: Final = "dataref"
 
 
-class MalformedParkedError(ValueError):
+class MalformedParkedError(PermanentError):
     """A message on the queue that is none of ours."""
 
 
-class NotParkedError(Exception):
-    """SQS kept refusing messages; all others are parked."""
+class NotParkedError(TransientError):
+    """SQS kept refusing messages; all others are parked. Never the records' fault: they come again, to be parked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,46 +114,25 @@ class SqsParkingLot:
         claims: ClaimStore,
         *,
         limits: SqsLimits | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        retry: RetryPolicy | None = None,
     ) -> None:
-        self._client = client
-        self._queue_url = queue_url
-        self._claims = claims
         self._limits = limits or SqsLimits()
-        self._sleep = sleep
+        self._queue = QueueSender(client, queue_url, limits=self._limits, retry=retry)
+        self._claims = claims
 
     def park(self, parked: Iterable[ParkedRecords]) -> None:
         # What is refused must not keep the rest from people's eyes: it is told when all others are parked.
-        refused: list[str] = []
-        batch: list[str] = []
-        size = 0
-        for each in parked:
-            body = self._body(each)
-            if batch and (len(batch) == self._limits.entries or size + len(body) > self._limits.request_bytes):
-                refused += self._send(batch)
-                batch, size = [], 0
-            batch.append(body.decode())
-            size += len(body)
-        if batch:
-            refused += self._send(batch)
+        refused = self._queue.send(self._body(each) for each in parked)
         if refused:
-            raise NotParkedError(f"SQS kept refusing {len(refused)} messages: {sorted(set(refused))}")
+            reasons = sorted({str(error) for error in refused.values()})
+            failure = NotParkedError(f"SQS kept refusing {len(refused)} messages: {reasons}")
+            if any(error.kind is FailureKind.OUTAGE for error in refused.values()):
+                failure.kind = FailureKind.OUTAGE
+            raise failure
 
-    def _body(self, parked: ParkedRecords) -> bytes:
+    def _body(self, parked: ParkedRecords) -> str:
         body = encode(parked)
-        if len(body) <= self._limits.request_bytes:
-            return body
-        # Named by its content, so that parking it again puts the same object.
-        return orjson.dumps({_DATAREF: self._claims.put(hashlib.sha256(body).hexdigest(), body)})
-
-    def _send(self, bodies: Sequence[str]) -> list[str]:
-        """Why it stays refused, of each message that does."""
-        left: list[Any] = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)]
-        for attempt in range(_ATTEMPTS):
-            answer = self._client.send_message_batch(QueueUrl=self._queue_url, Entries=left)
-            refused = {failed["Id"]: failed["Code"] for failed in answer.get("Failed", [])}
-            left = [entry for entry in left if entry["Id"] in refused]
-            if not left:
-                break
-            self._sleep(random.uniform(0, _BASE_SECONDS * 2**attempt))  # noqa: S311  # jitter
-        return list(refused.values())
+        if len(body) > self._limits.request_bytes:
+            # Named by its content, so that parking it again puts the same object.
+            body = orjson.dumps({_DATAREF: self._claims.put(hashlib.sha256(body).hexdigest(), body)})
+        return body.decode()

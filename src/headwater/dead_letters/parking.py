@@ -1,58 +1,82 @@
 """Rule 6 of the delivery rules, the handlers' half: what is parked at once, and what of it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
 
 from headwater.attribute_values import AttributeMap, unmarshal_item
 from headwater.change_stream import cloud_events, dynamodb, kinesis
-from headwater.change_stream.records import ChangeRecord, MalformedRecordError
+from headwater.change_stream.records import ChangeRecord
+from headwater.clock import timestamp
 from headwater.dead_letters.parked import ParkedRecords, ParkingLot
 from headwater.dead_letters.pointers import StreamKind
-from headwater.domain.events import MalformedEventError, UnknownEventError
+from headwater.domain.events import UnknownEventError
 from headwater.event_store import codec
+from headwater.failures import JudgedError, name_of
 
-#: Errors that trying again cannot help: the record itself, or this code, has to change. All others are transient:
-#: reported to Lambda, which retries them and at last points FailedBatchesQueue to them.
-PERMANENT: Final = (MalformedRecordError, MalformedEventError, UnknownEventError)
+#: The reason of what was set aside, as long as that, and once it is parked at last.
+UNFORESEEN: Final = "unforeseen"
 
 
 class Parking:
     """Parks what ``consumer`` cannot apply of a stream's records: its function's name, as in its metrics."""
 
-    def __init__(self, consumer: str, kind: StreamKind, lot: ParkingLot, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, consumer: str, kind: StreamKind, lot: ParkingLot, now: Callable[[], datetime], *, aside: ParkingLot
+    ) -> None:
         self._consumer = consumer
         self._kind = kind
         self._lot = lot
         self._now = now
+        self._aside = aside
 
     def park(
         self, aggregate_id: str, versions: Sequence[int], records: Sequence[Mapping[str, Any]], error: Exception
     ) -> None:
         """Returns once one run of an aggregate's records is on the queue; twice does no harm."""
-        at = self._now().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self._lot.park(
-            [
-                ParkedRecords(
-                    consumer=self._consumer,
-                    # The handler is not told its own ARN.
-                    mapping=self._consumer,
-                    source_arn=str(records[0].get("eventSourceARN", "")),
-                    aggregate_id=aggregate_id,
-                    versions=versions,
-                    reason=type(error).__name__,
-                    error=f"{type(error).__name__}: {error}",
-                    attempts=1,
-                    failed_at=at,
-                    parked_at=at,
-                    parsed=[parsed(self._kind, raw) for raw in records],
-                    raw=records,
-                )
-            ]
+        self._lot.park([self._run(aggregate_id, versions, records, error, reason=name_of(error), attempts=1)])
+
+    def set_aside(
+        self, aggregate_id: str, versions: Sequence[int], records: Sequence[Mapping[str, Any]], error: Exception
+    ) -> None:
+        """As `park`, for an error that nobody foresaw: the run is redriven by itself, until it is parked at last."""
+        self._aside.park([self._run(aggregate_id, versions, records, error, reason=UNFORESEEN, attempts=None)])
+
+    def _run(
+        self,
+        aggregate_id: str,
+        versions: Sequence[int],
+        records: Sequence[Mapping[str, Any]],
+        error: Exception,
+        *,
+        reason: str,
+        attempts: int | None,
+    ) -> ParkedRecords:
+        at = timestamp(self._now())
+        return ParkedRecords(
+            consumer=self._consumer,
+            # The handler is not told its own ARN.
+            mapping=self._consumer,
+            source_arn=str(records[0].get("eventSourceARN", "")),
+            aggregate_id=aggregate_id,
+            versions=versions,
+            reason=reason,
+            error=_told(error),
+            attempts=attempts,
+            failed_at=at,
+            parked_at=at,
+            parsed=[parsed(self._kind, raw) for raw in records],
+            raw=records,
         )
+
+
+def _told(error: Exception) -> str:
+    detail = error.detail if isinstance(error, JudgedError) else ""
+    return f"{type(error).__name__}: {error}" + (f" ({detail})" if detail else "")
 
 
 def parsed(kind: StreamKind, raw: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -67,11 +91,20 @@ def item_of(raw: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _contents(kind: StreamKind, raw: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "kinesis":
-        delivery = cloud_events.decode(kinesis.body(raw))
+        body = kinesis.body(raw)
+        try:
+            delivery = cloud_events.decode(body)
+        except UnknownEventError:
+            message = orjson.loads(body)
+            return {**message, "aggregate_id": message["subject"], "version": int(message["sequence"])}
         event = asdict(delivery.event)
         return event if delivery.dataref is None else {**event, "data": None, "dataref": delivery.dataref}
     change = dynamodb.parse(raw)
-    return asdict(codec.decode(_image(change))) if "aggregate_id" in change.keys else unmarshal_item(_image(change))
+    if "aggregate_id" in change.keys:
+        # What newer code wrote is shown as it stands: its item is one, whoever can read its data.
+        with suppress(UnknownEventError):
+            return asdict(codec.decode(_image(change)))
+    return unmarshal_item(_image(change))
 
 
 def _image(change: ChangeRecord) -> AttributeMap:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import orjson
 
 from headwater.clock import read_timestamp
+from headwater.failures import PermanentError
 
 type StreamKind = Literal["dynamodb", "kinesis"]
 
@@ -23,7 +24,7 @@ _BATCHES: Mapping[str, StreamKind] = {"DDBStreamBatchInfo": "dynamodb", "Kinesis
 _LOGICAL_ID = re.compile(r"(?:^|-)([A-Z][A-Za-z0-9]*?)(?:Function|Pipe)(?=-|$)")
 
 
-class UnknownPointerError(ValueError):
+class UnknownPointerError(PermanentError):
     """A message on FailedBatchesQueue of a shape that AWS does not document; the error names the field."""
 
 

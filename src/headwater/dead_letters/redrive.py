@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headwater.change_stream.batch import BatchOutcome
+from headwater.failures import FailureKind, JudgedError, kind_of
 
 type Process = Callable[[Sequence[Mapping[str, Any]]], BatchOutcome]
 #: Gives up the events at which the records' aggregates stand: their ids and versions, and what fails then.
@@ -15,8 +16,12 @@ type Release = Callable[[str], tuple[int, Exception] | None]
 type Lane = tuple[str, str]
 
 
-class StillFailingError(Exception):
+class StillFailingError(JudgedError):
     """The records cannot be processed; the message says why."""
+
+    def __init__(self, message: str, kind: FailureKind = FailureKind.PERMANENT) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class HeldUpError(Exception):
@@ -59,7 +64,7 @@ class Redrive:
         outcome = self._consumers[consumer](records)
         if outcome.failures:
             failure = outcome.failures[0]
-            raise StillFailingError(f"{type(failure.error).__name__}: {failure.error}")
+            raise StillFailingError(f"{type(failure.error).__name__}: {failure.error}", kind_of(failure.error))
 
     def discard(self, consumer: str, records: Sequence[Mapping[str, Any]]) -> Discarded:
         """Lets the consumer go on without the event at which the aggregate of its last parked records stands.

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from headwater.change_stream import dynamodb, kinesis
 from headwater.dead_letters.pointers import Pointer
+from headwater.failures import FailureKind, kind_of, name_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 
 type Raw = dict[str, Any]
 
-#: What both services answer for records, shards and streams that are no longer there.
+#: What both services answer for records, shards and streams that are no longer there: here, and here alone, an answer
+#: to what was asked, and no failure.
 _GONE: Final = frozenset(
     {"TrimmedDataAccessException", "ResourceNotFoundException", "InvalidArgumentException", "ValidationException"}
 )
 _EXPIRED: Final = "ExpiredIteratorException"
-_THROTTLED: Final = frozenset({"ProvisionedThroughputExceededException", "LimitExceededException"})
 #: DynamoDB Streams answers at most so many; for Kinesis it bounds what lies in memory at once.
 _PAGE_RECORDS: Final = 1000
 #: A shard gives five reads a second to all its readers together (Kinesis Data Streams quotas).
@@ -89,12 +90,12 @@ class StreamShards:
             try:
                 page, iterator, newest = self._service.page(pointer, iterator)
             except ClientError as error:
-                code = error.response["Error"]["Code"]
+                code = name_of(error)
                 if code in _GONE:
                     raise RecordsGoneError(f"{pointer.shard_id}: {code}") from error
                 if code == _EXPIRED:
                     iterator = self._start(pointer, reached)
-                elif code not in _THROTTLED or waited >= self._patience:
+                elif kind_of(error) is not FailureKind.TRANSIENT or waited >= self._patience:
                     raise
                 waited += self._pause(_THROTTLED_SECONDS)
                 continue
@@ -118,7 +119,7 @@ class StreamShards:
         try:
             return self._service.iterator(pointer, reached or pointer.first, after=reached is not None)
         except ClientError as error:
-            code = error.response["Error"]["Code"]
+            code = name_of(error)
             if code in _GONE:
                 raise RecordsGoneError(f"{pointer.shard_id}: {code}") from error
             raise
@@ -180,7 +181,7 @@ class KinesisStream:
             try:
                 answer = self._client.list_shards(**request)
             except ClientError as error:
-                if error.response["Error"]["Code"] in _GONE:
+                if name_of(error) in _GONE:
                     return None
                 raise
             for shard in answer["Shards"]:

@@ -5,16 +5,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from headwater.domain.events import DomainEvent, PlayCompleted
+from headwater.domain.constraints import parsed
+from headwater.domain.events import DomainEvent, Game, PlayCompleted, Score
 from headwater.domain.fields import InvalidFieldError
 from headwater.domain.user import User, existing
 
-SCORE_LIMIT = 10**12
 #: A player's clock may be ahead of ours by a little; a play further in the future has not happened.
 CLOCK_TOLERANCE = timedelta(minutes=5)
 EARLIEST_PLAY = datetime(2000, 1, 1, tzinfo=UTC)
 
-_GAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2})", re.ASCII)
 
 
@@ -60,17 +59,15 @@ def complete_play(user: User | None, game: str, score: int, played_at: str) -> P
 
 
 def parse_game(value: object, field: str = "game") -> str:
-    """A game's slug: 1 to 64 lower-case letters, digits and hyphens, no hyphen first."""
-    if not isinstance(value, str) or not _GAME.fullmatch(value):
-        raise InvalidFieldError(field, "must be 1 to 64 lower-case letters, digits and hyphens, no hyphen first")
-    return value
+    """A game's slug."""
+    game: str = parsed(field, value, Game)
+    return game
 
 
 def parse_score(value: object, field: str = "score") -> int:
-    """A whole number from 0 to 10**12; neither ``true`` nor ``7.0`` is one."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= SCORE_LIMIT:
-        raise InvalidFieldError(field, f"must be a whole number from 0 to {SCORE_LIMIT}")
-    return value
+    """A whole number of points; neither ``true`` nor ``7.0`` is one."""
+    score: int = parsed(field, value, Score)
+    return score
 
 
 def parse_played_at(value: object, now: datetime, field: str = "played_at") -> datetime:

@@ -3,22 +3,22 @@
 Passwords are no part of it: they never enter an event (see accounts/passwords.py).
 """
 
-import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from headwater.domain.events import DomainEvent, UserDeleted, UserEmailChanged, UserProfileChanged, UserRegistered
-from headwater.domain.fields import InvalidFieldError, single_line
-
-NAME_CHARACTERS = 100
-#: RFC 5321, 4.5.3.1: the local part, and the path less its angle brackets.
-LOCAL_PART_CHARACTERS, EMAIL_CHARACTERS = 64, 254
-
-_ATOM = r"[A-Za-z0-9!#$&'*+/=?^_`{|}~-]+"
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_EMAIL = re.compile(rf"(?P<local>{_ATOM}(?:\.{_ATOM})*)@(?P<domain>(?:{_LABEL}\.)+(?![0-9]+\Z){_LABEL})")
-_USER_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+from headwater.domain.constraints import parsed
+from headwater.domain.events import (
+    DomainEvent,
+    Email,
+    Name,
+    UserDeleted,
+    UserEmailChanged,
+    UserProfileChanged,
+    UserRegistered,
+    Uuid,
+)
+from headwater.domain.fields import InvalidFieldError, single_line, text
 
 
 class UserError(Exception):
@@ -111,28 +111,18 @@ def delete(user: User | None) -> UserDeleted:
 
 
 def parse_name(value: object, field: str = "name") -> str:
-    """A display name: 1 to 100 characters once trimmed, in Unicode's composed form (NFC)."""
-    name = unicodedata.normalize("NFC", single_line(field, value).strip())
-    if not 1 <= len(name) <= NAME_CHARACTERS:
-        raise InvalidFieldError(field, f"must have 1 to {NAME_CHARACTERS} characters")
+    """A display name, trimmed and in Unicode's composed form (NFC)."""
+    # Before it is trimmed: a line break at its end is more than space.
+    if problem := single_line(text(field, value)):
+        raise InvalidFieldError(field, problem)
+    name: str = parsed(field, unicodedata.normalize("NFC", str(value).strip()), Name)
     return name
 
 
 def parse_email(value: object, field: str = "email") -> str:
-    """A bare address such as ``ada@example.org``, its domain in lower case.
-
-    Pragmatic where RFC 5322 is generous: one unquoted local part, a domain of at least two labels, ASCII alone (SES
-    takes nothing else: an international domain is written as ``xn--…``), and no ``%``, which later hops may decode.
-    """
-    address = single_line(field, value)
-    if len(address) > EMAIL_CHARACTERS:
-        raise InvalidFieldError(field, f"must have at most {EMAIL_CHARACTERS} characters")
-    parts = _EMAIL.fullmatch(address)
-    if parts is None:
-        raise InvalidFieldError(field, "must be a bare ASCII address such as ada@example.org")
-    if len(parts["local"]) > LOCAL_PART_CHARACTERS:
-        raise InvalidFieldError(field, f"must have at most {LOCAL_PART_CHARACTERS} characters before the @")
-    return f"{parts['local']}@{parts['domain'].lower()}"
+    """A bare address such as ``ada@example.org``, its domain in lower case."""
+    local_part, _, domain = parsed(field, value, Email).partition("@")
+    return f"{local_part}@{domain.lower()}"
 
 
 def email_key(email: str) -> str:
@@ -146,6 +136,5 @@ def email_key(email: str) -> str:
 
 def parse_user_id(value: object, field: str = "user_id") -> str:
     """A user's id: a UUID in its canonical lower-case form."""
-    if not isinstance(value, str) or not _USER_ID.fullmatch(value):
-        raise InvalidFieldError(field, "must be a UUID in lower case")
-    return value
+    user_id: str = parsed(field, value, Uuid)
+    return user_id

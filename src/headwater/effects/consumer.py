@@ -7,15 +7,20 @@ bootstrap.py, with the event types that its subscription's filter policy lets th
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final
 
 from headwater.change_stream import claim_checks, sqs
 from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.claim_checks import ClaimStore
+from headwater.change_stream.postponement import Postponement
 from headwater.clock import utc_now
-from headwater.domain.events import MalformedEventError, RecordedEvent
+from headwater.domain.events import RecordedEvent
 from headwater.effects.ledger import Claim, EffectLedger, UnconfirmedClaimError
+from headwater.failures import FailureKind, JudgedError, PermanentError, RefusedError, kind_of
 from headwater.incidents import Incidents
+
+#: How long a message hides after each receipt in an outage but the last that its queue allows: ten hours together.
+OUTAGE_PAUSES: Final = tuple(timedelta(minutes=minutes) for minutes in (2, 4, 8, 16, 32, 64, 128, 180, 180))
 
 #: What an event leads to; performed at most once per claim.
 type Effect = Callable[[], object]
@@ -23,27 +28,36 @@ type Effect = Callable[[], object]
 type Effects = Mapping[str, Effect]
 
 
-class UnexpectedEventError(ValueError):
+class UnexpectedEventError(PermanentError):
     """An event of a type that the consumer's filter policy should have kept away."""
 
 
-class EffectNotPerformedError(Exception):
+class EffectNotPerformedError(JudgedError):
     """An effect failed in a way which leaves no doubt that it did not happen, so that it may be tried again.
 
-    ``retry_after``: no sooner than that, as trying would be in vain; None leaves it to the queue.
+    ``retry_after``: no sooner than that, as trying would be in vain; None leaves it to the queue. ``kind``: what is at
+    fault.
     """
 
-    def __init__(self, reason: str, retry_after: timedelta | None = None) -> None:
+    def __init__(
+        self, reason: str, retry_after: timedelta | None = None, kind: FailureKind = FailureKind.TRANSIENT
+    ) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+        self.kind = kind
 
 
-class EffectRefusedError(Exception):
+class EffectRefusedError(RefusedError):
     """An effect did not happen and never will, however often it is tried."""
 
 
-class EffectsFailedError(Exception):
-    """Several effects of one event failed; the message holds what each of them met."""
+class EffectsFailedError(JudgedError):
+    """Several effects of one event failed; the message holds what each of them met. An outage of one is theirs all."""
+
+    def __init__(self, errors: Sequence[Exception]) -> None:
+        super().__init__("; ".join(f"{type(error).__name__}: {error}" for error in errors))
+        kinds = [kind_of(error) for error in errors]
+        self.kind = FailureKind.OUTAGE if FailureKind.OUTAGE in kinds else kinds[0]
 
 
 class OnUnconfirmed(StrEnum):
@@ -56,14 +70,6 @@ class OnUnconfirmed(StrEnum):
     HOLD = "hold"
     REPEAT = "repeat"
     RESUME = "resume"
-
-
-class Postponement(Protocol):
-    """Hides messages of the queue that they came from."""
-
-    def postpone(self, message: sqs.QueueMessage, delay: timedelta) -> None:
-        """Hides the message for ``delay`` from now on. A failure is none of the caller's: the message comes sooner."""
-        ...
 
 
 class QueueConsumer:
@@ -111,7 +117,12 @@ class QueueConsumer:
         failures: list[Failure] = []
         for message_id, raw in messages:
             try:
-                self._handle(sqs.parse(raw))
+                message = sqs.parse(raw)
+                try:
+                    self._handle(message)
+                except Exception as error:
+                    self._wait_out(message, error)
+                    raise
             except Exception as error:  # noqa: BLE001  # whatever one message meets, the next ones get their turn
                 failures.append(Failure(message_id, error))
         return BatchOutcome(len(records), tuple(failures))
@@ -141,15 +152,11 @@ class QueueConsumer:
         if len(errors) == 1:
             raise errors[0]
         if errors:
-            raise EffectsFailedError("; ".join(f"{type(error).__name__}: {error}" for error in errors)) from errors[0]
+            raise EffectsFailedError(errors) from errors[0]
 
     def _forgotten(self, event: RecordedEvent) -> bool:
         """Whether the ledger may have forgotten the event's effect, which a replay would then repeat."""
-        try:
-            occurred_at = datetime.fromisoformat(event.occurred_at)
-            return occurred_at + self._ledger.memory <= self._clock()
-        except (TypeError, ValueError) as error:
-            raise MalformedEventError(f"event {event.event_id} has no time with a zone in 'time'") from error
+        return datetime.fromisoformat(event.occurred_at) <= self._clock() - self._ledger.memory
 
     def _once(self, event: RecordedEvent, name: str, effect: Effect) -> None:
         claim = self._claim(event, name)
@@ -182,6 +189,11 @@ class QueueConsumer:
             if self._on_unconfirmed is OnUnconfirmed.HOLD:
                 raise
         return self._ledger.claim(self._name, effect_id, take_over=True)
+
+    def _wait_out(self, message: sqs.QueueMessage, error: Exception) -> None:
+        """An outage is no message's fault: it must not use up the receives that its queue allows."""
+        if self._postponement and kind_of(error) is FailureKind.OUTAGE and message.receive_count <= len(OUTAGE_PAUSES):
+            self._postponement.postpone(message, OUTAGE_PAUSES[message.receive_count - 1])
 
     def _postpone(self, message: sqs.QueueMessage, errors: Sequence[Exception]) -> None:
         """Hides the message if nothing but waiting is left to do for it."""

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from headwater.failures import TransientError
+
 
 class EffectLedgerError(Exception):
     """A claim that the ledger refused."""
 
 
-class ClaimHeldError(EffectLedgerError):
+class ClaimHeldError(EffectLedgerError, TransientError):
     """Somebody else holds the claim and may be performing the effect now. Try again after the lease."""
 
 

@@ -4,21 +4,23 @@ All reading and writing of ``data`` goes through here: this is the seam for encr
 """
 
 from collections.abc import Mapping
-from typing import Any
+from decimal import Decimal
+from typing import Any, Final
 
+import msgspec
 import orjson
 
-from headwater.attribute_values import AttributeMap, marshal_item, unmarshal
-from headwater.domain.events import MalformedEventError, RecordedEvent
+from headwater.attribute_values import AttributeMap, MalformedAttributeError, marshal_item, unmarshal
+from headwater.domain.events import EVENT_TYPES, EventTypes, MalformedEventError, RecordedEvent, demand_limits
 
-#: The item's attributes that hold text and must be there.
-_TEXT = ("aggregate_id", "event_id", "type", "occurred_at", "data", "metadata")
-#: DynamoDB holds 38 digits, those who read our JSON no more than 64 bits.
-_INTEGERS = range(-(2**63), 2**64)
+_METADATA: Final = msgspec.json.Decoder(dict[str, str])
+#: A number of this many digits need not have 64 bits.
+_MOST_DIGITS: Final = 19
+_SECONDS: Final = range(-(2**63), 2**63)
 
 
 def encode(event: RecordedEvent) -> dict[str, dict[str, Any]]:
-    """An event as the DynamoDB JSON of its item."""
+    """An event as the DynamoDB JSON of its item, whatever it holds: see `encode_new`."""
     item: dict[str, Any] = {
         "aggregate_id": event.aggregate_id,
         "version": event.version,
@@ -35,31 +37,99 @@ def encode(event: RecordedEvent) -> dict[str, dict[str, Any]]:
     return marshal_item(item)
 
 
-def decode(item: AttributeMap) -> RecordedEvent:
-    """The event that an item, or a stream image of one, holds.
+def encode_new(
+    event: RecordedEvent, *, derived: bool = False, types: EventTypes = EVENT_TYPES
+) -> dict[str, dict[str, Any]]:
+    """The item of an event to append: one that every reader can read and, unless `Append.derived`, within limits.
 
     Raises
     ------
-    MalformedEventError
-        An attribute is missing or of another type; the message names it.
+    UnknownEventError, MalformedEventError
+        It must not be appended; the message names the field.
     """
-    text = {name: _text(item, name) for name in _TEXT}
+    try:
+        item = encode(event)
+    except (TypeError, MalformedAttributeError) as error:
+        demand_limits(event)
+        # Its own message may quote what it refuses.
+        raise MalformedEventError(f"an event to append cannot be stored: {type(error).__name__}") from None
+    read = decode(item, types)
+    if not derived:
+        demand_limits(read)
+    return item
+
+
+def decode(item: AttributeMap, types: EventTypes = EVENT_TYPES) -> RecordedEvent:
+    """The event that an item, or a stream image of one, holds; read completely, its data too.
+
+    Raises
+    ------
+    UnknownEventError
+        Its type, or its schema version, is not one of ``types``.
+    MalformedEventError
+        An attribute or a field of the data is missing or is not what it must be; the message names it.
+    """
+    aggregate_id, version, event_id, type_, schema_version, occurred_at = envelope = envelope_of(item)
+    payload = types.reader(*envelope).read(text(item, "data"), event_id)
     return RecordedEvent(
-        aggregate_id=text["aggregate_id"],
-        version=_integer(item, "version"),
-        event_id=text["event_id"],
-        type=text["type"],
-        schema_version=_integer(item, "schema_version"),
-        occurred_at=text["occurred_at"],
-        data=_json_object("data", text["data"]),
-        metadata=_json_object("metadata", text["metadata"]),
-        expires_at=_seconds(item, "expires_at") if "expires_at" in item else None,
+        aggregate_id=aggregate_id,
+        version=version,
+        event_id=event_id,
+        type=type_,
+        schema_version=schema_version,
+        occurred_at=occurred_at,
+        data=msgspec.structs.asdict(payload),
+        metadata=metadata_of(item),
+        expires_at=expiry_of(item),
+    ).with_payload(payload)
+
+
+def envelope_of(item: AttributeMap) -> tuple[str, int, str, str, int, str]:
+    """What `EventTypes.reader` takes, from an item's attributes."""
+    aggregate_id = text(item, "aggregate_id")
+    if text(item, "aggregate_type") != aggregate_id.partition("#")[0]:
+        raise MalformedEventError("the event item's 'aggregate_type' must be the type in its 'aggregate_id'")
+    return (
+        aggregate_id,
+        _integer(item, "version"),
+        text(item, "event_id"),
+        text(item, "type"),
+        _integer(item, "schema_version"),
+        text(item, "occurred_at"),
     )
 
 
-def _text(item: AttributeMap, name: str) -> str:
-    attribute = item.get(name)
-    value = attribute.get("S") if isinstance(attribute, Mapping) else None
+def metadata_of(item: AttributeMap) -> Mapping[str, str]:
+    try:
+        return _METADATA.decode(text(item, "metadata"))
+    except MalformedEventError:
+        raise
+    except ValueError:
+        raise MalformedEventError("the event item's 'metadata' must be a JSON object of texts") from None
+
+
+def expiry_of(item: AttributeMap) -> int | None:
+    """DynamoDB expires by fractions too."""
+    if "expires_at" not in item:
+        return None
+    try:
+        value = unmarshal(item["expires_at"])
+    except MalformedAttributeError:
+        value = ""
+    if value is None:
+        return None
+    # int reads text, too; a boolean is a number to Python.
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or int(value) not in _SECONDS:
+        raise MalformedEventError("the event item's attribute 'expires_at' must be a number of seconds")
+    return int(value)
+
+
+def text(item: AttributeMap, name: str) -> str:
+    """An attribute that must be there, and be text."""
+    try:
+        value = item[name]["S"]
+    except (KeyError, TypeError):
+        value = None
     if not isinstance(value, str):
         raise MalformedEventError(f"the event item has no text attribute {name!r}")
     return value
@@ -67,28 +137,10 @@ def _text(item: AttributeMap, name: str) -> str:
 
 def _integer(item: AttributeMap, name: str) -> int:
     try:
-        value = int(item[name]["N"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise MalformedEventError(f"the event item has no integer attribute {name!r}") from error
-    if value not in _INTEGERS:
-        raise MalformedEventError(f"the event item's attribute {name!r} has more than 64 bits")
-    return value
-
-
-def _seconds(item: AttributeMap, name: str) -> int | None:
-    """DynamoDB expires by fractions too, and leaves alone what is no number."""
-    try:
-        value = unmarshal(item[name])
-        return None if value is None else int(value)
-    except (ArithmeticError, TypeError, ValueError) as error:
-        raise MalformedEventError(f"the event item's attribute {name!r} is not a number of seconds") from error
-
-
-def _json_object(name: str, text: str) -> Mapping[str, Any]:
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise MalformedEventError(f"the attribute {name!r} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise MalformedEventError(f"the attribute {name!r} is not a JSON object")
-    return value
+        digits = item[name]["N"]
+    except (KeyError, TypeError):
+        digits = None
+    # int alone would take spaces, underscores and the digits of other scripts, none of which DynamoDB writes.
+    if not (isinstance(digits, str) and digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS):
+        raise MalformedEventError(f"the event item's attribute {name!r} must be a whole number of 63 bits, from 0 up")
+    return int(digits)

@@ -2,12 +2,12 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from headwater.attribute_values import marshal, marshal_item
-from headwater.domain.events import MalformedEventError, RecordedEvent
+from headwater.attribute_values import marshal, marshal_item, unmarshal
+from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.event_store.store import (
     Append,
@@ -47,8 +47,8 @@ class DynamoDbEventStore:
         self._sleep = sleep
 
     def append(self, *appends: Append, also: Sequence[ConditionalWrite] = ()) -> list[RecordedEvent]:
-        recorded = [event for append in appends for event in append.recorded()]
-        puts = [self._put(event) for event in recorded]
+        recorded = [(event, append.derived) for append in appends for event in append.recorded()]
+        puts = [self._put(event, derived) for event, derived in recorded]
         if len(puts) + len(also) > self._limits.transaction_items:
             raise AppendTooLargeError(
                 f"{len(puts) + len(also)} items in one append; a transaction takes {self._limits.transaction_items}"
@@ -58,30 +58,53 @@ class DynamoDbEventStore:
             self._append_one(appends, puts[0])
         elif puts or also:
             self._append_all(appends, puts, also)
-        return recorded
+        return [event for event, _ in recorded]
 
     def load(self, aggregate_id: str, after: int = 0) -> list[RecordedEvent]:
         events: list[RecordedEvent] = []
         for item in self.items(aggregate_id, after):
             try:
                 events.append(codec.decode(item))
-            except MalformedEventError as error:
+            except (MalformedEventError, UnknownEventError) as error:
                 raise _unreadable(aggregate_id, events, item, error) from error
         return events
 
-    def latest(self, aggregate_id: str) -> RecordedEvent | None:
+    def present(self, aggregate_id: str, versions: Collection[int]) -> set[int]:
+        wanted = sorted(versions)
+        gets: Any = [
+            {
+                "Get": {
+                    "TableName": self._table,
+                    "Key": {"aggregate_id": {"S": aggregate_id}, "version": {"N": str(version)}},
+                }
+            }
+            for version in wanted
+        ]
+        attempt = 1
+        while True:
+            try:
+                answers = self._client.transact_get_items(TransactItems=gets)["Responses"]
+            except self._client.exceptions.TransactionCanceledException as error:
+                # Somebody is writing one of them just now.
+                if attempt == _CONFLICT_ATTEMPTS or not _TRANSIENT_REASONS.intersection(_reasons(error)):
+                    raise
+                self._pause(attempt)
+                attempt += 1
+            else:
+                return {version for version, answer in zip(wanted, answers, strict=True) if answer.get("Item")}
+
+    def head(self, aggregate_id: str) -> int:
         items = self._client.query(
             TableName=self._table,
             KeyConditionExpression="aggregate_id = :id",
             ExpressionAttributeValues={":id": {"S": aggregate_id}},
+            ProjectionExpression="version",
             ScanIndexForward=False,
             Limit=1,
             ConsistentRead=True,
         )["Items"]
-        try:
-            return codec.decode(items[0]) if items else None
-        except MalformedEventError as error:
-            raise _unreadable(aggregate_id, (), items[0], error) from error
+        # Others may append too, and the table takes any number.
+        return max(0, int(unmarshal(items[0]["version"]))) if items else 0
 
     def items(self, aggregate_id: str, after: int = 0) -> Iterator[Mapping[str, Any]]:
         """The items above version ``after`` as they are, events or not, in order, by consistent reads."""
@@ -94,8 +117,8 @@ class DynamoDbEventStore:
         for page in pages:
             yield from page["Items"]
 
-    def _put(self, event: RecordedEvent) -> dict[str, Any]:
-        item = codec.encode(event)
+    def _put(self, event: RecordedEvent, derived: bool) -> dict[str, Any]:
+        item = codec.encode_new(event, derived=derived)
         size = sum(len(name) + len(str(content).encode()) for name, av in item.items() for content in av.values())
         if size > self._limits.item_bytes:
             raise AppendTooLargeError(
@@ -123,17 +146,20 @@ class DynamoDbEventStore:
             try:
                 self._client.transact_write_items(TransactItems=items)
             except self._client.exceptions.TransactionCanceledException as error:
-                reasons = [reason.get("Code", "None") for reason in error.response["CancellationReasons"]]
+                reasons = _reasons(error)
                 if "ConditionalCheckFailed" not in reasons:
                     if attempt == _CONFLICT_ATTEMPTS or not _TRANSIENT_REASONS.intersection(reasons):
                         raise
-                    self._sleep(random.uniform(0, _CONFLICT_BASE_SECONDS * 2**attempt))  # noqa: S311  # jitter
+                    self._pause(attempt)
                     continue
                 if not self._settle_conflict(appends):
                     raise WriteRefusedError(
                         also[reasons.index("ConditionalCheckFailed", len(puts)) - len(puts)]
                     ) from error
             break
+
+    def _pause(self, attempt: int) -> None:
+        self._sleep(random.uniform(0, _CONFLICT_BASE_SECONDS * 2**attempt))  # noqa: S311  # jitter
 
     def _settle_conflict(self, appends: Sequence[Append]) -> bool:
         """Whether a lost condition was our own earlier try, found by event id (all were written, or none).
@@ -157,8 +183,13 @@ def _version(item: Mapping[str, Any]) -> int:
     return int(Decimal(item["version"]["N"]))
 
 
+def _reasons(error: Any) -> list[str]:
+    """Why a transaction was cancelled, item by item."""
+    return [str(reason.get("Code", "None")) for reason in error.response["CancellationReasons"]]
+
+
 def _unreadable(
-    aggregate_id: str, before: Sequence[RecordedEvent], item: Mapping[str, Any], error: MalformedEventError
+    aggregate_id: str, before: Sequence[RecordedEvent], item: Mapping[str, Any], error: ValueError
 ) -> UnreadableHistoryError:
     event_id = item.get("event_id", {}).get("S")
     return UnreadableHistoryError(aggregate_id, before, _version(item), error, event_id)

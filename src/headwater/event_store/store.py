@@ -3,18 +3,19 @@
 The expected version of an append always comes from a load: that is what keeps versions free of gaps.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from headwater.domain.events import MalformedEventError, NewEvent, RecordedEvent
+from headwater.failures import PermanentError, TransientError
 
 
 class EventStoreError(Exception):
     """An append or a load that the store refused."""
 
 
-class ConcurrencyError(EventStoreError):
+class ConcurrencyError(EventStoreError, TransientError):
     """Others appended first. ``intervening`` holds what they appended after the expected version."""
 
     def __init__(self, aggregate_id: str, expected_version: int, intervening: Sequence[RecordedEvent]) -> None:
@@ -35,7 +36,7 @@ class WriteRefusedError(EventStoreError):
         self.write = write
 
 
-class AppendTooLargeError(EventStoreError):
+class AppendTooLargeError(EventStoreError, PermanentError):
     """More items than one transaction takes, or an event above the size of an item."""
 
 
@@ -71,11 +72,16 @@ type ConditionalWrite = PutNew | Replace | Remove
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Events to add to one aggregate, straight after the version that was loaded (0: it is new)."""
+    """Events to add to one aggregate, straight after the version that was loaded (0: it is new).
+
+    ``derived``: they follow from an event that was read, which may be older than today's limits or another program's;
+    what it holds, they may hold.
+    """
 
     aggregate_id: str
     expected_version: int
     events: Sequence[NewEvent]
+    derived: bool = False
 
     def recorded(self) -> list[RecordedEvent]:
         """The events under the versions that they will have."""
@@ -144,6 +150,8 @@ class EventStore(Protocol):
             A write in ``also`` lost its condition.
         AppendTooLargeError
             Beyond 100 items, or an event beyond 400 KiB; nothing was sent.
+        MalformedEventError
+            An event that some reader could not read, or that is beyond the limits of its type; nothing was sent.
         """
         ...
 
@@ -157,12 +165,13 @@ class EventStore(Protocol):
         """
         ...
 
-    def latest(self, aggregate_id: str) -> RecordedEvent | None:
-        """The newest event, by a consistent read; its ``version`` is what an append expects.
+    def present(self, aggregate_id: str, versions: Collection[int]) -> set[int]:
+        """Which of these versions (100 at the most) are there, readable or not, as of one moment.
 
-        Raises
-        ------
-        UnreadableHistoryError
-            It cannot be read.
+        Half a transaction is never seen: what is not there now had not been appended before what is.
         """
+        ...
+
+    def head(self, aggregate_id: str) -> int:
+        """The newest version, by a consistent read; 0 if there is none. It is what an append expects."""
         ...

@@ -2,15 +2,31 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, Protocol
 
+from headwater.attribute_values import AttributeMap
 from headwater.change_stream import cloud_events, dynamodb
 from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.cloud_events import OutgoingEvent
 from headwater.change_stream.records import ChangeRecord, MalformedRecordError, Operation
-from headwater.dead_letters.parking import PERMANENT, Parking
+from headwater.dead_letters.triage import Triage, precedence
+from headwater.failures import FailureKind, PermanentError, kind_of
 from headwater.fan_out.publisher import Publisher
 from headwater.incidents import Incidents
+
+type Records = Sequence[Mapping[str, Any]]
+
+
+class ItemGoneError(PermanentError):
+    """A dead letter's item is no longer in the events table, and cannot be read as it was parked."""
+
+
+class EventItems(Protocol):
+    """The events table, item by item."""
+
+    def get(self, key: AttributeMap) -> AttributeMap | None:
+        """The item under a key (DynamoDB JSON) as it is at this moment; None if there is none."""
+        ...
 
 
 class FanOut:
@@ -18,8 +34,8 @@ class FanOut:
 
     Only an INSERT is a new event. An expiry is dropped without a word; any other change of an event is an incident.
     A record fails if one of the destinations did not take it; the others may have it, and get it again with the retry.
-    A record that is no event is parked, and later ones of its aggregate go on: whoever needs their order meets the gap
-    at its own gate. One that cannot be parked fails, and holds back the later ones of its aggregate.
+    One that is no event, or that a destination refuses for good, is parked, and later ones of its aggregate go on:
+    whoever needs their order meets the gap at its own gate.
 
     ``executor`` runs the publishers; by default one thread each.
     """
@@ -28,16 +44,18 @@ class FanOut:
         self,
         publishers: Sequence[Publisher],
         incidents: Incidents,
-        parking: Parking,
+        triage: Triage,
+        items: EventItems,
         *,
         executor: Executor | None = None,
     ) -> None:
         self._publishers = publishers
         self._incidents = incidents
-        self._parking = parking
+        self._triage = triage
+        self._items = items
         self._executor = executor or ThreadPoolExecutor(len(publishers), thread_name_prefix="fan-out")
 
-    def fan_out(self, records: Sequence[Mapping[str, Any]]) -> BatchOutcome:
+    def fan_out(self, records: Records) -> BatchOutcome:
         """Handles one batch of a DynamoDB stream, as Lambda delivers it.
 
         Raises
@@ -45,61 +63,73 @@ class FanOut:
         MalformedRecordError
             A record has no sequence number, so that no answer could name it; nothing was published.
         """
-        return self._publish(records, self._park)
+        _named(records)
+        published, errors = self._publish(records, self._new_event)
+        return self._triage.settle(records, published, errors)
 
-    def redrive(self, records: Sequence[Mapping[str, Any]]) -> BatchOutcome:
-        """Publishes parked records again. One that still is no event fails, and is not parked a second time."""
-
-        def refuse(_: Mapping[str, Any], error: Exception) -> None:
-            raise error
-
-        return self._publish(records, refuse)
+    def redrive(self, records: Records) -> BatchOutcome:
+        """Publishes parked records' events again, each as it is in the events table now. Nothing is parked anew."""
+        numbers = _named(records)
+        _, errors = self._publish(records, self._event_now)
+        failures = tuple(Failure(numbers[index], error) for index, error in sorted(errors.items()))
+        return BatchOutcome(len(records), failures)
 
     def _publish(
-        self, records: Sequence[Mapping[str, Any]], give_up: Callable[[Mapping[str, Any], Exception], None]
-    ) -> BatchOutcome:
-        sequence_numbers: list[str] = []
+        self, records: Records, event_of: Callable[[Mapping[str, Any]], OutgoingEvent | None]
+    ) -> tuple[list[str], dict[int, Exception]]:
+        """The aggregates of which something was sent, and what records met, by their place in the batch."""
+        places: list[int] = []
         events: list[OutgoingEvent] = []
-        errors: dict[str, Exception] = {}
+        errors: dict[int, Exception] = {}
         stopped: dict[str, Exception] = {}
-        parked = 0
-        for raw in records:
-            sequence_number = dynamodb.sequence_number(raw)
+        for index, raw in enumerate(records):
             try:
-                event = self._new_event(raw)
-            except PERMANENT as error:
-                try:
-                    give_up(raw, error)
-                    parked += 1
-                except Exception as failure:  # noqa: BLE001  # whatever parking meets, other aggregates flow
-                    errors[sequence_number] = failure
-                    stopped.setdefault(dynamodb.aggregate_id(raw), failure)
-            else:
-                if event and event.aggregate_id in stopped:
-                    errors[sequence_number] = stopped[event.aggregate_id]
-                elif event:
-                    sequence_numbers.append(sequence_number)
-                    events.append(event)
+                event = event_of(raw)
+            except Exception as error:  # noqa: BLE001  # whatever one record meets, other aggregates flow
+                errors[index] = error
+                if kind_of(error) not in (FailureKind.PERMANENT, FailureKind.REFUSED):
+                    stopped.setdefault(dynamodb.aggregate_id(raw), error)
+                continue
+            if event and event.aggregate_id in stopped:
+                errors[index] = stopped[event.aggregate_id]
+            elif event:
+                places.append(index)
+                events.append(event)
         running = [self._executor.submit(publisher.publish, events) for publisher in self._publishers]
         # To the end of all, also when one raises: a thread that outlived this call would publish into the next one.
         wait(running)
         for publishing in running:
             for position, refusal in publishing.result().items():
-                errors.setdefault(sequence_numbers[position], refusal)
-        return BatchOutcome(len(records), tuple(Failure(number, error) for number, error in errors.items()), parked)
-
-    def _park(self, raw: Mapping[str, Any], error: Exception) -> None:
-        self._parking.park(dynamodb.aggregate_id(raw), _versions(raw), [raw], error)
+                earlier = errors.get(places[position])
+                if earlier is None or precedence(refusal) < precedence(earlier):
+                    errors[places[position]] = refusal
+        return [event.aggregate_id for event in events], errors
 
     def _new_event(self, raw: Mapping[str, Any]) -> OutgoingEvent | None:
+        record = self._new(raw)
+        return cloud_events.encode(_image(record)) if record else None
+
+    def _event_now(self, raw: Mapping[str, Any]) -> OutgoingEvent | None:
+        record = self._new(raw)
+        if record is None:
+            return None
+        # An operator may have mended the item since; what the letter holds is how it was.
+        if (item := self._items.get(record.keys)) is not None:
+            return cloud_events.encode(item)
+        try:
+            return cloud_events.encode(_image(record))
+        except Exception as error:
+            raise ItemGoneError(
+                "the item is no longer in the events table, and as it was parked it cannot be published: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    def _new(self, raw: Mapping[str, Any]) -> ChangeRecord | None:
+        """The record, if it is of a new event."""
         record = dynamodb.parse(raw)
         match record.operation:
             case Operation.INSERT:
-                if record.new_image is None:
-                    raise MalformedRecordError(
-                        "an INSERT without an image: the stream's view type must include new images"
-                    )
-                return cloud_events.encode(record.new_image)
+                return record
             case Operation.MODIFY | Operation.REMOVE:
                 self._report(record)
         return None
@@ -114,9 +144,12 @@ class FanOut:
         )
 
 
-def _versions(raw: Mapping[str, Any]) -> list[int]:
-    """The record's version where it can be told."""
-    try:
-        return [int(raw["dynamodb"]["Keys"]["version"]["N"])]
-    except (KeyError, TypeError, ValueError):
-        return []
+def _image(record: ChangeRecord) -> AttributeMap:
+    if record.new_image is None:
+        raise MalformedRecordError("an INSERT without an image: the stream's view type must include new images")
+    return record.new_image
+
+
+def _named(records: Records) -> list[str]:
+    """The records' sequence numbers: first of all, as no answer could name a record that has none."""
+    return [dynamodb.sequence_number(raw) for raw in records]

@@ -7,21 +7,23 @@ bootstrap.py.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import OutgoingEvent, without_data
-from headwater.sending import SendError, error_code
+from headwater.failures import FailureKind
+from headwater.sending import SendError
 
 
-class PublishError(SendError):
-    """A destination did not take an event."""
+class UnfitEventError(SendError):
+    """An event that a destination cannot take, by its documented limits."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, FailureKind.PERMANENT)
 
 
 class Publisher(Protocol):
     """One destination of all events."""
 
-    def publish(self, events: Sequence[OutgoingEvent]) -> Mapping[int, PublishError]:
+    def publish(self, events: Sequence[OutgoingEvent]) -> Mapping[int, SendError]:
         """Sends the events; gives, by position in ``events``, those that the destination did not take.
 
         An event may have been sent even so, and one that was taken may have been sent twice: consumers dedupe.
@@ -34,15 +36,17 @@ def fitted(event: OutgoingEvent, size: Callable[[OutgoingEvent], int], limit: in
 
     Raises
     ------
-    PublishError
-        The claim store failed, or the event is too large even without its data.
+    UnfitEventError
+        It is too large even without its data.
+    SendError
+        The claim store did not take it.
     """
     if size(event) <= limit:
         return event
     try:
         light = without_data(event, claims.put(event.event_id, event.body))
-    except (BotoCoreError, ClientError) as error:
-        raise PublishError(f"claim store: {error_code(error)}", transient=False) from error
+    except Exception as error:
+        raise SendError.of("claim store", error) from error
     if size(light) > limit:
-        raise PublishError(f"{size(light)} bytes without its data; the destination takes {limit}", transient=False)
+        raise UnfitEventError(f"{size(light)} bytes without its data; the destination takes {limit}")
     return light

@@ -1,18 +1,15 @@
 """Publishes events to the SNS topic, ten a request and many requests at once."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import OutgoingEvent
-from headwater.fan_out.publisher import PublishError, fitted
+from headwater.fan_out.publisher import fitted
 from headwater.limits import SnsLimits
-from headwater.sending import RetryPolicy, error_code, queue_text, refusals, send_with_retries, split
+from headwater.sending import RetryPolicy, SendError, narrowed, queue_text, refusals, send_with_retries, split
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -46,42 +43,41 @@ class SnsPublisher:
         self._executor = executor or ThreadPoolExecutor(SENDERS, thread_name_prefix="sns")
         client.meta.events.register("before-call.sns.PublishBatch", encode_once, unique_id="headwater-encode-once")
 
-    def publish(self, events: Sequence[OutgoingEvent]) -> Mapping[int, PublishError]:
+    def publish(self, events: Sequence[OutgoingEvent]) -> Mapping[int, SendError]:
         ready: dict[int, OutgoingEvent] = {}
-        refused: dict[int, PublishError] = {}
+        refused: dict[int, SendError] = {}
         for position, event in enumerate(events):
             try:
                 ready[position] = fitted(event, _size, self._limits.request_bytes, self._claims)
-            except PublishError as error:
+            except SendError as error:
                 refused[position] = error
         return refused | send_with_retries(list(ready), lambda pending: self._send(ready, pending), self._retry)
 
-    def _send(self, events: Mapping[int, OutgoingEvent], pending: Sequence[int]) -> dict[int, PublishError]:
-        outage = threading.Event()
+    def _send(self, events: Mapping[int, OutgoingEvent], pending: Sequence[int]) -> dict[int, SendError]:
+        elsewhere: list[SendError] = []
 
-        def publish_batch(request: Sequence[int]) -> dict[int, PublishError]:
-            if outage.is_set():
-                return dict.fromkeys(request, PublishError("SNS: not tried, another call failed", transient=False))
-            try:
-                return self._publish_batch(events, request)
-            except (BotoCoreError, ClientError) as error:
-                # The SDK has tried several times: leave the rest to Lambda's retry rather than to a timeout.
-                outage.set()
-                return dict.fromkeys(request, PublishError(f"SNS: {error_code(error)}", transient=False))
+        def publish_batch(request: Sequence[int]) -> dict[int, SendError]:
+            if not elsewhere:
+                try:
+                    return narrowed("SNS", request, lambda positions: self._publish_batch(events, positions))
+                except Exception as error:  # noqa: BLE001  # only what is no event's fault
+                    # The SDK has tried several times: leave the rest to Lambda's retry rather than to a timeout.
+                    elsewhere.append(SendError.of("SNS", error))
+            return dict.fromkeys(request, elsewhere[0])
 
         sizes = {position: _size(events[position]) for position in pending}
         requests = split(pending, sizes, self._limits.entries, self._limits.request_bytes)
-        refused: dict[int, PublishError] = {}
+        refused: dict[int, SendError] = {}
         for answer in self._executor.map(publish_batch, requests):
             refused |= answer
         return refused
 
-    def _publish_batch(self, events: Mapping[int, OutgoingEvent], positions: Sequence[int]) -> dict[int, PublishError]:
+    def _publish_batch(self, events: Mapping[int, OutgoingEvent], positions: Sequence[int]) -> dict[int, SendError]:
         answer = self._client.publish_batch(
             TopicArn=self._topic,
             PublishBatchRequestEntries=[_entry(str(position), events[position]) for position in positions],
         )
-        return refusals("SNS", positions, answer, PublishError)
+        return refusals("SNS", positions, answer)
 
 
 def encode_once(params: dict[str, Any], **_: object) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 from headwater import bootstrap
 from headwater.archive import curated
 from headwater.archive.compaction import Counts, Day
+from headwater.archive.inventory import described
 from headwater.functions.entry import report
+from headwater.incidents import LoggedIncidents
 
 #: Days of one execution: Step Functions keeps 25,000 events of it, and a day makes some twenty.
 MOST_DAYS = 500
@@ -20,6 +22,7 @@ class DaysLeftError(Exception):
 
 
 compaction = bootstrap.compaction()
+incidents = LoggedIncidents("compaction")
 
 
 def find(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,10 +40,19 @@ def find(event: Mapping[str, Any]) -> dict[str, Any]:
             f"this one is {event['input']}"
         )
     first = compaction.days_ago(int(look_back)) if look_back is not None else date.fromisoformat(since or "2025-01-01")
-    due = [day for source in curated.SOURCES for day in compaction.due(source, first.isoformat(), again=again)]
+    found = [compaction.find(source, first.isoformat(), again=again) for source in curated.SOURCES]
+    due = [day for each in found for day in each.due]
+    if foreign := [each for some in found for each in some.foreign]:
+        incidents.report(
+            "ForeignObjects",
+            "objects that are not the archive's lie in its bucket; they were passed over, and Athena may fail at them",
+            objects=str(len(foreign)),
+            named=described(foreign),
+        )
     return {
         "days": [{"source": day.source, "dt": day.dt, "large": day.is_large} for day in due[:MOST_DAYS]],
         "left_for_next_time": len(due[MOST_DAYS:]),
+        "left_out": [reason for each in found for reason in each.left_out],
     }
 
 
@@ -53,11 +65,15 @@ def compact(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unload(event: Mapping[str, Any]) -> dict[str, Any]:
-    """What Athena is to do for a large day, and where; ``run`` is the execution's name."""
+    """What Athena is to do for a large day, and where; ``run`` is the execution's name.
+
+    Reads the day through before: Athena is not asked about one that is damaged.
+    """
     day = compaction.begin(event["source"], event["dt"], event["run"])
     location = f"s3://{bootstrap.settings().archive_bucket}/{curated.run_prefix(day.source, day.dt, event['run'])}"
     return {
         "digest": day.digest,
+        "lines": compaction.lines(day),
         "sql": curated.unload_sql(day.source, day.dt, location),
         "count_sql": curated.count_sql(day.source, day.dt),
     }
@@ -69,11 +85,15 @@ def place(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def publish(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Publishes what was placed, if Athena counted in it what raw holds; ``counts`` is the row of `count_sql`."""
+    """Publishes what was placed, if it holds what raw holds; ``counts`` is the row of `count_sql`."""
     started = time.perf_counter()
-    raw, nameless, placed = (int(value["VarCharValue"]) for value in event["counts"])
+    lines, changes, placed = (int(value["VarCharValue"]) for value in event["counts"])
     published = compaction.publish(
-        _unchanged(event), event["run"], event["objects"], Counts(raw=raw, nameless=nameless, placed=placed)
+        _unchanged(event),
+        event["run"],
+        event["objects"],
+        event["lines"],
+        Counts(lines=lines, changes=changes, placed=placed),
     )
     report("compaction", "s3", started, RecordsSucceeded=published.records, RecordsFailed=0)
     return {"records": published.records}
@@ -87,13 +107,16 @@ def conclude(event: Mapping[str, Any]) -> dict[str, Any]:
     DaysLeftError
         Names those that were not, and why; or there are more days than one execution takes.
     """
-    days, more = event["days"], event["left_for_next_time"]
+    days, more, left_out = event["days"], event["left_for_next_time"], event["left_out"]
     failed = [day for day in days if "error" in day]
     for day in failed:
         compaction.release(day["source"], day["dt"], event["run"])
-    if failed:
-        reasons = "; ".join(f"{day['source']} of {day['dt']}: {_reason(day['cause'])}" for day in failed)
-        raise DaysLeftError(f"{len(failed)} of {len(days)} day(s) were not compacted. {reasons}")
+    if failed or left_out:
+        reasons = [f"{day['source']} of {day['dt']}: {_reason(day['cause'])}" for day in failed]
+        raise DaysLeftError(
+            f"{len(failed)} of {len(days)} day(s) and {len(left_out)} month(s) were not compacted. "
+            + "; ".join([*reasons, *left_out])
+        )
     if more:
         raise DaysLeftError(f"{len(days)} day(s) were compacted, and {more} more are due: start it again")
     return {"days": len(days)}

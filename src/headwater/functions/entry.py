@@ -7,13 +7,15 @@ RecordsParked where there are any (acknowledged and not applied, until a redrive
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from headwater.change_stream.batch import BatchOutcome, records_of
+from headwater.failures import FailureKind, JudgedError, kind_of, name_of
+from headwater.incidents import LoggedIncidents
 
 type Source = Literal["dynamodb", "kinesis", "sqs"]
 type Records = list[Mapping[str, Any]]
@@ -35,8 +37,9 @@ def batch_handler(function: str, source: Source, process: Callable[[Any], BatchO
         outcome = BatchOutcome(len(records))
         try:
             outcome = process(records)
-        except Exception:
+        except Exception as error:
             report(function, source, started, RecordsSucceeded=0, RecordsFailed=len(records))
+            tell_outage(function, [error])
             raise
         log_failures(function, outcome, context)
         if outcome.stopped:
@@ -51,7 +54,7 @@ def batch_handler(function: str, source: Source, process: Callable[[Any], BatchO
 
 
 def log_failures(function: str, outcome: BatchOutcome, context: Any) -> None:
-    """A line for each record that failed: its identifier and the error, never its content."""
+    """A line for each record that failed: its identifier and the error, never its content. Outages are counted."""
     for failure in outcome.failures:
         logger.error(
             "record failed",
@@ -60,6 +63,19 @@ def log_failures(function: str, outcome: BatchOutcome, context: Any) -> None:
             error=type(failure.error).__name__,
             reason=str(failure.error),
             request_id=context.aws_request_id,
+        )
+    tell_outage(function, [failure.error for failure in outcome.failures])
+
+
+def tell_outage(function: str, errors: Sequence[Exception]) -> None:
+    """Reports, once a batch, that the place is at fault: nothing is parked for that, so that nobody else would hear."""
+    outages = [error for error in errors if kind_of(error) is FailureKind.OUTAGE]
+    if outages:
+        LoggedIncidents(function).report(
+            "Outages",
+            "something that this function needs is missing or forbidden; its records come again",
+            cause=str(outages[0]) if isinstance(outages[0], JudgedError) else name_of(outages[0]),
+            records=str(len(outages)),
         )
 
 

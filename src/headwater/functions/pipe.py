@@ -12,7 +12,7 @@ from typing import Any
 from headwater.applications.elements import Element, IncompleteBatchError, parse_batch
 from headwater.change_stream.batch import BatchOutcome
 from headwater.functions import entry
-from headwater.functions.entry import log_failures, report
+from headwater.functions.entry import log_failures, report, tell_outage
 
 type PipeHandler = Callable[[Any, Any], Any]
 
@@ -77,3 +77,4 @@ def _batch_failed(function: str, error: Exception, context: Any) -> None:
         reason=str(error) if isinstance(error, IncompleteBatchError) else "",
         request_id=context.aws_request_id,
     )
+    tell_outage(function, [error])

@@ -1,6 +1,5 @@
 """Sending one e-mail through SES."""
 
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -10,31 +9,23 @@ from botocore.exceptions import (
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
-    NoCredentialsError,
-    ParamValidationError,
 )
 
+from headwater.domain.constraints import parsed
+from headwater.domain.events import Email as Address
+from headwater.domain.fields import InvalidFieldError
 from headwater.effects.consumer import EffectNotPerformedError, EffectRefusedError
+from headwater.failures import FailureKind, PermanentError, TransientError, kind_of, name_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
-
-#: RFC 5321: a path has at most 256 octets with its brackets, a local part at most 64. Narrower than RFC 5322: no
-#: quoted local parts, no comments, no ``%`` (source routes, and encoded line breaks), ASCII only, as SES demands.
-_ADDRESS = re.compile(
-    r"[A-Za-z0-9!#$&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$&'*+/=?^_`{|}~-]+)*"
-    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])"
-)
-_ADDRESS_CHARACTERS = 254
-_LOCAL_PART_CHARACTERS = 64
-
 
 #: The daily quota is over the last 24 hours, so that every hour frees some of it ("Service quotas in Amazon SES").
 #: Waiting so long, a queue's ten receives last for 27 hours.
 QUOTA_RETRY_AFTER = timedelta(hours=3)
 
 
-class UndeliverableAddressError(ValueError):
+class UndeliverableAddressError(PermanentError):
     """An address that no mail can be sent to, or that is more than one address."""
 
 
@@ -46,7 +37,7 @@ class RefusedByProviderError(EffectRefusedError):
     """SES does not take e-mails to this address, today or later."""
 
 
-class DeliveryUnknownError(Exception):
+class DeliveryUnknownError(TransientError):
     """SES may or may not have accepted the e-mail."""
 
 
@@ -68,13 +59,10 @@ class Email:
     html: str
 
     def __post_init__(self) -> None:
-        local_part, _, _ = self.recipient.partition("@")
-        if (
-            not _ADDRESS.fullmatch(self.recipient)
-            or len(self.recipient) > _ADDRESS_CHARACTERS
-            or len(local_part) > _LOCAL_PART_CHARACTERS
-        ):
-            raise UndeliverableAddressError("the recipient is not one plain e-mail address; nothing was sent")
+        try:
+            parsed("recipient", self.recipient, Address)
+        except InvalidFieldError:
+            raise UndeliverableAddressError("the recipient is not one plain e-mail address; nothing was sent") from None
         if not self.subject.isprintable():
             raise ValueError("the subject has a line break or another control character; nothing was sent")
 
@@ -124,24 +112,28 @@ class SesMailer:
             )
         except ClientError as error:
             raise self._meaning(error) from None
-        except (ConnectTimeoutError, EndpointConnectionError, NoCredentialsError, ParamValidationError) as error:
-            raise NotSentError(f"not sent to SES: {type(error).__name__}") from None
         except BotoCoreError as error:
-            raise DeliveryUnknownError(f"no answer from SES: {type(error).__name__}") from None
+            kind = kind_of(error)
+            # What is not for the moment never left this process: no credentials, or a request that boto3 refuses.
+            if kind is not FailureKind.TRANSIENT or isinstance(error, (ConnectTimeoutError, EndpointConnectionError)):
+                raise NotSentError(f"not sent to SES: {name_of(error)}", kind=kind) from None
+            raise DeliveryUnknownError(f"no answer from SES: {name_of(error)}") from None
         return answer["MessageId"]
 
     def _meaning(self, error: ClientError) -> Exception:
         """What SES's answer says of the e-mail (SendEmail in the SES API v2 reference, "Errors")."""
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "").lower()
+        kind, message = kind_of(error), error.response["Error"].get("Message", "").lower()
         # Only the code: SES quotes addresses in its messages.
-        reason = f"SES answered {status} {code}"
+        reason = f"SES answered {status} {name_of(error)}"
         if not 400 <= status < 500:
             return DeliveryUnknownError(reason)
         if "quota" in message:
             return NotSentError(f"{reason}: the daily quota is used up", QUOTA_RETRY_AFTER)
         # All of a request but its recipient is the same for everybody. A rejection names the identities that are not
         # verified: the sender is ours to verify, and a recipient is among them only in SES's sandbox.
-        if code == "BadRequestException" or (code == "MessageRejected" and self._sender.lower() not in message):
-            return RefusedByProviderError(f"{reason}: the recipient is refused")
-        return NotSentError(reason)
+        if kind is FailureKind.REFUSED:
+            if self._sender.lower() not in message:
+                return RefusedByProviderError(f"{reason}: the recipient is refused")
+            kind = FailureKind.OUTAGE
+        return NotSentError(reason, kind=kind)

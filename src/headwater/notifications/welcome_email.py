@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from headwater.domain.events import MalformedEventError, RecordedEvent, UserRegistered
+from headwater.domain.events import RecordedEvent, UserRegistered
 from headwater.effects.consumer import Effects, UnexpectedEventError
 from headwater.notifications.mailer import Email, Mailer
 from headwater.notifications.templating import EmailTemplate
@@ -33,7 +33,5 @@ class WelcomeEmail:
         user = event.payload
         if not isinstance(user, UserRegistered):
             raise UnexpectedEventError(f"event {event.event_id} is a {event.type}, not a UserRegistered")
-        if not (isinstance(user.name, str) and isinstance(user.email, str)):
-            raise MalformedEventError(f"event {event.event_id} ({event.type}): 'name' and 'email' must be text")
         text, html = self._template.render(name=user.name)
         return {"": partial(self._mailer.send, Email(recipient=user.email, subject=SUBJECT, text=text, html=html))}

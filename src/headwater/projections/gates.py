@@ -7,7 +7,7 @@ from headwater.change_stream import cloud_events, kinesis
 from headwater.change_stream.records import MalformedRecordError
 from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.projections.projection import Projection
-from headwater.projections.read_models import ReadModelStore
+from headwater.projections.read_models import ReadModelStore, Row, UnreadableRowsError
 
 
 class ProjectionGates:
@@ -20,23 +20,27 @@ class ProjectionGates:
     def unapplied(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Without what the rows hold already, and without what the projection does not follow; in order.
 
-        A record that cannot be read stays: nobody can have applied it.
+        What lies above a mark is left out, too: it comes from the event store, once what it waits for is healed. A
+        record that cannot be read stays: nobody can have applied it.
         """
         events = [self._event(raw) for raw in records]
         pks = {self._pk(event): None for event in events if isinstance(event, RecordedEvent)}
-        rows = self._rows.get(list(pks))
+        try:
+            rows = self._rows.get(list(pks))
+        except UnreadableRowsError as error:
+            rows = dict(error.rows)
         return [
             raw
             for raw, event in zip(records, events, strict=True)
-            if event is None
-            or (
-                isinstance(event, RecordedEvent)
-                and (
-                    (row := rows.get(self._pk(event))) is None
-                    or event.version > row.applied.get(self._projection.gate(event), 0)
-                )
-            )
+            if event is None or (isinstance(event, RecordedEvent) and self._is_due(event, rows.get(self._pk(event))))
         ]
+
+    def _is_due(self, event: RecordedEvent, row: Row | None) -> bool:
+        if row is None:
+            return True
+        gate = self._projection.gate(event)
+        mark = row.parked_from.get(gate) or row.waits_for.get(gate) or event.version
+        return row.applied.get(gate, 0) < event.version <= mark
 
     def _event(self, raw: Mapping[str, Any]) -> RecordedEvent | bool | None:
         """The event; None if it cannot be read, or not by this code; False if it is none of the projection's."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from headwater.domain.events import (
+    SCORE_LIMIT,
     ActivityRecorded,
     BadgeEarned,
     PlayCompleted,
@@ -14,10 +15,10 @@ from headwater.domain.events import (
     UserProfileChanged,
     UserRegistered,
 )
-from headwater.domain.player import SCORE_LIMIT
+from headwater.incidents import Incidents
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.projection import Projection, Rank, State
-from headwater.projections.read_models import ReadModelReader
+from headwater.projections.read_models import Ranked, ReadModelReader
 
 #: Partitions of the index that share a game. One takes 1,000 write units a second (DynamoDB, "Best practices for
 #: designing partition keys"), which are some 500 new bests: eight carry 4,000 a second of a single game, and a reader
@@ -49,6 +50,13 @@ class Standing:
 
     @classmethod
     def parse(cls, text: str) -> "Standing":
+        """Reads it back.
+
+        Raises
+        ------
+        ValueError
+            It is none.
+        """
         below_limit, achieved_at, user_id = text.split("#")
         return cls(score=SCORE_LIMIT - int(below_limit), achieved_at=achieved_at, user_id=user_id)
 
@@ -65,8 +73,6 @@ class Entry:
 
 
 def _played(state: State, play: PlayCompleted, _: RecordedEvent) -> State:
-    if not 0 <= play.score <= SCORE_LIMIT:
-        raise ValueError("a score that the index could not sort")
     plays = state["plays"] + 1
     # Of equal scores the earliest counts, whichever arrived first.
     if state["plays"] and (-play.score, play.played_at) >= (-state["score"], state["achieved_at"]):
@@ -103,18 +109,20 @@ LEADERBOARD = Projection(
 class Leaderboards:
     """Reads leaderboards: one query a partition of the game, side by side, and one read of the players' names."""
 
-    def __init__(self, rows: ReadModelReader) -> None:
+    def __init__(self, rows: ReadModelReader, incidents: Incidents) -> None:
         self._rows = rows
+        self._incidents = incidents
 
     def top(self, game: str, limit: int) -> Sequence[Entry]:
-        """The game's best players, a moment behind the events.
+        """The game's best players, a moment behind the events. A row that cannot be read is left out, and reported.
 
         Raises
         ------
         GameNotFoundError
         """
         partitions = [_partition(game, number) for number in range(SPREAD)]
-        standings = [Standing.parse(row.ranked_by) for row in self._rows.first(LEADERBOARD, partitions, limit)]
+        ranked = self._rows.first(LEADERBOARD, partitions, limit)
+        standings = [standing for row in ranked if (standing := self._standing(row))]
         if not standings:
             raise GameNotFoundError
         profiles = self._rows.get_many([(PLAYER_PROFILES, standing.user_id) for standing in standings])
@@ -128,3 +136,10 @@ class Leaderboards:
             )
             for rank, (standing, profile) in enumerate(zip(standings, profiles, strict=True), start=1)
         ]
+
+    def _standing(self, row: Ranked) -> Standing | None:
+        try:
+            return Standing.parse(row.ranked_by)
+        except ValueError:
+            self._incidents.report("UnreadableRows", "a leaderboard holds a row that cannot be read", row=row.pk)
+            return None

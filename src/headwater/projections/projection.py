@@ -15,7 +15,9 @@ type State = dict[str, Any]
 type Evolve = Callable[[State, Any, RecordedEvent], State]
 
 #: What the runner keeps in a row beside the state.
-RESERVED_ATTRIBUTES = frozenset({"pk", "applied", "parked_from", "revision", "deleted", "ranking", "ranked_by"})
+RESERVED_ATTRIBUTES = frozenset(
+    {"pk", "applied", "parked_from", "waits_for", "revision", "deleted", "ranking", "ranked_by"}
+)
 
 #: What a fold raises over data that it cannot read; deterministic, so trying again would not help.
 _UNFOLDABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -112,10 +114,19 @@ class Projection:
         return dict(self.initial) if self.part is None else {"parts": {}}
 
     def ranked(self, key: str, state: State | None) -> Rank | None:
-        """The row's place in the index, whose partitions carry the projection's name and generation as rows do."""
+        """The row's place in the index, whose partitions carry the projection's name and generation as rows do.
+
+        Raises
+        ------
+        MalformedEventError
+            The state holds what cannot be ranked, from whichever event.
+        """
         if self.rank is None or state is None:
             return None
-        rank = self.rank(key, state)
+        try:
+            rank = self.rank(key, state)
+        except _UNFOLDABLE as error:
+            raise MalformedEventError(f"projection {self.name} cannot rank {key!r}: {type(error).__name__}") from error
         return Rank(self.pk(rank.ranking), rank.ranked_by)
 
     def changed_parts(self, before: State | None, after: State | None) -> dict[str, State | None]:

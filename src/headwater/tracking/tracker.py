@@ -8,18 +8,18 @@ import orjson
 
 from headwater.change_stream import sqs
 from headwater.change_stream.batch import BatchOutcome, Failure
-from headwater.change_stream.records import MalformedRecordError
 from headwater.domain.tracking import SCHEMA_VERSION, StatusChange, TrackedApplication, track
+from headwater.failures import PermanentError, TransientError
 
 #: A lost condition means that another tracker was faster; so often is read again before the message goes back.
 _ATTEMPTS: Final = 5
 
 
-class TrackingConflictError(Exception):
+class TrackingConflictError(TransientError):
     """Somebody else wrote the application since it was read."""
 
 
-class UnknownMessageError(ValueError):
+class UnknownMessageError(PermanentError):
     """A message that is not of the schema, or of a version of it, that this tracker knows."""
 
 
@@ -80,7 +80,7 @@ class Tracker:
         for message_id, raw in messages:
             try:
                 change = parse_message(sqs.parse(raw).body)
-            except (MalformedRecordError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001  # whatever one message meets, the next ones get their turn
                 failures.append(Failure(message_id, error))
                 continue
             inbox = inboxes.setdefault(change.application_id, _Inbox())

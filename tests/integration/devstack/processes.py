@@ -21,7 +21,8 @@ def copy_of_project(folder: Path) -> Path:
     return Path(shutil.copytree(PROJECT, folder / "project", ignore=shutil.ignore_patterns(".devstack", "__pycache__")))
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 10) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    # A limit that only a hang reaches.
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -45,7 +46,7 @@ def devstack(project: Path, *arguments: str, **environment: str) -> "subprocess.
 
 def until_up(process: "subprocess.Popen[str]", project: Path) -> str:
     """Wait for a stack in another process, and return its AWS endpoint."""
-    found = eventually(lambda: running_stack(project) or process.poll() is not None, 20)
+    found = eventually(lambda: running_stack(project) or process.poll() is not None)
     assert process.poll() is None, process.communicate()[0]
     endpoint: str = found.endpoint_url
     return endpoint
@@ -53,7 +54,7 @@ def until_up(process: "subprocess.Popen[str]", project: Path) -> str:
 
 def answers(endpoint: str) -> bool:
     try:
-        with socket.create_connection(("127.0.0.1", int(endpoint.rsplit(":", 1)[1])), timeout=1):
+        with socket.create_connection(("127.0.0.1", int(endpoint.rsplit(":", 1)[1])), timeout=10):
             return True
     except OSError:
         return False

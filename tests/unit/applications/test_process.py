@@ -6,7 +6,6 @@ from typing import Any
 import boto3
 import pytest
 from botocore.stub import Stubber
-from moto import mock_aws
 
 from headwater.accounts.request_ledger import RequestLedger
 from headwater.applications.process import (
@@ -27,6 +26,7 @@ from tests.fakes.accounts import NOW, InMemoryItems
 from tests.fakes.applications import ACCOUNT, InMemoryProcess, application
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.http import http_event
+from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 
 APPLIED = {"account_id": "account-1", "kind": "licence", "title": "To fish"}

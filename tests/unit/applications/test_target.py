@@ -6,10 +6,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from headwater.applications.elements import Element, IncompleteBatchError, parse_batch
-from headwater.applications.target import SqsInbox, Target
+from headwater.applications.target import Target
 from headwater.functions.pipe import target_handler
 from headwater.limits import SqsLimits
-from headwater.sending import RetryPolicy
+from headwater.sending import QueueSender, RetryPolicy
 from tests.fakes.applications import InMemoryInbox, InMemoryParking
 from tests.fakes.cloud import FakeAws
 from tests.fakes.publishers import AT_ONCE, client_error
@@ -97,6 +97,7 @@ class RefusingQueue:
 
     def __init__(self, times: int, *, fault: bool = False) -> None:
         self.times, self.fault = times, fault
+        self.code = "InvalidMessageContents" if fault else "InternalError"
         self.tries: dict[str, int] = {}
         self.sizes: list[int] = []
 
@@ -106,14 +107,14 @@ class RefusingQueue:
         for entry in Entries:
             self.tries[entry["MessageBody"]] = self.tries.get(entry["MessageBody"], 0) + 1
             if self.tries[entry["MessageBody"]] <= self.times:
-                answer["Failed"].append({"Id": entry["Id"], "Code": "InternalError", "SenderFault": self.fault})
+                answer["Failed"].append({"Id": entry["Id"], "Code": self.code, "SenderFault": self.fault})
             else:
                 answer["Successful"].append({"Id": entry["Id"]})
         return answer
 
 
-def inbox(client: Any, **settings: Any) -> SqsInbox:
-    return SqsInbox(client, "https://queue", retry=AT_ONCE, **settings)
+def inbox(client: Any, **settings: Any) -> QueueSender:
+    return QueueSender(client, "https://queue", retry=AT_ONCE, **settings)
 
 
 def test_failed_entries_are_sent_again_and_no_others() -> None:
@@ -121,7 +122,7 @@ def test_failed_entries_are_sent_again_and_no_others() -> None:
 
     assert inbox(queue).send([f"m{number}" for number in range(12)]) == {}
 
-    assert queue.sizes == [10, 2, 10, 2]
+    assert queue.sizes == [10, 10, 2, 2]
     assert set(queue.tries.values()) == {2}
 
 
@@ -169,7 +170,7 @@ def test_a_request_stays_below_its_bytes() -> None:
 
 def test_what_sqs_takes_for_invalid_is_sent_escaped() -> None:
     aws = FakeAws()
-    target = Target(SqsInbox(aws.sqs, aws.queue, retry=RetryPolicy(attempts=1)), InMemoryParking())
+    target = Target(QueueSender(aws.sqs, aws.queue, retry=RetryPolicy(attempts=1)), InMemoryParking())
     element = Element(event_id="e", position=0, of=1, status={"note": "odd \ufffe\uffff"})
 
     assert target.deliver([element]).failures == ()

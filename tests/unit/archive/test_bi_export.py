@@ -1,7 +1,9 @@
 """The export for dashboards, with its objects in memory."""
 
 import json
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,16 @@ from headwater.change_stream import cloud_events
 from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.records import MalformedRecordError
 from headwater.dead_letters.parked import NotParkedError
-from headwater.dead_letters.parking import Parking
+from headwater.dead_letters.patience import Patience
+from headwater.dead_letters.triage import Triage
 from headwater.domain.events import MalformedEventError, PlayCompleted, RecordedEvent, UserRegistered
 from headwater.event_store import codec
 from tests.fakes.events import recorded
+from tests.fakes.first_failures import InMemoryFirstFailures
 from tests.fakes.growing_objects import InMemoryGrowingObjects
+from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_record
-from tests.fakes.parking_lot import InMemoryParkingLot
+from tests.fakes.parking_lot import InMemoryParkingLot, parking
 
 DAY = "bi/events/dt=2026-03-01-1.json"
 SCHEMAS = Path(__file__).parents[3] / "schemas"
@@ -36,8 +41,12 @@ class Bench:
         self.objects = InMemoryGrowingObjects()
         self.claims = InMemoryClaimStore()
         self.lot = InMemoryParkingLot()
-        parking = Parking("bi_export", "kinesis", self.lot, lambda: datetime(2026, 3, 1, tzinfo=UTC))
-        self.export = BiExport(self.objects, self.claims, "archive", parking, sleep=lambda _: None)
+        self.aside = InMemoryParkingLot()
+        self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+        self.incidents = RecordedIncidents()
+        patience = Patience("bi_export", InMemoryFirstFailures(), RecordedIncidents(), lambda: self.now)
+        triage = Triage("kinesis", parking(self.lot, "bi_export", aside=self.aside), patience)
+        self.export = BiExport(self.objects, self.claims, "archive", triage, self.incidents, sleep=lambda _: None)
 
     def deliver(self, *records: dict[str, Any]) -> BatchOutcome:
         return self.export.export(records)
@@ -145,10 +154,10 @@ def test_row_1_a_record_that_cannot_be_read_is_parked_alone() -> None:
 
     outcome = bench.deliver(*records)
 
-    assert outcome == BatchOutcome(4, [], parked=2)
+    assert outcome == BatchOutcome(4, parked=2)
+    # Of one aggregate and alike: one dead letter.
     assert [(parked.consumer, parked.aggregate_id, parked.raw) for parked in bench.lot.parked] == [
-        ("bi_export", "player#0199-a", [records[1]]),
-        ("bi_export", "player#0199-a", [records[2]]),
+        ("bi_export", "player#0199-a", [records[1], records[2]]),
     ]
     assert [line["version"] for line in bench.lines()] == [1, 4]
 
@@ -172,7 +181,36 @@ def test_a_record_without_a_sequence_number_fails_the_batch_before_anything_is_w
     with pytest.raises(MalformedRecordError):
         bench.deliver(kinesis_record(play(1), 1), kinesis_record(play(2), 2) | {"kinesis": {}})
 
-    assert bench.objects.writes == [MANIFEST]
+    assert bench.objects.writes == []
+
+
+@pytest.mark.parametrize(
+    ("damaged", "in_the_next"),
+    [
+        pytest.param(lambda body: body[:-1], [3], id="one byte short"),
+        pytest.param(lambda body: body[:-40], [2, 3], id="cut within the last line"),
+        pytest.param(lambda body: body + b"remember the milk\n", [3], id="a line of somebody's"),
+        pytest.param(lambda body: body + b"[]\n", [3], id="a line that is no object"),
+        pytest.param(lambda body: body + b'{"event_id":7}\n', [3], id="a line that is no event"),
+        pytest.param(lambda _: b"\x1f\x8b\x08\x00", [1, 2, 3], id="gzip"),
+    ],
+)
+def test_a_damaged_object_is_named_once_and_its_day_goes_on_in_the_next(
+    damaged: Callable[[bytes], bytes], in_the_next: list[int]
+) -> None:
+    bench = Bench()
+    records = [kinesis_record(play(version), version) for version in (1, 2, 3)]
+    bench.deliver(*records[:2])
+    body, tag = bench.objects.read(DAY)
+    bench.objects.write(DAY, damaged(body), tag)
+
+    for _ in range(2):
+        assert not bench.deliver(*records).failures
+
+    assert bench.objects.read(DAY)[0] == damaged(body)
+    assert [line["version"] for line in bench.lines(DAY.replace("-1.json", "-2.json"))] == in_the_next
+    ((incident, facts),) = bench.incidents.reports
+    assert (incident, facts["object"]) == ("DamagedObjects", DAY)
 
 
 def test_an_object_that_somebody_else_wrote_meanwhile_is_read_again() -> None:
@@ -194,16 +232,54 @@ def test_an_object_that_somebody_else_wrote_meanwhile_is_read_again() -> None:
     assert [line["version"] for line in bench.lines()] == [1, 9, 2]
 
 
-def test_an_object_that_never_rests_fails_the_batch() -> None:
+def test_an_object_that_never_rests_fails_its_day_alone() -> None:
     bench = Bench()
+    write = bench.objects.write
 
     def refuse(key: str, body: bytes, tag: str | None) -> None:
-        raise ObjectChangedError(key)
+        if key == DAY:
+            raise ObjectChangedError(key)
+        write(key, body, tag)
 
     bench.objects.write = refuse  # type: ignore[method-assign]
 
-    with pytest.raises(ObjectChangedError):
-        bench.deliver(kinesis_record(play(1), 1))
+    outcome = bench.deliver(
+        kinesis_record(play(1), 1),
+        kinesis_record(play(2, "2026-03-02T12:00:00.000Z"), 2),
+        kinesis_record(play(3), 3),
+    )
+
+    assert [(failure.identifier, type(failure.error)) for failure in outcome.failures] == [
+        ("1", ObjectChangedError),
+        ("3", ObjectChangedError),
+    ]
+    assert [line["version"] for line in bench.lines("bi/events/dt=2026-03-02-1.json")] == [2]
+    assert bench.lot.parked == []
+
+
+def test_what_nobody_foresaw_holds_up_its_aggregate_for_thirty_seconds_and_nobody_else() -> None:
+    bench = Bench()
+    others = play(2, "2026-03-02T12:00:00.000Z")
+    records = [kinesis_record(play(1), 1), kinesis_record(replace(others, aggregate_id="player#0199-b"), 2)]
+    read = bench.objects.read
+
+    def fail(key: str) -> tuple[bytes, str | None]:
+        if key == DAY:
+            raise RuntimeError("nobody wrote this into any table")
+        return read(key)
+
+    bench.objects.read = fail  # type: ignore[method-assign]
+
+    first = bench.deliver(*records)
+    bench.now += timedelta(seconds=30)
+    later = bench.deliver(*records)
+
+    assert [failure.identifier for failure in first.failures] == ["1"]
+    assert later == BatchOutcome(2, parked=1)
+    assert [(run.aggregate_id, run.reason, run.raw) for run in bench.aside.parked] == [
+        ("player#0199-a", "unforeseen", [records[0]])
+    ]
+    assert [line["version"] for line in bench.lines("bi/events/dt=2026-03-02-1.json")] == [2]
 
 
 def test_the_manifest_is_quicksights_over_all_days() -> None:

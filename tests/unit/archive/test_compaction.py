@@ -1,5 +1,6 @@
 """Compaction with its objects in memory, and stopped wherever it can be."""
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from backports import zstd
 from headwater.archive import curated
 from headwater.archive.boundary import Boundary, PublishedDay
 from headwater.archive.compaction import (
-    CLAIMED_FOR_ATHENA,
+    CLAIMED_FOR,
     ChangedDayError,
     Compaction,
     Counts,
@@ -54,7 +55,7 @@ class Bench:
         self.archive.objects[f"raw/source=events/dt={day}/{name}.jsonl.zst"] = zstd.compress(body)
 
     def compact(self) -> list[str]:
-        return [self.compaction.compact(day).dt for day in self.compaction.due("events")]
+        return [self.compaction.compact(day).dt for day in self.compaction.find("events").due]
 
     def rows(self, tmp_path: Path, names: str = "*") -> list[tuple[Any, ...]]:
         path = tmp_path / "day.parquet"
@@ -140,7 +141,7 @@ def test_days_that_are_open_or_done_are_not_due_and_those_that_changed_are() -> 
     assert bench.compact() == []
 
     bench.archived("late", line(2))
-    assert [day.dt for day in bench.compaction.due("events", since="2026-03-02")] == []
+    assert [day.dt for day in bench.compaction.find("events", since="2026-03-02").due] == []
     assert bench.compact() == ["2026-03-01"]
     assert bench.boundary.days("events", "2026-03")[DAY].records == 2
 
@@ -208,14 +209,14 @@ def test_a_line_without_an_id_keeps_the_day_unpublished() -> None:
     bench = Bench()
     bench.archived("a", line(1), {"operation": "INSERT"})
 
-    with pytest.raises(UnreadableDayError, match="1 line"):
+    with pytest.raises(UnreadableDayError, match=r"/a\.jsonl\.zst: line 2 .* missing required field `stream_event_id`"):
         bench.compact()
 
 
 def test_a_day_that_changes_while_it_is_compacted_is_not_published() -> None:
     bench = Bench()
     bench.archived("a", line(1))
-    (day,) = bench.compaction.due("events")
+    (day,) = bench.compaction.find("events").due
     bench.archived("late", line(2))
 
     with pytest.raises(ChangedDayError, match=DAY):
@@ -225,11 +226,106 @@ def test_a_day_that_changes_while_it_is_compacted_is_not_published() -> None:
     assert bench.compact() == [DAY]
 
 
+@pytest.mark.parametrize("damage", [None, b"", b"PAR1", b"longer than before"], ids=["gone", "empty", "cut", "other"])
+def test_a_compacted_day_that_is_damaged_is_due_and_made_anew_from_raw(damage: bytes | None, tmp_path: Path) -> None:
+    bench = Bench()
+    bench.archived("a", line(1), line(2))
+    bench.compact()
+    rows = bench.rows(tmp_path)
+    del bench.archive.objects[KEY]
+    if damage is not None:
+        bench.archive.objects[KEY] = damage
+
+    assert bench.compact() == [DAY]
+    assert bench.rows(tmp_path) == rows
+    assert bench.compact() == []
+
+
+def test_a_compacted_object_that_nobody_published_makes_its_day_due_and_goes() -> None:
+    """Athena reads whatever lies there: its rows would count twice."""
+    bench = Bench()
+    bench.archived("a", line(1))
+    bench.compact()
+    bench.archive.objects[curated.key("events", DAY, 7)] = bench.archive.objects[KEY]
+
+    assert bench.compact() == [DAY]
+    assert list(curated_objects(bench)) == [f"{DAY}.parquet"]
+
+
+def test_foreign_objects_beside_compacted_days_stay_and_stop_nothing() -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    foreign = [
+        f"curated/source=events/month=2026-03/{DAY}{name}" for name in ("", "/", " copy.parquet", ".parquet.bak")
+    ]
+    bench.archive.objects |= dict.fromkeys(foreign, b"somebody's")
+
+    assert [each.key for each in bench.compaction.find("events").foreign] == sorted(foreign)
+    assert bench.compact() == [DAY]
+    assert bench.compact() == []
+    day = begun(bench)
+    published(bench, day, RUN, bench.compaction.place(day, RUN), counted(1))
+    assert bench.archive.objects.keys() >= set(foreign)
+
+
+def test_days_of_before_tags_were_noted_are_compacted_once_more() -> None:
+    """They were counted by DuckDB alone, which takes an incomplete object for an empty one."""
+    bench = Bench()
+    bench.archived("a", line(1))
+    bench.compact()
+    body, tag = bench.lists.read(LIST)
+    noted = {name: value for name, value in orjson.loads(body).items() if name not in ("tags", "digests")}
+    bench.lists.write(LIST, orjson.dumps(noted), tag)
+
+    assert bench.compact() == [DAY]
+    assert bench.compact() == []
+
+
+def test_a_list_that_is_damaged_keeps_its_month_as_it_is_and_no_other() -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    bench.archived("a", line(1), day="2026-02-28")
+    bench.lists.write(LIST, b'{"source":"events","dt":', None)
+
+    found = bench.compaction.find("events")
+
+    assert [day.dt for day in found.due] == ["2026-02-28"]
+    (reason,) = found.left_out
+    assert LIST in reason
+
+
+def test_what_duckdb_drops_is_noticed_by_our_own_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB takes an incomplete frame for an empty one, without an error."""
+    bench = Bench()
+    bench.archived("a", line(1))
+    bench.archived("b", line(2), line(3))
+    key = f"raw/source=events/dt={DAY}/b.jsonl.zst"
+    bench.archive.objects[key] = bench.archive.objects[key][:-4]
+    # As if our own reader took it for whole.
+    counted = iter([1, 2])
+    monkeypatch.setattr("headwater.archive.reader.count", lambda _chunks: next(counted))
+
+    with pytest.raises(MiscountedDayError, match="3 lines are raw, and DuckDB has read 1"):
+        bench.compact()
+
+    assert bench.boundary.days("events", "2026-03") == {}
+
+
+def test_what_duckdb_refuses_is_named_by_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    bench.archive.objects[f"raw/source=events/dt={DAY}/b.jsonl.zst"] = zstd.compress(b'{"stream_event_id": oops}\n')
+    monkeypatch.setattr("headwater.archive.reader.count", lambda chunks: 1)
+
+    with pytest.raises(UnreadableDayError, match=rf"raw/source=events/dt={DAY}/b\.jsonl\.zst"):
+        bench.compact()
+
+
 def test_two_that_publish_at_once_lose_nothing() -> None:
     bench = Bench()
     for day in ("2026-03-01", "2026-03-02"):
         bench.archived("a", line(1), day=day)
-    first, second = bench.compaction.due("events")
+    first, second = bench.compaction.find("events").due
     read = bench.lists.read
     met: list[str] = []
 
@@ -276,11 +372,15 @@ def begun(bench: Bench, *, objects: int = 2, run: str = RUN) -> Day:
 def by_athena(bench: Bench, changes: int, *, objects: int = 2) -> PublishedDay:
     """A day that Athena unloaded and counted, published."""
     day = begun(bench, objects=objects)
-    return bench.compaction.publish(day, RUN, bench.compaction.place(day, RUN), counted(changes))
+    return published(bench, day, RUN, bench.compaction.place(day, RUN), counted(changes))
+
+
+def published(bench: Bench, day: Day, run: str, placed: dict[str, str], counts: Counts) -> PublishedDay:
+    return bench.compaction.publish(day, run, placed, bench.compaction.lines(day), counts)
 
 
 def counted(changes: int) -> Counts:
-    return Counts(raw=changes, nameless=0, placed=changes)
+    return Counts(lines=changes, changes=changes, placed=changes)
 
 
 def curated_objects(bench: Bench) -> dict[str, bytes]:
@@ -290,7 +390,7 @@ def curated_objects(bench: Bench) -> dict[str, bytes]:
 def test_a_large_day_is_left_to_athena(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench()
     bench.archived("a", line(1))
-    (day,) = bench.compaction.due("events")
+    (day,) = bench.compaction.find("events").due
     assert not day.is_large
 
     monkeypatch.setattr("headwater.archive.compaction.LARGE_DAY", day.bytes - 1)
@@ -308,36 +408,36 @@ def test_what_athena_wrote_gets_the_days_names_is_counted_and_then_published() -
     assert bench.boundary.days("events", "2026-03") == {}
     assert curated_objects(bench) == {f"{DAY}-1.parquet": b"part 0", f"{DAY}-2.parquet": b"part 1"}
 
-    bench.compaction.publish(day, RUN, keys, counted(2))
+    published(bench, day, RUN, keys, counted(2))
 
     assert not [key for key in bench.archive.objects if key.startswith("compaction-runs/")]
-    (published,) = bench.boundary.days("events", "2026-03").values()
-    assert published.records == 2
-    assert [key.rsplit("/", 1)[1] for key in published.objects] == [f"{DAY}-1.parquet", f"{DAY}-2.parquet"]
-    assert bench.compaction.due("events") == []
+    (listed,) = bench.boundary.days("events", "2026-03").values()
+    assert listed.records == 2
+    assert [key.rsplit("/", 1)[1] for key in listed.objects] == [f"{DAY}-1.parquet", f"{DAY}-2.parquet"]
+    assert bench.compaction.find("events").due == []
 
 
 @pytest.mark.parametrize(
-    ("counts", "error"),
+    "counts",
     [
-        (Counts(raw=2, nameless=0, placed=1), MiscountedDayError),
-        (Counts(raw=1, nameless=0, placed=2), MiscountedDayError),
-        (Counts(raw=2, nameless=1, placed=2), UnreadableDayError),
+        Counts(lines=2, changes=2, placed=1),
+        Counts(lines=2, changes=1, placed=2),
+        # What an incomplete object looks like to whoever takes it for empty
+        Counts(lines=1, changes=1, placed=1),
+        Counts(lines=3, changes=2, placed=2),
     ],
 )
-def test_a_large_day_that_does_not_hold_what_raw_holds_stays_unpublished(
-    counts: Counts, error: type[Exception]
-) -> None:
+def test_a_large_day_that_does_not_hold_what_raw_holds_stays_unpublished(counts: Counts) -> None:
     bench = Bench()
     bench.archived("a", line(1), line(2))
     day = begun(bench)
     keys = bench.compaction.place(day, RUN)
 
-    with pytest.raises(error, match=DAY):
-        bench.compaction.publish(day, RUN, keys, counts)
+    with pytest.raises(MiscountedDayError, match=DAY):
+        published(bench, day, RUN, keys, counts)
 
     assert bench.boundary.days("events", "2026-03") == {}
-    assert [day.dt for day in bench.compaction.due("events")] == [DAY]
+    assert [day.dt for day in bench.compaction.find("events").due] == [DAY]
 
 
 def test_a_day_that_changed_while_athena_read_it_is_noticed() -> None:
@@ -403,9 +503,29 @@ def test_all_closed_days_are_compacted_again_if_asked() -> None:
         bench.archived("a", line(1), day=day)
     bench.compact()
 
-    assert bench.compaction.due("events") == []
-    assert [day.dt for day in bench.compaction.due("events", again=True)] == ["2026-03-01", "2026-03-02"]
-    assert [day.dt for day in bench.compaction.due("events", "2026-03-02", again=True)] == ["2026-03-02"]
+    assert bench.compaction.find("events").due == []
+    assert [day.dt for day in bench.compaction.find("events", again=True).due] == ["2026-03-01", "2026-03-02"]
+    assert [day.dt for day in bench.compaction.find("events", "2026-03-02", again=True).due] == ["2026-03-02"]
+
+
+def test_what_another_run_placed_meanwhile_is_not_published_for_ones_own() -> None:
+    """A claim does not outlive a query: what Athena counted is published only if it lies there still."""
+    bench = Bench()
+    bench.archived("a", line(1))
+    day = begun(bench)
+    placed = bench.compaction.place(day, RUN)
+    bench.now += CLAIMED_FOR
+    by_other = begun(bench, run="night-2")
+    for key in bench.archive.objects:
+        if key.startswith("compaction-runs/") and "night-2" in key:
+            bench.archive.objects[key] += b" of the other"
+    others = bench.compaction.place(by_other, "night-2")
+    bench.compaction.release("events", DAY, "night-2")
+
+    assert others.keys() == placed.keys()
+    with pytest.raises(MiscountedDayError, match="2 are there, or others"):
+        published(bench, day, RUN, placed, counted(1))
+    assert bench.boundary.days("events", "2026-03") == {}
 
 
 def test_placed_again_because_the_answer_was_lost_it_is_the_same() -> None:
@@ -419,7 +539,7 @@ def test_placed_again_because_the_answer_was_lost_it_is_the_same() -> None:
     assert bench.compaction.place(day, RUN) == once
     assert curated_objects(bench) == objects
     counts = counted(1)
-    assert bench.compaction.publish(day, RUN, once, counts) == bench.compaction.publish(day, RUN, once, counts)
+    assert published(bench, day, RUN, once, counts) == published(bench, day, RUN, once, counts)
 
 
 def test_a_day_that_is_being_compacted_is_left_to_whoever_does() -> None:
@@ -429,37 +549,37 @@ def test_a_day_that_is_being_compacted_is_left_to_whoever_does() -> None:
     attempts: list[Callable[[], object]] = [bench.compact, lambda: begun(bench, run="night-2")]
 
     for attempt in attempts:
-        with pytest.raises(DayTakenError, match=f"{DAY} is being compacted by {RUN}.* until 2026-03-05T17:00:00"):
+        with pytest.raises(DayTakenError, match=f"{DAY} is being compacted by {RUN}.* until 2026-03-05T12:16:00"):
             attempt()
     assert curated_objects(bench) == {}
 
-    bench.compaction.publish(day, RUN, bench.compaction.place(day, RUN), counted(1))
+    published(bench, day, RUN, bench.compaction.place(day, RUN), counted(1))
     bench.archived("late", line(2))
     assert bench.compact() == [DAY]
 
 
-def test_a_run_that_stopped_has_its_day_for_some_hours_and_then_no_more() -> None:
+def test_a_run_that_stopped_has_its_day_for_some_minutes_and_then_no_more() -> None:
     """What it does then is refused, however far it is."""
     bench = Bench()
     bench.archived("a", line(1))
     day = begun(bench)
     keys = bench.compaction.place(day, RUN)
-    bench.now += CLAIMED_FOR_ATHENA
+    bench.now += CLAIMED_FOR
 
     by_other = begun(bench, objects=3, run="night-2")
 
     with pytest.raises(DayTakenError, match="night-2"):
-        bench.compaction.publish(day, RUN, keys, counted(1))
+        published(bench, day, RUN, keys, counted(1))
     with pytest.raises(DayTakenError, match="night-2"):
         bench.compaction.place(day, RUN)
-    bench.compaction.publish(by_other, "night-2", bench.compaction.place(by_other, "night-2"), counted(1))
+    published(bench, by_other, "night-2", bench.compaction.place(by_other, "night-2"), counted(1))
     assert len(bench.boundary.days("events", "2026-03")[DAY].objects) == 3
 
 
 def test_one_that_took_too_long_does_not_put_its_object_over_a_newer_one(tmp_path: Path) -> None:
     bench = Bench()
     bench.archived("a", line(1))
-    (day,) = bench.compaction.due("events")
+    (day,) = bench.compaction.find("events").due
     download = bench.archive.download
 
     def slow(key: str, path: Path) -> None:
@@ -474,13 +594,13 @@ def test_one_that_took_too_long_does_not_put_its_object_over_a_newer_one(tmp_pat
         bench.compaction.compact(day)
 
     assert len(bench.rows(tmp_path)) == 2
-    assert bench.compaction.due("events") == []
+    assert bench.compaction.find("events").due == []
 
 
 def test_one_that_lost_its_day_to_a_run_under_way_does_not_put_its_object_there() -> None:
     bench = Bench()
     bench.archived("a", line(1))
-    (day,) = bench.compaction.due("events")
+    (day,) = bench.compaction.find("events").due
     download = bench.archive.download
 
     def slow(key: str, path: Path) -> None:
@@ -504,7 +624,7 @@ def test_what_else_lies_under_the_days_name_is_not_published() -> None:
     bench.archive.objects[KEY] = b"of somebody else"
 
     with pytest.raises(MiscountedDayError, match="2 objects were placed, 3 are there"):
-        bench.compaction.publish(day, RUN, keys, counted(1))
+        published(bench, day, RUN, keys, counted(1))
 
     assert bench.boundary.days("events", "2026-03") == {}
 
@@ -529,3 +649,101 @@ def test_two_who_claim_a_day_at_once_do_not_both_have_it() -> None:
         claims.take("events", DAY, "slower", hour)
     claims.release("events", DAY, "faster")
     claims.take("events", DAY, "slower", hour)
+
+
+def test_a_claim_left_by_a_killed_run_is_over_minutes_later() -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    DayClaims(bench.lists, lambda: bench.now).take("events", DAY, "killed", CLAIMED_FOR)
+
+    bench.now += CLAIMED_FOR - timedelta(seconds=1)
+    with pytest.raises(DayTakenError, match="killed"):
+        bench.compact()
+    bench.now += timedelta(seconds=1)
+
+    assert bench.compact() == [DAY]
+    assert timedelta(minutes=15) < CLAIMED_FOR < timedelta(minutes=30)
+
+
+def test_a_day_can_be_taken_over_at_once_and_who_had_it_changes_nothing_any_more() -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    (day,) = bench.compaction.find("events").due
+    athenas = begun(bench)
+    keys = bench.compaction.place(athenas, RUN)
+    claims = DayClaims(bench.lists, lambda: bench.now)
+
+    bench.compaction.compact(day, take_over=True)
+    claims.take("events", DAY, "the next", CLAIMED_FOR)
+
+    with pytest.raises(DayTakenError, match="the next"):
+        published(bench, athenas, RUN, keys, counted(1))
+    assert list(curated_objects(bench)) == [f"{DAY}.parquet"]
+
+
+def test_a_day_that_takes_long_stays_claimed() -> None:
+    """Renewed well before it ends, also where one renewal fails."""
+    bench = Bench()
+    reached, goes_on, finishing = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
+
+    def wait(ended: threading.Event, seconds: float) -> bool:
+        if finishing.is_set():
+            return ended.wait()
+        assert seconds * 3 < CLAIMED_FOR.total_seconds()
+        reached.release()
+        while not goes_on.acquire(timeout=0.01):
+            # Should the test fail above, nobody lets it go on.
+            if ended.is_set():
+                return True
+        bench.now += timedelta(seconds=seconds)
+        return ended.is_set()
+
+    claims = DayClaims(bench.lists, lambda: bench.now, wait)
+    others = DayClaims(bench.lists, lambda: bench.now)
+    with claims.held("events", DAY, "slow", CLAIMED_FOR):
+        write = bench.lists.write
+        for turn in range(12):
+            reached.acquire()
+            bench.lists.write = _refusing if turn % 4 == 1 else write  # type: ignore[method-assign]
+            with pytest.raises(DayTakenError, match="slow"):
+                others.take("events", DAY, "other", CLAIMED_FOR)
+            goes_on.release()
+        reached.acquire()
+        bench.lists.write = write  # type: ignore[method-assign]
+        with pytest.raises(DayTakenError, match="slow"):
+            others.take("events", DAY, "other", CLAIMED_FOR)
+        finishing.set()
+        goes_on.release()
+    others.take("events", DAY, "other", CLAIMED_FOR)
+
+
+def _refusing(key: str, body: bytes, tag: str | None) -> None:
+    raise OSError("S3 is away for a moment")
+
+
+def test_a_renewal_at_the_same_moment_takes_the_day_from_nobody() -> None:
+    bench = Bench()
+    claims = DayClaims(bench.lists, lambda: bench.now)
+    claims.take("events", DAY, "mine", CLAIMED_FOR)
+    read = bench.lists.read
+
+    def overtaken(key: str) -> tuple[bytes, str | None]:
+        found = read(key)
+        bench.lists.read = read  # type: ignore[method-assign]
+        claims.take("events", DAY, "mine", CLAIMED_FOR)
+        return found
+
+    bench.lists.read = overtaken  # type: ignore[method-assign]
+    claims.take("events", DAY, "mine", CLAIMED_FOR)
+
+    with pytest.raises(DayTakenError, match="mine"):
+        claims.take("events", DAY, "other", CLAIMED_FOR)
+
+
+@pytest.mark.parametrize("claim", [b"", b"not JSON", b"[]", b'{"run":"x"}', b'{"until":5}'])
+def test_a_claim_that_is_none_holds_nobody_up(claim: bytes) -> None:
+    bench = Bench()
+    bench.archived("a", line(1))
+    bench.lists.write(f"{curated.runs_prefix('events', DAY)}claim.json", claim, None)
+
+    assert bench.compact() == [DAY]

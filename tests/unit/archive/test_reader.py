@@ -34,7 +34,11 @@ def test_an_unreadable_record_is_told_with_its_raw_form() -> None:
 
 @pytest.mark.parametrize(
     ("body", "named"),
-    [(b"plain text", "Zstandard"), (zstd.compress(b'{"a":1}\n{'), "line 2"), (zstd.compress(b"[]"), "line 1")],
+    [
+        (b"plain text", "not Zstandard"),
+        (zstd.compress(b'{"stream_event_id":"1"}\n{'), "line 2"),
+        (zstd.compress(b"[]"), "line 1"),
+    ],
 )
 def test_an_object_that_the_archiver_did_not_write_is_refused(body: bytes, named: str) -> None:
     with pytest.raises(UnreadableObjectError, match=named):

@@ -18,6 +18,7 @@ from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, failed, kinesis_batch
 from tests.fakes.parking_lot import parking
+from tests.fakes.patience import patience
 from tests.fakes.read_models import InMemoryReadModels
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
@@ -54,6 +55,7 @@ class System:
             self.events,
             InMemoryClaimStore(),
             parking=parking(),
+            patience=patience(),
             before_write=Awarder(self.events, uuid7, lambda: NOW).award,
             sleep=lambda _: None,
         )
@@ -109,13 +111,26 @@ def test_an_award_says_for_what_when_and_why(system: System) -> None:
 
 
 def test_an_ignored_event_that_nobody_can_read_holds_no_award_up(system: System) -> None:
-    """FAULTS row 1: it passes the gate, and what came with it is awarded."""
+    """FAULTS row 1: it is parked (not here: the queue is closed), and what came with it is awarded."""
     newer = replace(recorded("user#u1", 1, UserRegistered(name="Ada", email="ada@example.org")), schema_version=2)
 
-    assert system.runner.process(kinesis_batch([newer, play(1)])).failures == []
+    assert failed(system.runner.process(kinesis_batch([newer, play(1)]))) == [1]
 
+    assert len(system.rows.writes) == 1
     assert system.earned() == {"first-play:chess", "first-play-ever"}
     assert len(system.awards()) == 2
+
+
+def test_somebodys_item_in_an_awards_place_holds_no_plays_up(system: System) -> None:
+    """FAULTS row 1: it is no event, which fan_out has parked; the player's own aggregate goes on."""
+    foreign = replace(recorded("badge#u1#first-play:chess", 1, play(1).payload), event_id="foreign")
+    system.events.histories[foreign.aggregate_id] = [foreign]
+    system.events.unreadable.add("foreign")
+
+    assert system.runner.process(kinesis_batch([play(1), play(2)])).failures == []
+
+    assert system.rows.rows["badges@2#u1"].applied == {"player": 2}
+    assert system.award("first-play-ever")
 
 
 def test_ten_days_in_a_row_over_several_batches_out_of_order_and_twice(system: System) -> None:

@@ -11,7 +11,6 @@ import pytest
 from backports import zstd
 from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
-from moto import mock_aws
 
 from cli import saved_sql
 from cli.main import main
@@ -22,6 +21,7 @@ from headwater.archive.growing_objects import ObjectChangedError
 from tests.fakes import duckdb_engine
 from tests.fakes.athena_client import AthenaThatAnswers, page, state
 from tests.fakes.incidents import RecordedIncidents
+from tests.fakes.moto import mock_aws
 from tests.fakes.object_store import InMemoryObjectStore
 from tests.fakes.stream_records import play_records
 
@@ -182,18 +182,30 @@ def test_corrupt_and_foreign_objects_are_named_counted_and_in_the_exit_code(fold
     answered = query(folder, "SELECT count(*) AS plays FROM plays", "--format", "json")
 
     assert json.loads(answered.stdout) == {"plays": 5}
-    assert f"skipped {CORRUPT}: the object is not Zstandard" in answered.stderr
-    assert f"skipped {FOREIGN}: its name is none that the archive gives" in answered.stderr
-    assert "2 objects were skipped" in answered.stderr
+    assert f"damaged {CORRUPT}: the object is not Zstandard" in answered.stderr
+    assert f"foreign {FOREIGN}: its name is none that the archive gives" in answered.stderr
+    assert "1 object(s) damaged" in answered.stderr
+    assert "1 object(s) passed over" in answered.stderr
     assert answered.exit_code == 3
 
 
-def test_skipped_objects_are_told_where_drawing_fails(folder: Path) -> None:
+def test_foreign_objects_take_nothing_from_an_answer(folder: Path) -> None:
+    put(folder, FOREIGN, b"remember the milk")
+    put(folder, "raw/source=events/dt=2026-03-01/\x1b[2J\n.txt", b"a name that a terminal would act on")
+
+    answered = query(folder, "SELECT count(*) AS plays FROM plays", "--format", "json")
+
+    assert rows(answered) == [{"plays": 5}]
+    assert r"foreign 'raw/source=events/dt=2026-03-01/\x1b[2J\n.txt': " in answered.stderr
+    assert "2 object(s) passed over" in answered.stderr
+
+
+def test_damaged_objects_are_told_where_drawing_fails(folder: Path) -> None:
     put(folder, CORRUPT, b"not Zstandard")
 
     answered = query(folder, "SELECT dt FROM plays", "--plot", "x.png")
 
-    assert f"skipped {CORRUPT}" in answered.stderr
+    assert f"damaged {CORRUPT}" in answered.stderr
     assert "no column of numbers" in answered.stderr
     assert answered.exit_code == 1
 
@@ -262,10 +274,23 @@ def test_stats_name_what_is_corrupt(folder: Path) -> None:
     told = run("stats", "--folder", str(folder), "--json")
 
     (events,) = json.loads(told.stdout)
-    assert {each["key"] for each in events["skipped"]} == {CORRUPT, FOREIGN}
+    assert [each["key"] for each in events["damaged"]] == [CORRUPT]
+    assert [each["key"] for each in events["foreign"]] == [FOREIGN]
     assert events["lines"] == 7
-    assert f"skipped {CORRUPT}" in told.stderr
+    assert f"damaged {CORRUPT}" in told.stderr
     assert told.exit_code == 3
+    shown = run("stats", "--folder", str(folder))
+    assert [line.split()[-2] for line in shown.stdout.splitlines() if "objects" in line] == ["4", "1", "1"]
+
+
+def test_stats_of_an_archive_with_foreign_objects_alone_are_whole(folder: Path) -> None:
+    put(folder, FOREIGN, b"")
+
+    told = run("stats", "--folder", str(folder), "--json")
+
+    assert [len(table["foreign"]) for table in json.loads(told.stdout)] == [1]
+    assert f"foreign {FOREIGN}" in told.stderr
+    assert told.exit_code == 0
 
 
 def test_stats_name_foreign_days_and_moments(folder: Path) -> None:
@@ -277,7 +302,8 @@ def test_stats_name_foreign_days_and_moments(folder: Path) -> None:
     told = run("stats", "--folder", str(folder), "--json")
 
     (events,) = json.loads(told.stdout)
-    assert {each["key"] for each in events["skipped"]} == {foreign_day, foreign_moment}
+    assert [each["key"] for each in events["foreign"]] == [foreign_day]
+    assert [each["key"] for each in events["damaged"]] == [foreign_moment]
     assert (events["lines"], events["last_day"], events["newest_change"]) == (
         7,
         "2026-03-01",
@@ -296,8 +322,8 @@ def test_stats_check_compacted_days_against_their_list(folder: Path) -> None:
 
     tables = {table["table"]: table for table in json.loads(told.stdout)}
     assert tables.keys() == {"events_raw", "events", "curated_days"}
-    assert [each["key"] for each in tables["events"]["skipped"]] == [foreign, gone]
-    assert f"skipped {gone}: it is missing; the list of compacted days has 3 change(s) of 2026-02-27" in told.stderr
+    assert [each["key"] for each in tables["events"]["damaged"]] == [foreign, gone]
+    assert f"damaged {gone}: it is missing; the list of compacted days has 3 change(s) of 2026-02-27" in told.stderr
     assert told.exit_code == 3
     # Earlier days than asked for are nobody's concern.
     assert run("stats", "--folder", str(folder), "--since", "2026-03-01").exit_code == 0
@@ -325,6 +351,37 @@ def test_closed_days_are_compacted(stack: "S3Client") -> None:
     assert "Nothing is due" in run("compact").stdout
 
 
+def test_a_damaged_day_is_named_and_one_that_is_repaired_or_was_compacted_badly_is_made_anew(stack: "S3Client") -> None:
+    (key,) = raw_keys(stack, "2026-03-01")
+    body = stack.get_object(Bucket="archive", Key=key)["Body"].read()
+    stack.put_object(Bucket="archive", Key=key, Body=body[:-1])
+    stack.put_object(Bucket="archive", Key="raw/source=events/dt=2026-03-01/", Body=b"")
+
+    done = run("compact")
+
+    assert f"2 of 2: events 2026-03-01 stays as it is: 1 of 1 object(s) are damaged: {key}: " in done.stderr
+    assert "foreign raw/source=events/dt=2026-03-01/: it is a folder's own object" in done.stderr
+    assert "1 of 2: events 2026-02-27: 3 changes of 2 object(s)" in done.stdout
+    assert done.exit_code == 3
+
+    # When the one is repaired and the other's compacted object is damaged
+    stack.put_object(Bucket="archive", Key=key, Body=body)
+    compacted = "curated/source=events/month=2026-02/2026-02-27.parquet"
+    stack.put_object(Bucket="archive", Key=compacted, Body=b"PAR1")
+
+    done = run("compact")
+
+    assert "1 of 2: events 2026-02-27: 3 changes" in done.stdout
+    assert "2 of 2: events 2026-03-01: 2 changes" in done.stdout
+    assert done.exit_code == 0
+    assert "Nothing is due" in run("compact").stdout
+
+
+def raw_keys(stack: "S3Client", day: str) -> list[str]:
+    found = stack.list_objects_v2(Bucket="archive", Prefix=f"raw/source=events/dt={day}/")["Contents"]
+    return [each["Key"] for each in found]
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -340,10 +397,10 @@ def test_a_day_that_fails_does_not_stop_the_others(
 ) -> None:
     compact = Compaction.compact
 
-    def failing(self: Compaction, day: Day) -> object:
+    def failing(self: Compaction, day: Day, **how: bool) -> object:
         if day.dt == "2026-02-27":
             raise error()
-        return compact(self, day)
+        return compact(self, day, **how)
 
     monkeypatch.setattr(Compaction, "compact", failing)
 
@@ -361,7 +418,8 @@ def test_a_foreign_list_of_days_is_named_and_other_sources_are_compacted(stack: 
 
     done = run("compact")
 
-    assert "applications stays as it is: curated-days/applications-2026-03.jsonl: line 1 is no compacted" in done.stderr
+    named = "a month of applications stays as it is: curated-days/applications-2026-03.jsonl: line 1 is no compacted"
+    assert named in done.stderr
     assert "2 of 2: events 2026-03-01: 2 changes" in done.stdout
     assert done.exit_code == 3
 

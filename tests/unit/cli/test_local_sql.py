@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,7 +65,7 @@ def compact(store: InMemoryObjectStore) -> None:
     lists = InMemoryGrowingObjects()
     claims = DayClaims(InMemoryGrowingObjects(), april)
     compaction = Compaction(InMemoryArchive(store.objects), Boundary(lists), claims, april)
-    for day in compaction.due("events"):
+    for day in compaction.find("events").due:
         compaction.compact(day)
     store.objects |= {key: body for key, (body, _) in lists.objects.items()}
 
@@ -147,29 +148,36 @@ def test_only_the_archives_own_keys_become_files(objects: InMemoryObjects, sql: 
         "raw/source=events/dt=2026-03-01/../x.jsonl.zst": b"",
         "raw/source=events/dt=2026-03-01/_SUCCESS": b"",
         "raw/source=events/dt=2026-99-99/x.jsonl.zst": b"",
+        "raw/source=events/dt=2026-03-01/": b"",
     }
-    # And a folder that a console made, which is no data.
-    objects.objects |= foreign | {"raw/source=events/dt=2026-03-01/": b""}
+    objects.objects |= foreign
 
     assert sql.query("SELECT count(*) FROM events_raw").rows == [(0,)]
     assert objects.downloads == []
-    assert [each.key for each in sql.skipped] == sorted(foreign)
+    assert [each.key for each in sql.foreign] == sorted(foreign)
+    assert (sql.damaged, sql.incomplete) == ([], False)
 
 
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
         (b"not Zstandard", "not Zstandard"),
-        (zstd.compress(b'{"stream_event_id": "1"}\n')[:-4], "not Zstandard"),
-        (zstd.compress(b'{"stream_event_id": "1"}\n{"stream_event'), "line 2 is not JSON"),
-        (zstd.compress(b"[1]\n"), "line 1 is not a JSON object"),
-        (zstd.compress(b'{"hello": "world"}\n'), "line 1 has no stream_event_id"),
-        (zstd.compress(b'{"stream_event_id": "1", "version": "2"}\n'), "version is no number"),
-        (zstd.compress(b'{"stream_event_id": "1", "payload": {"a": 1}}\n'), "payload is no text"),
-        (zstd.compress(b'{"stream_event_id": "1", "captured_at": "yesterday"}\n'), "captured_at is no moment"),
-        (zstd.compress(b'{"stream_event_id": "1", "captured_at": "2026-03-01"}\n'), "captured_at is no moment"),
-        (zstd.compress(b'{"stream_event_id": "1", "version": 9223372036854775808}\n'), "version is too large"),
-        (zstd.compress(b'{"stream_event_id": "1", "schema_version": 2147483648}\n'), "schema_version is too large"),
+        (zstd.compress(b'{"stream_event_id": "1"}\n')[:-4], "the object is incomplete"),
+        (zstd.compress(b'{"stream_event_id": "1"}\n{"stream_event'), "line 2 is none of the archive's"),
+        (zstd.compress(b"[1]\n"), "line 1 is none of the archive's: Expected `object`"),
+        (zstd.compress(b'{"hello": "world"}\n'), "missing required field `stream_event_id`"),
+        (zstd.compress(b'{"stream_event_id": "1", "version": "2"}\n'), "got `str` - at `$.version`"),
+        (zstd.compress(b'{"stream_event_id": "1", "payload": {"a": 1}}\n'), "got `object` - at `$.payload`"),
+        (zstd.compress(b'{"stream_event_id": "1", "captured_at": "yesterday"}\n'), "at `$.captured_at`"),
+        (zstd.compress(b'{"stream_event_id": "1", "captured_at": "2026-03-01"}\n'), "at `$.captured_at`"),
+        (
+            zstd.compress(b'{"stream_event_id": "1", "version": 9223372036854775808}\n'),
+            "<= 9223372036854775807 - at `$.version`",
+        ),
+        (
+            zstd.compress(b'{"stream_event_id": "1", "schema_version": 2147483648}\n'),
+            "<= 2147483647 - at `$.schema_version`",
+        ),
     ],
 )
 def test_a_corrupt_object_is_named_and_left_out(
@@ -179,13 +187,13 @@ def test_a_corrupt_object_is_named_and_left_out(
     store.objects[PAGE.format("corrupt")] = body
 
     assert sql.query("SELECT count(*) FROM events_all").rows == [(3,)]
-    assert [each.key for each in sql.skipped] == [PAGE.format("corrupt")]
-    assert reason in sql.skipped[0].reason
+    assert [each.key for each in sql.damaged] == [PAGE.format("corrupt")]
+    assert reason in sql.damaged[0].reason
 
     # When it was put right
     store.objects[PAGE.format("corrupt")] = zstd.compress(orjson.dumps({"stream_event_id": "1"}))
     assert sql.query("SELECT count(*) FROM events_all").rows == [(4,)]
-    assert sql.skipped == []
+    assert sql.damaged == []
 
 
 @pytest.mark.parametrize(
@@ -208,7 +216,7 @@ def test_foreign_parquet_is_named_and_left_out(
 
     assert sql.query("SELECT count(*) FROM events_all").rows == [(3,)]
     assert sql.query("SELECT count(*) FROM events").rows == [(3,)]
-    assert [(each.key, reason in each.reason) for each in sql.skipped] == [(foreign, True)]
+    assert [(each.key, reason in each.reason) for each in sql.damaged] == [(foreign, True)]
 
 
 def test_damage_within_a_compacted_day_is_named(store: InMemoryObjectStore, sql: LocalSql, tmp_path: Path) -> None:
@@ -222,32 +230,80 @@ def test_damage_within_a_compacted_day_is_named(store: InMemoryObjectStore, sql:
     store.objects[key] = bytes(damaged)
 
     assert sql.query("SELECT count(*), max(payload) FROM events_all").rows == [(0, None)]
-    assert [each.key for each in sql.skipped] == [key]
-    assert "no Parquet that can be read" in sql.skipped[0].reason
-    assert str(sql._root) not in sql.skipped[0].reason
+    assert [each.key for each in sql.damaged] == [key]
+    assert "no Parquet that can be read" in sql.damaged[0].reason
+    assert str(sql._root) not in sql.damaged[0].reason
 
 
 def test_a_month_that_is_not_the_days_is_foreign(store: InMemoryObjectStore, sql: LocalSql) -> None:
     store.objects["curated/source=events/month=2026-03/2026-02-01.parquet"] = b"PAR1"
 
     assert sql.query("SELECT count(*) FROM events").rows == [(0,)]
-    assert "its name is none" in sql.skipped[0].reason
+    assert "its name is none" in sql.foreign[0].reason
 
 
-def test_a_compacted_day_that_is_gone_is_named(store: InMemoryObjectStore, sql: LocalSql) -> None:
+def test_a_compacted_day_that_is_gone_is_named_and_answered_from_raw(store: InMemoryObjectStore, sql: LocalSql) -> None:
     archive(store, play_records(1, 3))
     compact(store)
     body = store.objects.pop(DAY)
 
-    for relation in ("events", "events_all"):
-        assert sql.query(f"SELECT count(*) FROM {relation}").rows == [(0,)]
-        (skipped,) = sql.skipped
-        assert skipped.key == DAY
-        assert "missing; the list of compacted days has 3 change(s) of 2026-03-01" in skipped.reason
+    assert sql.query("SELECT count(*) FROM events_all").rows == [(3,)]
+    assert sql.query("SELECT dt FROM curated_days").rows == []
+    (damaged,) = sql.damaged
+    assert damaged.key == DAY
+    assert "missing; the list of compacted days has 3 change(s) of 2026-03-01" in damaged.reason
+    assert "the day is answered from raw, and `headwater archive compact` mends it" in damaged.reason
+    assert not sql.incomplete
 
     store.objects[DAY] = body
     assert sql.query("SELECT count(*) FROM events_all").rows == [(3,)]
-    assert sql.skipped == []
+    assert sql.query("SELECT dt FROM curated_days").rows == [("2026-03-01",)]
+    assert sql.damaged == []
+
+
+def test_who_asks_for_compacted_days_alone_is_told_that_one_is_gone(store: InMemoryObjectStore, sql: LocalSql) -> None:
+    archive(store, play_records(1, 3))
+    compact(store)
+    del store.objects[DAY]
+
+    assert sql.query("SELECT count(*) FROM events").rows == [(0,)]
+    assert [each.key for each in sql.damaged] == [DAY]
+    assert sql.incomplete
+
+
+def test_a_compacted_day_that_raw_does_not_have_either_is_answered_from_what_is_left(
+    store: InMemoryObjectStore, sql: LocalSql
+) -> None:
+    archive(store, play_records(1, 3))
+    archive(store, play_records(4, 5))
+    compact(store)
+    first, second = sorted(key for key in store.objects if key.startswith("raw/"))
+    store.objects[DAY] = store.objects[DAY][:-1]
+    store.objects[second] = b""
+
+    assert sql.query("SELECT count(*) FROM events_all").rows == [(3,)]
+    assert [each.key for each in sql.damaged] == [DAY, second]
+    assert "raw has not all of the day" in sql.damaged[0].reason
+    assert sql.incomplete
+
+    del store.objects[first], store.objects[second]
+    assert sql.query("SELECT count(*) FROM events_all").rows == [(0,)]
+    assert sql.incomplete
+
+
+def test_raw_that_is_damaged_takes_nothing_from_a_day_that_is_compacted(
+    store: InMemoryObjectStore, sql: LocalSql
+) -> None:
+    archive(store, play_records(1, 3))
+    compact(store)
+    (key,) = (key for key in store.objects if key.startswith("raw/"))
+    store.objects[key] = store.objects[key][:-1]
+
+    assert sql.query("SELECT count(*) FROM events_all").rows == [(3,)]
+    assert [each.key for each in sql.damaged] == [key]
+    assert not sql.incomplete
+    assert sql.query("SELECT count(*) FROM events_raw").rows == [(0,)]
+    assert sql.incomplete
 
 
 def test_a_compacted_day_that_holds_too_little_is_named(store: InMemoryObjectStore, sql: LocalSql) -> None:
@@ -258,14 +314,22 @@ def test_a_compacted_day_that_holds_too_little_is_named(store: InMemoryObjectSto
     compact(store)
     store.objects[DAY] = less
 
-    sql.query("SELECT count(*) FROM events_all")
+    assert sql.query("SELECT count(*) FROM events_all").rows == [(5,)]
+    (damaged,) = sql.damaged
+    assert damaged.key == DAY
+    assert "it is not the object that was published" in damaged.reason
 
-    assert [(each.key, each.reason) for each in sql.skipped] == [
-        (DAY, "the list of compacted days has 5 change(s) of 2026-03-01, its objects hold 2")
-    ]
+    # As of a day that Athena made
+    store.objects[LIST] = re.sub(rb'"digests":\[[^]]*\]', b'"digests":[]', store.objects[LIST])
+    assert sql.query("SELECT count(*) FROM events_all").rows == [(5,)]
+    (damaged,) = sql.damaged
+    assert "the list of compacted days has 5 change(s) of 2026-03-01, its objects hold 2" in damaged.reason
 
 
-def test_a_compacted_day_that_holds_more_is_being_replaced(store: InMemoryObjectStore, sql: LocalSql) -> None:
+def test_a_compacted_day_that_is_another_than_was_published_is_answered_from_raw(
+    store: InMemoryObjectStore, sql: LocalSql
+) -> None:
+    """As after a run that was stopped between its two writes."""
     archive(store, play_records(1, 2))
     compact(store)
     before = store.objects[LIST]
@@ -274,7 +338,9 @@ def test_a_compacted_day_that_holds_more_is_being_replaced(store: InMemoryObject
     store.objects[LIST] = before
 
     assert sql.query("SELECT count(*) FROM events_all").rows == [(5,)]
-    assert sql.skipped == []
+    (damaged,) = sql.damaged
+    assert damaged.reason.startswith("it is not the object that was published")
+    assert not sql.incomplete
 
 
 @pytest.mark.parametrize("line", [b'{"dt":5}', b'{"dt":"2026-02-30"}', b'{"records":3}', b'{"dt":', b"[]"])
@@ -283,7 +349,7 @@ def test_a_list_of_days_that_is_foreign_is_named(store: InMemoryObjectStore, sql
     store.objects[LIST] = line + b"\n"
 
     assert sql.query("SELECT count(*) FROM events_all").rows == [(3,)]
-    assert [each.key for each in sql.skipped] == [LIST]
+    assert [each.key for each in sql.damaged] == [LIST]
 
 
 @pytest.mark.parametrize("moment", [LIST, DAY])
@@ -303,7 +369,7 @@ def test_a_day_that_leaves_the_list_while_it_is_read_is_read_from_raw(store: InM
 
     with LocalSql(Withdrawing(store.objects)) as sql:
         assert sql.query("SELECT count(*) FROM events_all").rows == [(3,)]
-        assert sql.skipped == []
+        assert sql.damaged == []
 
 
 def test_an_archive_that_never_rests_is_an_error(store: InMemoryObjectStore) -> None:
@@ -332,7 +398,7 @@ def test_a_column_that_no_compacted_day_has_yet_is_null(
     with LocalSql(objects) as sql:
         assert sql.query("SELECT count(*), count(title), sum(stars) FROM events").rows == [(3, 0, None)]
         assert sql.query("SELECT count(*) FROM events_all").rows == [(3,)]
-        assert sql.skipped == []
+        assert sql.damaged == []
 
 
 def test_a_record_can_be_rebuilt_from_what_a_query_gives(store: InMemoryObjectStore, sql: LocalSql) -> None:
@@ -384,7 +450,7 @@ def test_a_column_of_tomorrow_disturbs_nobody(store: InMemoryObjectStore, sql: L
     store.objects[PAGE.format("1")] = zstd.compress(b'{"stream_event_id": "1", "mood": {"good": true}}\n')
 
     assert sql.query("SELECT stream_event_id FROM events_raw").rows == [("1",)]
-    assert sql.skipped == []
+    assert sql.damaged == []
 
 
 @pytest.mark.parametrize(

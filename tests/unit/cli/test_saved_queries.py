@@ -209,7 +209,7 @@ def compact(store: InMemoryObjectStore, source: str) -> None:
         claims = DayClaims(InMemoryGrowingObjects(), now)
         return Compaction(InMemoryArchive(store.objects), Boundary(published), claims, now)
 
-    for place, day in enumerate(over(lists).due(source)):
+    for place, day in enumerate(over(lists).find(source).due):
         if place % 4 != 1:
             over(lists if place % 2 == 0 else InMemoryGrowingObjects()).compact(day)
     store.objects |= {key: body for key, (body, _) in lists.objects.items()}
@@ -217,7 +217,7 @@ def compact(store: InMemoryObjectStore, source: str) -> None:
 
 def ask(sql: LocalSql, name: str, **values: str) -> list[Row]:
     answer = sql.query(saved_sql.queries()[name].sql(values))
-    assert sql.skipped == []
+    assert sql.damaged == []
     return list(answer.rows)
 
 

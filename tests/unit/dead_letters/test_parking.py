@@ -1,19 +1,17 @@
 """What people are shown of a parked record: never the reason why it could not be parked."""
 
 import json
-from datetime import datetime
 from typing import Any
 
 import pytest
 
 from headwater.change_stream import kinesis
 from headwater.dead_letters.parked import SqsParkingLot, decode
-from headwater.dead_letters.parking import Parking, item_of, parsed
+from headwater.dead_letters.parking import item_of, parsed
 from headwater.dead_letters.pointers import StreamKind
 from tests.fakes.cloud import FakeAws
-from tests.fakes.events import AT
 from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_record
-from tests.fakes.parking_lot import parking
+from tests.fakes.parking_lot import InMemoryParkingLot, parking
 from tests.fakes.stream_records import play_image, stream_record
 from tests.unit.projections.test_runner import plays
 
@@ -52,12 +50,27 @@ def test_what_cannot_be_read_is_shown_as_nothing_and_parked(kind: StreamKind, re
     aws = FakeAws()
     url = aws.cloud.create_queue("parked")
 
-    Parking("tests", kind, SqsParkingLot(aws.sqs, url, InMemoryClaimStore()), lambda: datetime.fromisoformat(AT)).park(
+    parking(SqsParkingLot(aws.sqs, url, InMemoryClaimStore()), kind=kind).park(
         "player#u1", [], [record], ValueError("odd")
     )
 
     assert parsed(kind, record) is None
     assert aws.cloud.queue_depth(url) == 1
+
+
+@pytest.mark.parametrize("kind", ["dynamodb", "kinesis"])
+def test_row_20_what_newer_code_wrote_is_shown_as_it_stands(kind: StreamKind) -> None:
+    """FAULTS row 20."""
+    record = (
+        of_table(schema_version={"N": "2"})
+        if kind == "dynamodb"
+        else of_stream(dataschema="urn:headwater:schema:PlayCompleted:2")
+    )
+
+    shown = parsed(kind, record)
+
+    assert shown is not None
+    assert (shown["aggregate_id"].partition("#")[0], shown["version"], shown["type"]) == ("player", 1, "PlayCompleted")
 
 
 @pytest.mark.parametrize(
@@ -84,3 +97,15 @@ def test_row_17_numbers_that_no_json_reader_holds_are_parked_as_text(value: Any,
     assert parsed("dynamodb", record) == item_of(record)
     assert (item_of(record) or {})["amount"] == shown
     assert json.loads(json.dumps(shown)) == shown
+
+
+def test_what_is_set_aside_waits_apart_as_unforeseen_with_what_it_met() -> None:
+    lot, aside = InMemoryParkingLot(), InMemoryParkingLot()
+    record = kinesis_record(plays(1)[0], 1)
+
+    parking(lot, aside=aside).set_aside("player#u1", [1], [record], KeyError("game"))
+
+    assert lot.parked == []
+    (run,) = aside.parked
+    assert (run.consumer, run.aggregate_id, run.versions, run.raw) == ("tests", "player#u1", [1], [record])
+    assert (run.reason, run.error) == ("unforeseen", "KeyError: 'game'")

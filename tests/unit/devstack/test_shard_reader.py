@@ -12,6 +12,7 @@ import pytest
 from devstack.console import Console
 from devstack.event_source_mapping import StreamRecord
 from devstack.mappings import EmulatorError, ShardReader, StreamClient
+from tests.integration.devstack.processes import eventually
 
 STREAM = "arn:aws:kinesis:us-east-1:000000000000:stream/s"
 
@@ -71,7 +72,7 @@ def reading(shard: ListedShard, console: io.StringIO) -> Iterator[Callable[..., 
 def take(reader: ShardReader, subscriber: int, count: int) -> list[str]:
     """Exactly the subscriber's next ``count`` records."""
     taken: list[StreamRecord] = []
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while len(taken) < count and time.monotonic() < deadline:
         reader.poke()
         taken += reader.take(subscriber, count - len(taken))
@@ -101,7 +102,28 @@ def test_mappings_are_told_of_new_records(shard: ListedShard, reading: Callable[
     reader.start()
     assert not told.wait(0.05)
     shard.put(1)
-    assert told.wait(5)
+    assert told.wait(60)
+
+
+def test_a_reader_that_nobody_pokes_asks_again_within_a_fraction_of_a_second(
+    shard: ListedShard, reading: Callable[..., ShardReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float | None] = []
+    reader = reading()
+    subscriber = reader.subscribe(lambda: None)
+    wait = reader._wake.wait
+
+    def noted(timeout: float | None = None) -> bool:
+        waits.append(timeout)
+        return wait(timeout)
+
+    monkeypatch.setattr(reader._wake, "wait", noted)
+    reader.start()
+    eventually(lambda: len(waits) >= 3)
+    shard.put(1)
+
+    assert eventually(lambda: reader.take(subscriber, 1))[0].sequence_number == shard.numbers[0]
+    assert all(seconds is not None and seconds <= 0.25 for seconds in waits)
 
 
 def test_latest_begins_when_the_stack_starts(shard: ListedShard, reading: Callable[..., ShardReader]) -> None:
@@ -201,7 +223,7 @@ def test_a_shard_that_the_emulator_removed_has_ended(
     assert take(reader, subscriber, 1) == shard.numbers
     told.clear()
     shard.faults.append(EmulatorError("ResourceNotFoundException", "Shard not found"))
-    reader.join(5)
+    reader.join(60)
     assert reader.ended
     assert told.is_set(), "the mappings look for its children"
     assert "shardId-0 is gone: its children are read now" in console.getvalue()

@@ -104,7 +104,7 @@ def test_functions_mappings_and_routes_are_resolved_from_the_outputs() -> None:
     application = template.resolve(outputs)
 
     api = application.functions["ApiFunction"]
-    assert (api.handler, api.timeout, api.memory) == ("toy.handlers.api", 1, 128)
+    assert (api.handler, api.timeout, api.memory) == ("toy.handlers.api", 3, 128)
     assert api.code_folder == FIXTURE.parent / "src"
     assert api.environment["RETRIES"] == "3", "Globals, as text"
     assert api.environment["ONLY_HERE"] == "yes"

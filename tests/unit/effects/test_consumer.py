@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from headwater.change_stream import cloud_events
@@ -13,6 +14,7 @@ from headwater.change_stream.records import MalformedRecordError
 from headwater.change_stream.sqs import QueueMessage
 from headwater.domain.events import RecordedEvent, UserDeleted, UserRegistered
 from headwater.effects.consumer import (
+    OUTAGE_PAUSES,
     EffectNotPerformedError,
     EffectRefusedError,
     EffectsFailedError,
@@ -22,10 +24,12 @@ from headwater.effects.consumer import (
 )
 from headwater.effects.ledger import ClaimHeldError, UnconfirmedClaimError
 from headwater.event_store import codec
+from headwater.failures import FailureKind
 from tests.fakes.events import recorded
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.kinesis_records import InMemoryClaimStore, outgoing
 from tests.fakes.ledger import InMemoryEffectLedger
+from tests.fakes.publishers import client_error
 from tests.fakes.queue_messages import queue_message
 
 START = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
@@ -299,9 +303,10 @@ def test_a_replay_of_what_the_ledger_may_have_forgotten_is_reported_and_not_acte
 
 @pytest.mark.parametrize("time", ["yesterday", "2026-03-01T12:00:00"])
 def test_a_replay_without_a_time_that_can_be_placed_fails(time: str) -> None:
-    bench, event = Bench(), registered(occurred_at=time)
+    bench, message = Bench(), queue_message(replayed(registered()), "m-1")
+    body = orjson.loads(message["body"]) | {"time": time}
 
-    outcome = bench.deliver(queue_message(replayed(event), "m-1"))
+    outcome = bench.deliver(message | {"body": orjson.dumps(body).decode()})
 
     assert set(errors(outcome)) == {"m-1"}
     assert bench.performed == []
@@ -316,3 +321,57 @@ def test_a_record_without_a_message_id_fails_the_batch_before_anything_is_done()
         bench.deliver(queue_message(registered("b"), "m-1"), nameless)
 
     assert bench.performed == []
+
+
+DENIED = client_error("AccessDeniedException", "PutItem")
+
+
+@pytest.mark.parametrize("count", [1, 5, len(OUTAGE_PAUSES)])
+def test_an_outage_hides_a_message_for_longer_each_time_so_that_it_outlasts_the_outage(count: int) -> None:
+    """FAULTS row 44."""
+    bench, message = Bench(), queue_message(registered(), "m-1")
+    message["attributes"]["ApproximateReceiveCount"] = str(count)
+    bench.before = [EffectNotPerformedError("not verified", kind=FailureKind.OUTAGE)]
+
+    assert errors(bench.deliver(message)) == {"m-1": EffectNotPerformedError}
+
+    assert bench.postponed == [("m-1", OUTAGE_PAUSES[count - 1])]
+
+
+def test_after_the_last_pause_of_an_outage_the_queue_alone_decides() -> None:
+    bench, message = Bench(), queue_message(registered(), "m-1")
+    message["attributes"]["ApproximateReceiveCount"] = str(len(OUTAGE_PAUSES) + 1)
+    bench.before = [EffectNotPerformedError("not verified", kind=FailureKind.OUTAGE)]
+
+    bench.deliver(message)
+
+    assert bench.postponed == []
+
+
+def test_an_outage_before_anything_is_claimed_hides_the_message_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+
+    def denied(*_: object, **__: object) -> None:
+        raise DENIED
+
+    monkeypatch.setattr(bench.ledger, "claim", denied)
+
+    assert errors(bench.deliver(queue_message(registered(), "m-1"))) == {"m-1": type(DENIED)}
+    assert bench.postponed == [("m-1", OUTAGE_PAUSES[0])]
+
+
+def test_a_bad_moment_leaves_the_message_to_its_queue() -> None:
+    bench = Bench()
+    bench.before = [EffectNotPerformedError("throttled")]
+
+    bench.deliver(queue_message(registered(), "m-1"))
+
+    assert bench.postponed == []
+
+
+def test_an_outage_of_one_effect_is_the_messages() -> None:
+    bench = Bench(effects=["a", "b"])
+    bench.before = [ValueError("odd"), EffectNotPerformedError("not verified", kind=FailureKind.OUTAGE)]
+
+    assert errors(bench.deliver(queue_message(registered(), "m-1"))) == {"m-1": EffectsFailedError}
+    assert bench.postponed == [("m-1", OUTAGE_PAUSES[0])]

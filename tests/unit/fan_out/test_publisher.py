@@ -6,8 +6,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.fan_out.publisher import PublishError
-from headwater.sending import RetryPolicy, send_with_retries, split
+from headwater.failures import FailureKind
+from headwater.sending import RetryPolicy, SendError, send_with_retries, split
+
+BUSY = SendError("busy", FailureKind.TRANSIENT, again=True)
 
 
 @given(
@@ -29,7 +31,7 @@ def test_pauses_grow_up_to_a_cap_and_are_drawn_at_random() -> None:
     pauses: list[float] = []
     policy = RetryPolicy(attempts=6, base_seconds=0.1, cap_seconds=1.0, sleep=pauses.append)
 
-    send_with_retries([0], lambda _: {0: PublishError("busy", transient=True)}, policy)
+    send_with_retries([0], lambda _: {0: BUSY}, policy)
 
     assert len(pauses) == 5
     assert all(0 <= pause <= ceiling for pause, ceiling in zip(pauses, [0.2, 0.4, 0.8, 1.0, 1.0], strict=True))
@@ -38,14 +40,12 @@ def test_pauses_grow_up_to_a_cap_and_are_drawn_at_random() -> None:
 def test_a_permanent_refusal_is_kept_while_others_are_sent_again() -> None:
     rounds: list[list[int]] = []
 
-    def send(positions: Sequence[int]) -> Mapping[int, PublishError]:
+    def send(positions: Sequence[int]) -> Mapping[int, SendError]:
         rounds.append(list(positions))
-        return (
-            {0: PublishError("no", transient=False), 2: PublishError("busy", transient=True)} if 0 in positions else {}
-        )
+        return {0: SendError("no", FailureKind.REFUSED), 2: BUSY} if 0 in positions else {}
 
     refused = send_with_retries([0, 1, 2], send, RetryPolicy(sleep=lambda _: None))
 
     assert rounds == [[0, 1, 2], [2]]
     assert sorted(refused) == [0]
-    assert not refused[0].transient
+    assert refused[0].kind is FailureKind.REFUSED

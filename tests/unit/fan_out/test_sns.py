@@ -4,12 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
+import pytest
 from botocore.awsrequest import AWSRequest
 
+from headwater.failures import FailureKind
 from headwater.fan_out.sns import SnsPublisher, encode_once
 from headwater.limits import SnsLimits
 from tests.fakes.kinesis_records import InMemoryClaimStore, outgoing
-from tests.fakes.publishers import AT_ONCE, FakeSns
+from tests.fakes.publishers import AT_ONCE, FakeSns, client_error
 from tests.fakes.table_stream import play, plays
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:events"
@@ -161,7 +163,7 @@ def test_row_14_a_topic_that_is_down_is_not_asked_for_the_rest_of_the_batch() ->
 
     assert sns.refusals == 1
     assert sorted(refused) == list(range(200))
-    assert not any(error.transient for error in refused.values())
+    assert {error.kind for error in refused.values()} == {FailureKind.TRANSIENT}
 
 
 def test_noncharacters_that_a_queue_refuses_travel_escaped() -> None:
@@ -183,3 +185,43 @@ def test_the_body_encoded_once_is_what_botocore_would_have_sent() -> None:
     encode_once(request)
 
     assert request["body"] == AWSRequest(method="POST", url="https://sns", data=parameters).body
+
+
+@pytest.mark.parametrize("spoilt", [{0}, {9}, {4, 5}, {0, 3, 24}, set(range(25))], ids=str)
+def test_a_request_refused_as_a_whole_is_narrowed_down_to_the_events_at_fault(spoilt: set[int]) -> None:
+    """FAULTS row 41."""
+    sns = FakeSns()
+    events = [outgoing(event) for event in plays(25, players=3)]
+    at_fault = {events[position].event_id for position in spoilt}
+    sns.spoils = lambda event: event["id"] in at_fault
+
+    refused = publisher(sns).publish(events)
+
+    assert {position: (str(error), error.kind) for position, error in refused.items()} == dict.fromkeys(
+        spoilt, ("SNS: InvalidParameter", FailureKind.REFUSED)
+    )
+    assert ids(sns) == sorted({event.event_id for event in events} - at_fault)
+
+
+def test_an_entry_that_is_the_senders_fault_is_refused_for_good_and_says_what_sns_said() -> None:
+    """FAULTS row 41."""
+
+    class Explaining(FakeSns):
+        def publish_batch(self, **arguments: Any) -> dict[str, Any]:
+            failed = {"Id": "0", "Code": "InvalidParameter", "Message": "type is empty", "SenderFault": True}
+            return {"Failed": [failed]}
+
+    (error,) = publisher(Explaining()).publish([outgoing(play(1, 1))]).values()
+
+    assert (error.kind, error.code, error.detail) == (FailureKind.REFUSED, "InvalidParameter", "type is empty")
+    assert "empty" not in str(error)
+
+
+def test_a_topic_that_is_missing_is_an_outage_and_no_events_fault() -> None:
+    class Missing(FakeSns):
+        def publish_batch(self, **arguments: Any) -> dict[str, Any]:
+            raise client_error("NotFound", "PublishBatch", 404)
+
+    refused = publisher(Missing()).publish([outgoing(event) for event in plays(3, players=3)])
+
+    assert {position: error.kind for position, error in refused.items()} == dict.fromkeys(range(3), FailureKind.OUTAGE)

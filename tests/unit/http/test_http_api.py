@@ -24,6 +24,7 @@ from tests.fakes.events import AT, recorded
 from tests.fakes.http import http_event
 from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_batch
 from tests.fakes.parking_lot import parking
+from tests.fakes.patience import patience
 
 CANARY = "canary-7f3a-correct-horse"
 REGISTRATION = {"name": "Ada", "email": "ada@example.org", "password": CANARY}
@@ -267,6 +268,15 @@ def test_a_play_in_the_far_future_is_refused(api: Api) -> None:
     assert api.events() == 1
 
 
+def test_a_name_of_nothing_visible_is_refused(api: Api) -> None:
+    for method, path in (("POST", "/register"), ("PUT", f"/users/{api.user_id}/profile")):
+        body = REGISTRATION if path == "/register" else {}
+
+        reply = api.send(method, path, body | {"name": "\u200b"})
+
+        assert (reply.status, reply.fields) == (400, {"name": "must have a character that can be seen"})
+
+
 @pytest.mark.parametrize("email", ["a@b.org\r\nBcc: eve@example.org", "a@b.org%0aBcc:x", "<b>@b.org"])
 def test_an_address_with_a_line_break_is_refused(api: Api, email: str) -> None:
     """FAULTS row 27."""
@@ -427,7 +437,12 @@ def has_played(api: Api, *scores: int) -> list[str]:
     """One player a score on the leaderboard of chess; the ids, in the order of the scores given."""
     users = [f"01990000-0000-7000-8000-00000000000{number}" for number in range(len(scores))]
     runner = ProjectionRunner(
-        LEADERBOARD, api.world.read_models, api.world.memory, InMemoryClaimStore(), parking=parking()
+        LEADERBOARD,
+        api.world.read_models,
+        api.world.memory,
+        InMemoryClaimStore(),
+        parking=parking(),
+        patience=patience(),
     )
     plays = [PlayCompleted(game="chess", score=score, played_at=AT) for score in scores]
     events = [recorded(f"player#{user}", 1, play) for user, play in zip(users, plays, strict=True)]

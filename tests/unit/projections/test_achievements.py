@@ -28,6 +28,7 @@ from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import AT, recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, deliver, failed, kinesis_batch
 from tests.fakes.parking_lot import parking
+from tests.fakes.patience import patience
 from tests.fakes.read_models import InMemoryReadModels
 
 
@@ -40,7 +41,13 @@ class System:
         for event in history:
             self.events.histories.setdefault(event.aggregate_id, []).append(event)
         self.runner = ProjectionRunner(
-            ACHIEVEMENTS, self.rows, self.events, InMemoryClaimStore(), parking=parking(), sleep=lambda _: None
+            ACHIEVEMENTS,
+            self.rows,
+            self.events,
+            InMemoryClaimStore(),
+            parking=parking(),
+            patience=patience(),
+            sleep=lambda _: None,
         )
 
     def state(self, user: str = "u1") -> State | None:
@@ -155,6 +162,7 @@ def histories(draw: st.DrawFn) -> list[RecordedEvent]:
         events,
         InMemoryClaimStore(),
         parking=parking(),
+        patience=patience(),
         before_write=Awarder(events, uuid7, utc_now).award,
     )
     assert runner.process(kinesis_batch(plays)).failures == []
@@ -169,7 +177,7 @@ def deliveries(draw: st.DrawFn) -> tuple[list[RecordedEvent], list[RecordedEvent
     return history, draw(st.permutations([*history, *again]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     deliveries(),
     st.lists(st.integers(1, 12), min_size=1, max_size=4),
@@ -179,7 +187,7 @@ def deliveries(draw: st.DrawFn) -> tuple[list[RecordedEvent], list[RecordedEvent
 def test_achievements_become_the_pure_fold_under_any_delivery(
     delivery: tuple[list[RecordedEvent], list[RecordedEvent]],
     sizes: list[int],
-    before: list[Exception | None],
+    before: list[BaseException | None],
     after: list[Exception | None],
 ) -> None:
     """FAULTS rows 2 to 6 and 33: duplicates, reordering, throttles, lost answers, races."""

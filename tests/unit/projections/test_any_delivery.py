@@ -33,6 +33,7 @@ from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, deliver, kinesis_batch
 from tests.fakes.parking_lot import parking
+from tests.fakes.patience import patience
 from tests.fakes.read_models import InMemoryReadModels
 
 USERS = ("u1", "u2")
@@ -105,6 +106,7 @@ def arrive(
         events,
         InMemoryClaimStore(),
         parking=parking(),
+        patience=patience(),
         before_write=awarder.award if projection is BADGE_PROGRESS else None,
         writers=ThreadPoolExecutor(writers) if writers > 1 else None,
         sleep=lambda _: None,
@@ -125,7 +127,7 @@ def assert_rows_are_the_fold(run: Run, projection: Projection, rows: InMemoryRea
         }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(runs())
 def test_profiles_become_the_pure_fold_of_the_history(run: Run) -> None:
     rows, _ = arrive(run, PLAYER_PROFILES)
@@ -133,7 +135,7 @@ def test_profiles_become_the_pure_fold_of_the_history(run: Run) -> None:
     assert_rows_are_the_fold(run, PLAYER_PROFILES, rows)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(runs())
 def test_threads_change_nothing_about_the_result(run: Run) -> None:
     rows, _ = arrive(run, PLAYER_PROFILES, writers=3)
@@ -141,7 +143,7 @@ def test_threads_change_nothing_about_the_result(run: Run) -> None:
     assert_rows_are_the_fold(run, PLAYER_PROFILES, rows)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(runs(), st.sampled_from([2, 3, 100]))
 def test_leaderboards_become_the_pure_fold_however_few_rows_a_transaction_takes(run: Run, items: int) -> None:
     """FAULTS rows 3 to 5 of several rows a player: none lags behind the checkpoint that says it was moved."""
@@ -157,7 +159,7 @@ def test_leaderboards_become_the_pure_fold_however_few_rows_a_transaction_takes(
         assert state is None or stored.keys() == expected.keys()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(runs())
 def test_progress_becomes_the_pure_fold_and_each_award_is_one_event(run: Run) -> None:
     """FAULTS row 33 too: whatever is repeated, a badge is awarded once, and for the play that the progress names."""

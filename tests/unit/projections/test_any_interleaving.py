@@ -24,6 +24,7 @@ from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import AT, recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, failed, kinesis_batch
 from tests.fakes.parking_lot import parking
+from tests.fakes.patience import patience
 from tests.fakes.read_models import InMemoryReadModels
 
 USERS = ("u1", "u2", "u3")
@@ -56,7 +57,13 @@ class Rows(RuleBasedStateMachine):
         self.events = UnreliableEventStore()
         self.rows = InMemoryReadModels()
         self.runner = ProjectionRunner(
-            PLAYER_PROFILES, self.rows, self.events, InMemoryClaimStore(), parking=parking(), sleep=lambda _: None
+            PLAYER_PROFILES,
+            self.rows,
+            self.events,
+            InMemoryClaimStore(),
+            parking=parking(),
+            patience=patience(),
+            sleep=lambda _: None,
         )
         self.log: list[RecordedEvent] = []
         self.accepted: dict[str, int] = {}
@@ -137,4 +144,4 @@ class Rows(RuleBasedStateMachine):
 
 
 TestRows: Any = Rows.TestCase
-TestRows.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestRows.settings = settings(max_examples=100, stateful_step_count=30)

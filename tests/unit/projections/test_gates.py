@@ -1,6 +1,10 @@
 """Of a failed batch, what the projection's rows do not hold yet."""
 
-from headwater.domain.events import BadgeEarned, PlayCompleted, RecordedEvent
+from dataclasses import replace
+
+import pytest
+
+from headwater.domain.events import BadgeEarned, PlayCompleted, RecordedEvent, UserRegistered
 from headwater.projections.achievements import ACHIEVEMENTS
 from headwater.projections.gates import ProjectionGates
 from headwater.projections.player_profiles import PLAYER_PROFILES
@@ -14,6 +18,10 @@ PLAY = PlayCompleted(game="chess", score=1, played_at="2026-03-01T12:00:00.000Z"
 
 def play(player: str, version: int) -> RecordedEvent:
     return recorded(f"player#{player}", version, PLAY)
+
+
+def user(name: str) -> RecordedEvent:
+    return recorded(f"user#{name}", 1, UserRegistered(name="Ada", email="ada@example.org"))
 
 
 def gates(**applied: int) -> ProjectionGates:
@@ -63,3 +71,26 @@ def test_an_event_that_the_projection_does_not_follow_is_left_out() -> None:
 
     assert gates().unapplied(kinesis_batch([award])) == []
     assert len(ProjectionGates(ACHIEVEMENTS, InMemoryReadModels()).unapplied(kinesis_batch([award]))) == 1
+
+
+@pytest.mark.parametrize(("parked_from", "waits_for"), [({"player": 3}, {}), ({}, {"player": 3})])
+def test_what_lies_above_a_mark_is_left_out_and_what_it_waits_for_stays(
+    parked_from: dict[str, int], waits_for: dict[str, int]
+) -> None:
+    """The event store has it for whoever takes the mark away; what lies at the mark may be what takes it away."""
+    rows = InMemoryReadModels()
+    row = Row(pk=PLAYER_PROFILES.pk("ada"), state={}, applied={"player": 2}, revision=1)
+    rows.put(replace(row, parked_from=parked_from, waits_for=waits_for))
+    records = kinesis_batch([play("ada", 2), play("ada", 3), play("ada", 4), user("ada"), play("bob", 4)])
+
+    assert ProjectionGates(PLAYER_PROFILES, rows).unapplied(records) == [records[1], records[3], records[4]]
+
+
+def test_an_item_that_is_no_row_hides_no_other() -> None:
+    of_ada = gates(ada=1, bob=1)
+    rows = of_ada._rows
+    assert isinstance(rows, InMemoryReadModels)
+    rows.unreadable = {PLAYER_PROFILES.pk("ada")}
+    records = kinesis_batch([play("ada", 1), play("bob", 1)])
+
+    assert of_ada.unapplied(records) == records[:1]

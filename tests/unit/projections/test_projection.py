@@ -110,7 +110,7 @@ def test_a_folded_type_under_another_aggregate_is_malformed() -> None:
 def test_data_that_cannot_be_folded_is_malformed_and_not_quoted() -> None:
     secret = replace(play(1), data={"game": "chess", "score": "ada@example.org", "played_at": AT})
 
-    with pytest.raises(MalformedEventError, match="TypeError") as caught:
+    with pytest.raises(MalformedEventError, match="score") as caught:
         PLAYER_PROFILES.evolve(dict(PLAYER_PROFILES.initial), secret)
     assert "ada@" not in str(caught.value)
 

@@ -17,14 +17,17 @@ from headwater.domain.events import (
     UserProfileChanged,
     UserRegistered,
 )
+from headwater.projections.inbox import HeldBackError
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.projection import Projection, State, owner_key
 from headwater.projections.read_models import Row, RowConflictError
-from headwater.projections.runner import BeforeWrite, GapError, HeldBackError, ProjectionRunner, RowChange
+from headwater.projections.runner import ProjectionRunner
+from headwater.projections.settling import BeforeWrite, RowChange
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import AT, recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, failed, kinesis_batch, kinesis_record
 from tests.fakes.parking_lot import parking
+from tests.fakes.patience import patience
 from tests.fakes.read_models import InMemoryReadModels
 
 
@@ -48,6 +51,7 @@ class System:
             self.events,
             self.claims,
             parking=parking(),
+            patience=patience(),
             before_write=before_write or self.changes.append,
             writers=ThreadPoolExecutor(writers) if writers > 1 else None,
             sleep=lambda _: None,
@@ -149,15 +153,15 @@ def test_all_that_healing_reads_is_applied(system: System) -> None:
     assert system.row().applied == {"player": 5}
 
 
-def test_a_gap_that_the_event_store_does_not_fill_is_tried_again(system: System) -> None:
+def test_a_gap_that_cannot_be_parked_is_tried_again(system: System) -> None:
     """FAULTS row 5: nothing above the gap is applied, or acknowledged."""
     one, two, three, four = plays(4)
 
     outcome = system.runner.process(kinesis_batch([one, four, three]))
 
     assert failed(outcome) == [2, 3]
-    assert {type(failure.error) for failure in outcome.failures} == {GapError, HeldBackError}
-    assert system.row().applied == {"player": 1}
+    assert {type(failure.error) for failure in outcome.failures} == {NotParkedError, HeldBackError}
+    assert (system.row().applied, system.row().waits_for) == ({"player": 1}, {})
     system.stored([one, two, three, four])
     assert system.runner.process(kinesis_batch([four, three], first=2)).failures == []
     assert system.row().applied == {"player": 4}

@@ -13,11 +13,11 @@ from botocore.exceptions import ClientError
 
 from headwater.domain.fields import InvalidFieldsError, UnknownFieldError
 from headwater.event_store.store import UnreadableHistoryError
+from headwater.failures import name_of
 from headwater.functions.api.problems import answer_to, named
 from headwater.functions.api.request import Answer, Request
 from headwater.functions.api.router import Router
 from headwater.functions.entry import logger, report
-from headwater.sending import error_code
 
 type Handler = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 
@@ -68,5 +68,5 @@ def _summary(error: Exception, answer: Answer) -> dict[str, Any]:
     if answer.status >= 500:
         summary["at"] = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
         if isinstance(error, ClientError):
-            summary["code"] = error_code(error)
+            summary["code"] = name_of(error)
     return summary

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from botocore.exceptions import ClientError
-
 from headwater.accounts.request_ledger import IdempotencyKeyReusedError, RequestRepeatedError
 from headwater.accounts.use_cases import EmailTakenError, VersionMismatchError
 from headwater.applications.process import (
@@ -16,10 +14,10 @@ from headwater.applications.process import (
 from headwater.domain.fields import InvalidFieldsError
 from headwater.domain.user import UserDeletedError, UserNotFoundError
 from headwater.event_store.store import ConcurrencyError, UnreadableHistoryError, WriteRefusedError
+from headwater.failures import FailureKind, kind_of
 from headwater.functions.api.request import Answer, BodyTooLargeError, UnsupportedMediaTypeError
 from headwater.functions.api.router import MethodNotAllowedError, RouteNotFoundError
 from headwater.projections.leaderboard import GameNotFoundError
-from headwater.sending import error_code
 from headwater.tracking.pages import ApplicationNotTrackedError
 
 
@@ -64,11 +62,6 @@ _UNEXPECTED = Problem(500, "unexpected", "Something went wrong on our side", "tr
 
 _BUSY = Problem(503, "busy", "Too much at once", "try again in a moment; an Idempotency-Key makes that safe")
 _BUSY_SECONDS: Final = 1
-#: How AWS says that it throttles: DynamoDB's capacity and its request rate, and Step Functions' rate. The SDK's own
-#: attempts are behind whoever reads one of these.
-_THROTTLED: Final = frozenset(
-    {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException", "ThrottledException"}
-)
 
 
 def named(error: UnreadableHistoryError) -> dict[str, Any]:
@@ -79,8 +72,8 @@ def named(error: UnreadableHistoryError) -> dict[str, Any]:
 
 def answer_to(error: Exception) -> Answer:
     """The answer for an error; one that is not in the table is told nothing about."""
-    throttled = isinstance(error, ClientError) and error_code(error) in _THROTTLED
-    problem = PROBLEMS.get(type(error), _BUSY if throttled else _UNEXPECTED)
+    # The SDK's own attempts are behind whoever reads that it is busy.
+    problem = PROBLEMS.get(type(error), _BUSY if kind_of(error) is FailureKind.TRANSIENT else _UNEXPECTED)
     body: dict[str, Any] = {
         "type": f"urn:headwater:problem:{problem.kind}",
         "title": problem.title,

@@ -49,8 +49,11 @@ def count(event: dict[str, Any], _context: Any) -> None:
 
 
 def mail(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """SQS; fails the messages whose id begins with "bad", and those that begin with "late" the first time."""
-    journal.note("mail", [json.loads(record["body"])["id"] for record in event["Records"]], event)
+    """SQS; fails ids with "bad" in front, those with "late" the first time, and holds up those with "held"."""
+    names = [json.loads(record["body"])["id"] for record in event["Records"]]
+    journal.note("mail", names, event)
+    if any(name.startswith("held") for name in names):
+        journal.released.wait(60)
     failed = []
     for record in event["Records"]:
         name = json.loads(record["body"])["id"]
@@ -66,7 +69,7 @@ def api(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if name == "broken":
         raise RuntimeError("broken on request")
     if name == "slow":
-        time.sleep(1.5)
+        time.sleep(3.5)
     return {
         "statusCode": 201 if event["requestContext"]["http"]["method"] == "POST" else 200,
         "headers": {"Content-Type": "application/json", "X-Remaining": context.get_remaining_time_in_millis()},

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
@@ -15,8 +15,16 @@ if TYPE_CHECKING:
 logger = Logger()
 
 
+class Postponement(Protocol):
+    """Hides messages of the queue that they came from."""
+
+    def postpone(self, message: QueueMessage, delay: timedelta) -> None:
+        """Hides the message for ``delay`` from now on. A failure is none of the caller's: the message comes sooner."""
+        ...
+
+
 class SqsPostponement:
-    """Implements `headwater.effects.consumer.Postponement`.
+    """Implements `Postponement`.
 
     Lambda leaves the visibility of a failed message alone, so that what is set while it is handled holds ("Handling
     errors for an SQS event source in Lambda"). SQS hides no message for more than 12 hours from its receipt.

@@ -1,0 +1,27 @@
+"""Event types that this code can read and no projection declares: what a developer forgot."""
+
+from typing import ClassVar
+
+import pytest
+
+from headwater.domain.events import EVENT_TYPES, DomainEvent, EventReader
+
+
+class PlayUndone(DomainEvent, frozen=True, kw_only=True):
+    aggregate_type: ClassVar[str] = "player"
+    schema_version: ClassVar[int] = 1
+    game: str
+    score: int
+    played_at: str
+
+
+class GameAdded(DomainEvent, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    aggregate_type: ClassVar[str] = "game"
+    schema_version: ClassVar[int] = 1
+
+
+@pytest.fixture
+def undeclared_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets this code read them."""
+    for kind in (PlayUndone, GameAdded):
+        monkeypatch.setitem(EVENT_TYPES._readers, kind.__name__, EventReader(kind))
