@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: Long enough to go through thousands of messages, short enough that a killed command hides nothing for long.
 HOLD_SECONDS: Final = 300
 _BATCH: Final = 10
+#: Waiting asks all of SQS's servers, so that an empty answer means an empty queue.
+_WAIT_SECONDS: Final = 1
 _COUNTS: Final[Sequence[Any]] = (
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
@@ -86,11 +88,10 @@ def held(sqs: "SQSClient", url: str) -> Iterator[Held]:
     found = Held([], sqs, url)
     by_id: dict[str, Message] = {}
     try:
-        # Waiting asks all of SQS's servers, so that an empty answer means an empty queue.
         while answer := sqs.receive_message(
             QueueUrl=url,
             MaxNumberOfMessages=_BATCH,
-            WaitTimeSeconds=1,
+            WaitTimeSeconds=_WAIT_SECONDS,
             VisibilityTimeout=HOLD_SECONDS,
             MessageSystemAttributeNames=["All"],
             MessageAttributeNames=["All"],

@@ -1023,8 +1023,8 @@ MUTATIONS = (
         tests=("tests/integration/test_dead_letters_command.py",),
     ),
     Mutation(
-        name="a-stopped-look-hides-nothing",
-        rule="dead letters: what was received before Ctrl-C is shown again",
+        name="what-is-looked-at-is-held",
+        rule="dead letters: nobody else gets what a command works on, until it shows it again",
         module="cli.inventory",
         guard="                holds.push(manager)\n",
         without="                pass\n",
