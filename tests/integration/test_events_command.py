@@ -246,7 +246,6 @@ def test_aws_that_refuses_is_one_line(stack: None, monkeypatch: pytest.MonkeyPat
 # The runbook's procedure, "An event that cannot be read"
 
 
-@pytest.mark.xfail(strict=True, reason="fan_out's redrive takes the item as it was delivered; it is to read it anew")
 def test_the_runbooks_procedure_for_an_event_that_cannot_be_read(stack: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """FAULTS row 20: find, look, mend, redrive, verify."""
     monkeypatch.setattr("cli.queues._WAIT_SECONDS", 0)
