@@ -578,6 +578,7 @@ def test_an_event_that_cannot_be_read_is_named_and_nobody_is_told_to_try_again(
     path: str,
     body: dict[str, Any] | None,
 ) -> None:
+    """FAULTS row 51."""
     memory = api.world.memory
     aggregate_id = f"user#{api.user_id}"
     event = spoil(recorded(aggregate_id, 2, UserProfileChanged(name="Ada L.")), memory)
