@@ -1,20 +1,77 @@
-"""`headwater events`: histories as the event store holds them."""
+"""`headwater events`: histories as the event store holds them, and an event that nobody can read made readable."""
 
-from collections.abc import Callable, Sequence
+import base64
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
 
 import click
 import orjson
+from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from cli.output import as_json as json_text
+from cli.output import plain
 from cli.target import Target
-from headwater.domain.events import RecordedEvent
+from headwater.clock import timestamp
+from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
+from headwater.event_store import codec
 from headwater.event_store.dynamodb import DynamoDbEventStore
+
+type Item = Mapping[str, Any]
+
+#: How the attributes that can be mended are stored. The key is none of them: it is what an event is found by.
+_MENDABLE: Final = {
+    "event_id": "S",
+    "type": "S",
+    "schema_version": "N",
+    "occurred_at": "S",
+    "aggregate_type": "S",
+    "data": "S",
+    "metadata": "S",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One item of a history, and why it is no event that this code can read, if it is none."""
+
+    item: Item
+    event: RecordedEvent | None
+    wrong: str | None
+
+    @property
+    def version(self) -> Decimal:
+        """Its place; a foreign producer may have written a fraction."""
+        return Decimal(self.item["version"]["N"])
+
+    def text(self, name: str) -> str:
+        """An attribute as it is, readable or not; empty if there is none."""
+        attribute = self.item.get(name, {})
+        value = attribute.get("S", attribute.get("N", None))
+        return json_text(_plain_item(attribute)) if attribute and value is None else str(value or "")
+
+
+def read(item: Item) -> Stored:
+    """The item with its event, checked as its readers check it."""
+    event = None
+    try:
+        event = codec.decode(item)
+        _ = event.payload
+    except (MalformedEventError, UnknownEventError) as error:
+        return Stored(item, event, str(error))
+    return Stored(item, event, None)
 
 
 @click.group()
 def events() -> None:
-    """Reads the event store."""
+    """Reads the event store, and mends an event that cannot be read."""
 
 
 @events.command()
@@ -23,35 +80,215 @@ def events() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of a table.")
 @click.pass_obj
 def show(target: Callable[[], Target], aggregate: str, after: int, as_json: bool) -> None:
-    """Prints the history of AGGREGATE, such as user#0199… or player#0199…, in order."""
-    if "#" not in aggregate:
-        raise click.BadParameter(
-            f"{aggregate!r} has no type; write it as <type>#<id>, in quotes: 'user#{aggregate}'", param_hint="AGGREGATE"
-        )
+    """Prints the history of AGGREGATE, such as user#0199… or player#0199…, in order.
+
+    An event that cannot be read is marked with what is wrong; the exit code is 1 then. With --json it comes with
+    "unreadable", why, and "item", as DynamoDB has it.
+    """
+    _demand_typed(aggregate)
     stack = target()
     table = stack.output("EventsTableName")
-    history = DynamoDbEventStore(stack.client("dynamodb"), table).load(aggregate, after)
+    history = [read(item) for item in DynamoDbEventStore(stack.client("dynamodb"), table).items(aggregate, after)]
     if not history:
         above = f" above version {after}" if after else ""
         raise click.ClickException(f"{table} has no events of {aggregate}{above}")
     if as_json:
-        for event in history:
-            click.echo(_json(event))
+        for each in history:
+            click.echo(json_text(_shown(each)))
     else:
-        Console().print(_table(aggregate, history))
+        console = Console(highlight=False)
+        console.print(_table(aggregate, history))
+        for each in history:
+            if each.wrong is not None:
+                console.print(Text(f"version {each.version:f} cannot be read: {plain(each.wrong)}", style="red"))
+    if unreadable := [f"{each.version:f}" for each in history if each.wrong is not None]:
+        raise click.ClickException(
+            f"{len(unreadable)} of {len(history)} events cannot be read: version {', '.join(unreadable)}. "
+            'See "An event that cannot be read" in docs/runbook.md'
+        )
 
 
-def _json(event: RecordedEvent) -> bytes:
-    return orjson.dumps(event)
+@events.command()
+@click.argument("aggregate")
+@click.argument("version", type=click.IntRange(min=1))
+@click.option("--data", help="The event's data, as JSON; @FILE reads a file, - the standard input.")
+@click.option("--metadata", help="Its metadata, likewise.")
+@click.option("--type", "type_", help="Its type, such as PlayCompleted.")
+@click.option("--schema-version", type=click.IntRange(min=1), help="Of its type's data.")
+@click.option("--occurred-at", help="When it happened, such as 2026-03-01T12:00:00.000Z.")
+@click.option("--event-id", help="Its own id. What was done under the one before is then not known to have been.")
+@click.option("--reason", required=True, help="What was wrong, and how you know what is right. It is recorded.")
+@click.option("--dry-run", is_flag=True, help="Only prints the event as it would be.")
+@click.pass_obj
+def mend(
+    target: Callable[[], Target], /, aggregate: str, version: int, *, reason: str, dry_run: bool, **given: Any
+) -> None:
+    """Makes event VERSION of AGGREGATE readable, which it is not. One that can be read stays as it is.
+
+    What is given replaces what is stored, under the condition that it is still what was read. The stream shows the
+    change, so that the archive keeps both images; the alarm IllegalChanges rings for it. No consumer is told of it:
+    redrive fan_out's dead letter.
+    """
+    _demand_typed(aggregate)
+    if not reason.strip():
+        raise click.BadParameter("say why", param_hint="--reason")
+    changes = _changes(aggregate, given)
+    stack = target()
+    table, dynamodb = stack.output("EventsTableName"), stack.client("dynamodb")
+    key = {"aggregate_id": {"S": aggregate}, "version": {"N": str(version)}}
+    old = dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
+    if old is None:
+        raise click.ClickException(f"{table} has no version {version} of {aggregate}: 'events show' has its history")
+    before, after = read(old), read({**old, **changes})
+    if before.wrong is None:
+        raise click.ClickException(f"version {version} of {aggregate} can be read: events are never changed")
+    if after.wrong is not None:
+        raise click.ClickException(f"it could still not be read: {after.wrong}. Nothing was written")
+    if dry_run:
+        click.echo(json_text(_shown(after), indent=True))
+        return
+    kept = _record(stack, before, changes, reason)
+    _write(dynamodb, table, key, old, changes)
+    click.echo(
+        f"Mended: version {version} of {aggregate}. {kept} keeps what it was, with your reason.\n"
+        "IllegalChanges will ring within minutes: this was the change.\n"
+        "Nobody was told of the event yet. Next:\n"
+        f"  headwater dead-letters redrive --consumer fan_out --aggregate '{aggregate}'\n"
+        f"  headwater events show '{aggregate}'\n"
+        "  headwater dead-letters list"
+    )
 
 
-def _table(aggregate: str, history: Sequence[RecordedEvent]) -> Table:
-    table = Table(title=aggregate, title_justify="left")
+def _demand_typed(aggregate: str) -> None:
+    if "#" not in aggregate:
+        raise click.BadParameter(
+            f"{aggregate!r} has no type; write it as <type>#<id>, in quotes: 'user#{aggregate}'", param_hint="AGGREGATE"
+        )
+
+
+def _changes(aggregate: str, given: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The attributes that are to replace those that are stored, as DynamoDB has them."""
+    values = {name.rstrip("_"): value for name, value in given.items() if value is not None}
+    for name in ("data", "metadata"):
+        if name in values:
+            values[name] = _json_object(name, values[name])
+    # It is the part of the key before the #, and can be nothing else.
+    values["aggregate_type"] = aggregate.partition("#")[0]
+    return {name: {_MENDABLE[name]: str(value)} for name, value in values.items()}
+
+
+def _json_object(name: str, given: str) -> str:
+    hint = f"--{name}"
+    match given:
+        case "-":
+            text = sys.stdin.read()
+        case _ if given.startswith("@"):
+            try:
+                text = Path(given[1:]).read_text(encoding="utf-8")
+            except (OSError, UnicodeError) as error:
+                raise click.BadParameter(f"{given[1:]} cannot be read: {error}", param_hint=hint) from error
+        case _:
+            text = given
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise click.BadParameter(f"it is not JSON: {error}", param_hint=hint) from error
+    if not isinstance(value, dict):
+        raise click.BadParameter('it is not a JSON object, such as {"name": "Ada"}', param_hint=hint)
+    return orjson.dumps(value).decode()
+
+
+def _record(target: Target, before: Stored, changes: Item, reason: str) -> str:
+    """Keeps what the item was, who changed it and why, beside what was discarded; gives its address."""
+    now, bucket = timestamp(datetime.now(UTC)), target.output("FailedBatchesBucketName")
+    record = {
+        "mended": _plain_item(before.item),
+        "unreadable": before.wrong,
+        "changes": changes,
+        "reason_to_mend": reason,
+        "mended_by": target.client("sts").get_caller_identity()["Arn"],
+        "mended_at": now,
+    }
+    key = f"discarded/{now[:10]}/mended-{now[11:]}.json"
+    body = json_text(record).encode()
+    target.client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
+    return f"s3://{bucket}/{key}"
+
+
+def _write(dynamodb: Any, table: str, key: Item, old: Item, changes: Item) -> None:
+    """Replaces attributes of the item, if all that were read are still what they were."""
+    names = sorted({*changes, *(name for name in _MENDABLE if name in old)})
+    conditions = ["attribute_exists(aggregate_id)"]
+    values: dict[str, Any] = {}
+    for position, name in enumerate(names):
+        if name in old:
+            values[f":old{position}"] = old[name]
+            conditions.append(f"#n{position} = :old{position}")
+        else:
+            conditions.append(f"attribute_not_exists(#n{position})")
+        if name in changes:
+            values[f":new{position}"] = changes[name]
+    sets = ", ".join(f"#n{position} = :new{position}" for position, name in enumerate(names) if name in changes)
+    try:
+        dynamodb.update_item(
+            TableName=table,
+            Key=key,
+            UpdateExpression=f"SET {sets}",
+            ConditionExpression=" AND ".join(conditions),
+            ExpressionAttributeNames={f"#n{position}": name for position, name in enumerate(names)},
+            ExpressionAttributeValues=values,
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            raise
+        raise click.ClickException("somebody else changed it meanwhile; nothing was written: look again") from error
+
+
+def _shown(stored: Stored) -> dict[str, Any]:
+    event = stored.event
+    if stored.wrong is not None or event is None:
+        return {
+            "aggregate_id": stored.text("aggregate_id"),
+            "version": _number(stored.version),
+            "event_id": stored.text("event_id") or None,
+            "unreadable": stored.wrong,
+            "item": _plain_item(stored.item),
+        }
+    return {
+        "aggregate_id": event.aggregate_id,
+        "version": event.version,
+        "event_id": event.event_id,
+        "type": event.type,
+        "schema_version": event.schema_version,
+        "occurred_at": event.occurred_at,
+        "data": event.data,
+        "metadata": event.metadata,
+        "expires_at": event.expires_at,
+    }
+
+
+def _number(value: Decimal) -> int | str:
+    return int(value) if value == value.to_integral_value() else str(value)
+
+
+def _plain_item(value: Any) -> Any:
+    """DynamoDB's JSON as its own tools write it: binary values in base64."""
+    match value:
+        case bytes():
+            return base64.b64encode(value).decode()
+        case dict():
+            return {name: _plain_item(member) for name, member in value.items()}
+        case list():
+            return [_plain_item(member) for member in value]
+    return value
+
+
+def _table(aggregate: str, history: Sequence[Stored]) -> Table:
+    table = Table(title=Text(plain(aggregate)), title_justify="left")
     table.add_column("version", justify="right")
     for column in ("occurred at", "type", "data", "event id"):
         table.add_column(column, overflow="fold")
-    for event in history:
-        table.add_row(
-            str(event.version), event.occurred_at, event.type, orjson.dumps(event.data).decode(), event.event_id
-        )
+    for each in history:
+        cells = [f"{each.version:f}", *(each.text(name) for name in ("occurred_at", "type", "data", "event_id"))]
+        table.add_row(*(Text(plain(cell)) for cell in cells), style=None if each.wrong is None else "red")
     return table

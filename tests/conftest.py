@@ -6,12 +6,13 @@ from pathlib import Path
 
 import botocore.session
 import pytest
+from hypothesis import HealthCheck, settings
 from pytest_socket import disable_socket, enable_socket, socket_allow_hosts
 
 TESTS = Path(__file__).parent
 UNIT = TESTS / "unit"
 #: What takes long comes first, so that no worker is left alone with it at the end.
-ORDER = ("e2e", "simulation", "integration", "contract", "infrastructure", "unit")
+ORDER = ("e2e", "simulation", "integration", "contract", "cases", "infrastructure", "unit")
 
 # No test may find an account: not by a profile, not by an instance's role.
 os.environ |= {
@@ -27,6 +28,10 @@ os.environ |= {
 
 # Each session reads botocore's models of the services anew: nine tenths of what a client costs. Tests build thousands.
 botocore.session.create_loader = cache(botocore.session.create_loader)
+
+# An example may take as long as the machine needs, and so may drawing it.
+settings.register_profile("whatever the machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("whatever the machine")
 
 
 @pytest.fixture(autouse=True)

@@ -169,7 +169,7 @@ def _each_is_sent_once(evidence: Evidence, consumer: str, resources: str, due: I
             if _take_one(left, each):
                 yield Finding(Harm.REPEATED, each.event.aggregate_id, f"its {consumer} was sent again, and reported")
     for mail, count in left.items():
-        if count > 0 and mail[1] not in evidence.odd.addresses:
+        if count > 0 and mail[1] not in evidence.odd_addresses:
             yield Finding(Harm.DOUBLED, "", f"{count} e-mail(s) too many to {mail[1]}: {mail[0]}")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from devstack.simulator.fibers import Fiber
+from devstack.simulator.fibers import Fiber, Own, give, values
 
 #: Two minutes before midnight UTC at a month's end, so that every run of some length crosses a day's border.
 START: Final = datetime(2026, 2, 28, 23, 58, tzinfo=UTC).timestamp()
@@ -40,8 +40,8 @@ class Engine:
         self._planned = 0
         self._overtaking = False
         self._fiber: Fiber | None = None
-        #: Of what each of two actions has its own, whose calls alternate: objects and names of their attributes.
-        self.own: list[tuple[object, str]] = [(self, "now"), (self, "skew")]
+        #: What each action has its own of, when another one runs in the middle of it.
+        self.own: list[Own] = [Own(self, "now", START), Own(self, "skew", 0.0)]
 
     @property
     def keeps_trace(self) -> bool:
@@ -118,12 +118,15 @@ class Engine:
         if self._overtaking or self._fiber or not self._heap or self._heap[0][0] > self.now:
             return False
         meanwhile, self._overtaking = self.now, True
+        mine = values(self.own)
+        give(self.own, [each.fresh for each in self.own])
         try:
             while actions and self._heap and self._heap[0][0] <= meanwhile:
                 self._run_next()
                 actions -= 1
         finally:
-            self.now, self._overtaking = meanwhile, False
+            give(self.own, mine)
+            self._overtaking = False
         return True
 
     def interleave(self) -> bool:

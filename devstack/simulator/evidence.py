@@ -12,6 +12,7 @@ import orjson
 
 from devstack.simulator.cloud.items import base64_text
 from devstack.simulator.delivery import event_of
+from devstack.simulator.odd import addresses_in
 from devstack.simulator.places import Place, key_of, place_of_item
 from headwater.archive import reader
 from headwater.archive.envelope import change_record
@@ -79,6 +80,12 @@ class Evidence:
         """The keys of read-model rows, users above all, that odd records may harm."""
         return frozenset(key_of(aggregate_id) for aggregate_id in self.odd.aggregates)
 
+    @cached_property
+    def odd_addresses(self) -> frozenset[str]:
+        """Where e-mails may go for odd events, and for the others of their aggregates: they are judged with them."""
+        texts = (str(item.get("data")) for item in self.odd_items.values())
+        return frozenset(self.odd.addresses.union(*map(addresses_in, texts)))
+
     def events(self, *types: str) -> Iterator[RecordedEvent]:
         """All events of the aggregate types (of all, if none is named)."""
         for aggregate_id, events in self.log.items():
@@ -115,21 +122,23 @@ class Evidence:
     def archive(self, source: str = "events") -> Iterator[ChangeRecord]:
         """The records of a source of the archive, each once."""
         seen: set[str] = set()
-        for _, body in self.objects("ArchiveBucket", f"raw/source={source}/"):
+        for _, columns in self.lines(source):
+            if columns["stream_event_id"] not in seen:
+                seen.add(columns["stream_event_id"])
+                yield change_record(columns)
+
+    def lines(self, source: str = "events") -> Iterator[tuple[str, dict[str, Any]]]:
+        """The lines of a source of the archive, each with its object's key."""
+        for key, body in self.objects("ArchiveBucket", f"raw/source={source}/"):
             for columns in reader.lines(body):
-                if columns["stream_event_id"] not in seen:
-                    seen.add(columns["stream_event_id"])
-                    yield change_record(columns)
+                yield key, columns
 
     @cached_property
     def removed(self) -> frozenset[Place]:
         """Events that were in the table and are in the archive alone: expired, or removed by hand."""
         gone = {Operation.REMOVE.value, Operation.EXPIRE.value}
         return frozenset(
-            place_of(change_record(columns))
-            for _, body in self.objects("ArchiveBucket", "raw/source=events/")
-            for columns in reader.lines(body)
-            if columns["operation"] in gone
+            place_of(change_record(columns)) for _, columns in self.lines() if columns["operation"] in gone
         )
 
     def messages(self, queue: str) -> list[Any]:
@@ -147,10 +156,10 @@ class Evidence:
         return frozenset(text for sent in self.odd.messages.values() for message in sent.items() for text in message)
 
     def objects(self, bucket: str, prefix: str) -> Iterator[tuple[str, bytes]]:
-        """A bucket's objects by key."""
+        """A bucket's objects by key; foreign ones left out, damaged ones as they were before."""
         for key, stored in self.world.cloud.bucket(bucket).objects.items():
-            if key.startswith(prefix):
-                yield key, stored.body
+            if key.startswith(prefix) and key not in self.odd.foreign:
+                yield key, self.odd.damaged.get(key, stored.body)
 
     def parked(self, function: str) -> set[Place]:
         """Events that a function's mappings gave up, as far as they wait to be redriven: parked, or in the bucket."""
@@ -161,11 +170,31 @@ class Evidence:
                 if given_up.function == function and given_up.place in self._in_bucket
                 for event in given_up.events
             }
-        return self._parked.get(consumer_of(f"arn:aws:lambda:::function:{function}"), set())
+        consumer = consumer_of(f"arn:aws:lambda:::function:{function}")
+        return self._parked.get(consumer, set()) | self._pointed_to.get(function, set())
 
     def redriven(self, function: str) -> set[Place]:
         """Events that a function had parked and that were redriven."""
         return self.world.operator.records.get(consumer_of(f"arn:aws:lambda:::function:{function}"), set())
+
+    @cached_property
+    def unresolved(self) -> list[Any]:
+        """The pointers on UnresolvedPointersQueue, which an alarm counts and ``headwater dead-letters list`` names."""
+        return [message for message in self.messages("UnresolvedPointersQueue") if isinstance(message, dict)]
+
+    @cached_property
+    def _pointed_to(self) -> dict[str, set[Place]]:
+        """By function, the given up events to which an unresolved pointer leads."""
+        batches = [batch for each in self.unresolved for name, batch in each.items() if name.endswith("BatchInfo")]
+        named = {
+            (batch["streamArn"], batch["shardId"], batch["startSequenceNumber"], batch["endSequenceNumber"])
+            for batch in batches
+        }
+        places: dict[str, set[Place]] = {}
+        for given_up in self.given_up:
+            if given_up.place in named:
+                places.setdefault(given_up.function, set()).update(given_up.events)
+        return places
 
     @cached_property
     def _parked(self) -> dict[str, set[Place]]:

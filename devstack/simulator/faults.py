@@ -11,6 +11,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from devstack.simulator.cloud.errors import client_error
 from devstack.simulator.engine import Engine
+from devstack.simulator.fibers import Own
 from devstack.simulator.refusals import Refusals
 
 type FaultKind = str
@@ -27,6 +28,9 @@ DELIVERY_KINDS: Final = (
     "clock_skew",
     "long_outage",
     "retention_passed",
+    "stale_read",
+    "expiry",
+    "compaction",
     "shard_split",
     "mapping_restart",
     "slow_consumer",
@@ -92,7 +96,7 @@ class FaultPlan:
         self._watchers: dict[tuple[str, str], list[Watcher]] = {}
         self._outages: dict[str, float] = {}
         self.refusals = Refusals(self.happens)
-        engine.own += [(self, "in_function"), (self, "_pending"), (self, "_failing")]
+        engine.own += [Own(self, "in_function", False), Own(self, "_pending", None), Own(self, "_failing", None)]
 
     def start(self) -> None:
         self.active = self.rate > 0
@@ -191,6 +195,9 @@ class FaultPlan:
         self.count(kind)
         chance = self.engine.chance
         return frozenset(chance.sample(range(entries), chance.randint(1, entries)))
+
+    def stale(self, service: str, operation: str) -> bool:  # noqa: ARG002
+        return self.happens("stale_read", 4)
 
     def condemn(self, service: str, operation: str, target: str, contents: Sequence[Any]) -> frozenset[int]:  # noqa: ARG002
         return self.refusals.condemned(service, target, contents)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from devstack.errors import DevstackError
-from devstack.simulator import consumer_invariants, invariants, odd_invariants, tracking
+from devstack.simulator import compacting, consumer_invariants, invariants, odd_invariants, tracking
 from devstack.simulator.evidence import Evidence
 from devstack.simulator.faults import PROMISED, FaultKind
 from devstack.simulator.findings import Finding
@@ -44,7 +44,11 @@ FEATURES: Final[Sequence[Feature]] = (
         invariants=(invariants.versions_have_no_gap, invariants.commands_happen_once),
         faults=PROMISED,
     ),
-    Feature(name="archive", functions=frozenset({"ArchiverFunction"}), invariants=(invariants.archive_is_the_log,)),
+    Feature(
+        name="archive",
+        functions=frozenset({"ArchiverFunction"}),
+        invariants=(invariants.archive_is_the_log, compacting.compacted_days_are_the_raw),
+    ),
     Feature(
         name="fan-out",
         functions=frozenset({"FanOutFunction"}),
@@ -90,6 +94,7 @@ FEATURES: Final[Sequence[Feature]] = (
         functions=frozenset({"DefaultResourcesFunction"}),
         invariants=(consumer_invariants.preferences_are_those_of_users,),
     ),
+    Feature(name="pages", invariants=(invariants.whoever_looks_is_answered,)),
     Feature(name="ledger of effects", invariants=(invariants.leases_are_kept,)),
     Feature(
         name="account clean-up",

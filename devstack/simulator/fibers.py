@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 type Action = Callable[[], None]
+
+
+class Own(NamedTuple):
+    """An attribute that belongs to whatever action is running, and what it is for one that begins."""
+
+    holder: object
+    name: str
+    fresh: Any
 
 
 class Fiber:
     """An action beside the one that started it. Both call `turn`, at each of their calls.
 
-    ``own`` are attributes, as object and name, of which each of the two has its own values.
+    ``own`` are the attributes of which each of the two has its own values.
     """
 
-    def __init__(self, action: Action, own: Sequence[tuple[object, str]]) -> None:
+    def __init__(self, action: Action, own: Sequence[Own]) -> None:
         self._action = action
         self._own = own
-        self._other: list[Any] = self._values()
+        self._other: list[Any] = [each.fresh for each in own]
         self._starter = threading.Semaphore(0)
         self._mine = threading.Semaphore(0)
         self._failed: BaseException | None = None
@@ -59,10 +67,17 @@ class Fiber:
         self._starter.release()
 
     def _switch(self) -> None:
-        mine = self._values()
-        for (holder, name), value in zip(self._own, self._other, strict=True):
-            setattr(holder, name, value)
+        mine = values(self._own)
+        give(self._own, self._other)
         self._other = mine
 
-    def _values(self) -> list[Any]:
-        return [getattr(holder, name) for holder, name in self._own]
+
+def values(own: Sequence[Own]) -> list[Any]:
+    """What the running action has."""
+    return [getattr(each.holder, each.name) for each in own]
+
+
+def give(own: Sequence[Own], them: Sequence[Any]) -> None:
+    """Gives the running action these values."""
+    for each, value in zip(own, them, strict=True):
+        setattr(each.holder, each.name, value)

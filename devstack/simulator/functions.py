@@ -28,6 +28,7 @@ from devstack.simulator.newer import Newer
 from devstack.template import Application, EventSourceMapping, Pipe
 from headwater import bootstrap, incidents
 from headwater.accounts.passwords import Argon2Passwords
+from headwater.archive import compaction, s3_objects
 from headwater.functions import entry
 from headwater.settings import ReceiverSettings, Settings
 
@@ -214,6 +215,12 @@ def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[F
         "password_hasher": lambda: Argon2Passwords(**_CHEAP_HASH),
     }
     saved = {name: getattr(bootstrap, name) for name in stand_ins}
+    inner: list[tuple[ModuleType, str, Any]] = [
+        (s3_objects, "utc_now", engine.utc_now),
+        (compaction, "uuid7", engine.uuid7),
+        (compaction, "ThreadPoolExecutor", lambda *_: InlineExecutor()),
+    ]
+    kept = [(module, name, getattr(module, name)) for module, name, _ in inner]
     modules = _function_modules()
     metrics = os.environ.get("POWERTOOLS_METRICS_DISABLED")
     loggers = (entry.logger, incidents.logger)
@@ -226,11 +233,15 @@ def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[F
         setattr(incidents, "logger", log)  # noqa: B010
         for name, stand_in in stand_ins.items():
             setattr(bootstrap, name, stand_in)
+        for module, name, stand_in in inner:
+            setattr(module, name, stand_in)
         _forget()
         yield log
     finally:
         for name, original in saved.items():
             setattr(bootstrap, name, original)
+        for module, name, original in kept:
+            setattr(module, name, original)
         _forget()
         for name, module in modules.items():
             sys.modules[name] = module

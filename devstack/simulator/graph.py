@@ -155,7 +155,10 @@ def _build(stack: _Stack, cloud: Cloud, shards: int) -> None:
                 indexes = {}
                 for index in properties.get("GlobalSecondaryIndexes", ()):
                     indexed = _keys(index)
-                    indexes[index["IndexName"]] = Index(indexed["HASH"], indexed["RANGE"])
+                    shown = index["Projection"]
+                    everything = shown["ProjectionType"] == "ALL"
+                    projected = None if everything else frozenset(shown.get("NonKeyAttributes", ()))
+                    indexes[index["IndexName"]] = Index(indexed["HASH"], indexed["RANGE"], projected)
                 stream = "StreamSpecification" in properties
                 types = {each["AttributeName"]: each["AttributeType"] for each in properties["AttributeDefinitions"]}
                 cloud.create_table(

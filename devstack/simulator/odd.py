@@ -27,6 +27,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 from devstack.simulator import defects
 from devstack.simulator.defects import Defect
 from devstack.simulator.places import Place, key_of, place_of_item
+from headwater import bootstrap
 from headwater.domain.events import EVENT_TYPES, RecordedEvent
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ class Odd:
     the odd events in the table; ``changes`` those that were changed, or removed, by hand, each with the number of its
     changes. ``records`` go by their sequence numbers on Kinesis; ``messages`` are bodies by queue and id;
     ``rows`` are keys of ApplicationsTable, each with its action's id; ``applications`` are ids,
-    ``addresses`` those that e-mails for odd events may go to.
+    ``addresses`` those that e-mails for odd events may go to. Of the archive's objects ``foreign`` are keys, and
+    ``damaged`` what lay there before.
     """
 
     aggregates: set[str] = field(default_factory=set)
@@ -84,6 +86,8 @@ class Odd:
     rows: dict[tuple[str, str], str] = field(default_factory=dict)
     applications: set[str] = field(default_factory=set)
     addresses: set[str] = field(default_factory=set)
+    foreign: set[str] = field(default_factory=set)
+    damaged: dict[str, bytes] = field(default_factory=dict)
 
 
 class OddRecords:
@@ -198,6 +202,7 @@ class OddRecords:
                 yield from self._of_stream(mapping) if mapping.kind == "kinesis" else self._of_rows(mapping)
         for samples in queues.values():
             yield from self._of_queues(samples)
+        yield from self._of_objects()
 
     def _of_events(self) -> Iterator[tuple[str, Inject]]:
         def attribute(name: str, defect: Defect) -> Inject:
@@ -296,6 +301,18 @@ class OddRecords:
         for name, size in defects.limits((_MESSAGE_BYTES,), "bytes"):
             yield f"{label}: {name}", partial(send, partial(_instead, "x" * size))
         yield f"{label}: a message twice under two ids", partial(send, lambda document: document, copies=2)
+
+    def _of_objects(self) -> Iterator[tuple[str, Inject]]:
+        """What people and tools leave in the archive's bucket, and what becomes of its objects on the way."""
+        for name in _FOREIGN_NAMES:
+            for beside in ("raw/", "curated/", "bi/"):
+                yield f"ArchiveBucket: {name or 'a folder'} beside {beside}", partial(self._leave, beside, name, b"")
+        for name in ("x.jsonl.zst", "x.parquet", "x.json"):
+            for kind, content in _FOREIGN_CONTENTS.items():
+                yield f"ArchiveBucket: {name}: {kind}", partial(self._leave, "raw/", name, content)
+        for beside in ("raw/", "bi/events/"):
+            for damage in _DAMAGES:
+                yield f"ArchiveBucket: an object of {beside} {damage}", partial(self._damage, beside, damage)
 
     def _of_rows(self, mapping: EventSourceMapping) -> Iterator[tuple[str, Inject]]:
         table = mapping.source_arn.split("/")[1]
@@ -448,7 +465,7 @@ class OddRecords:
         text = text.replace("@example.org", f"@odd{self._numbers}.{_ADDRESSES}")
         spoilt = spoil(json.loads(text))
         body = spoilt if isinstance(spoilt, str) else defects.write(spoilt)
-        self.done.addresses.update(_addresses(body))
+        self.done.addresses.update(addresses_in(body))
         for _ in range(copies):
             url = self._world.cloud.queue(queue).url
             answer = self._world.cloud.sqs.send_message(QueueUrl=url, MessageBody=body)
@@ -474,6 +491,36 @@ class OddRecords:
             place = odd[keys[0]]["S"], odd[keys[1]]["S"]
             self.done.rows[place] = str(odd.get("action_id", {}).get("S"))
             self.done.aggregates.add(place[0])
+        return True
+
+    def _leave(self, beside: str, name: str, content: bytes) -> bool:
+        """Puts an object that is none of ours into the folder of one that is."""
+        world = self._world
+        bucket = world.cloud.bucket(bootstrap.settings().archive_bucket)
+        ours = [key for key in sorted(bucket.objects) if key.startswith(beside) and key not in self.done.foreign]
+        if not ours:
+            return False
+        key = f"{self._chance.choice(ours).rpartition('/')[0]}/{name}"
+        if key in bucket.objects and key not in self.done.foreign:
+            return False
+        self.done.foreign.add(key)
+        world.cloud.s3.put_object(Bucket=bucket.name, Key=key, Body=content)
+        return True
+
+    def _damage(self, beside: str, damage: str) -> bool:
+        world = self._world
+        bucket = world.cloud.bucket(bootstrap.settings().archive_bucket)
+        ours = [
+            key
+            for key in sorted(bucket.objects)
+            if key.startswith(beside) and key not in self.done.foreign and key not in self.done.damaged
+        ]
+        if not ours:
+            return False
+        key = self._chance.choice(ours)
+        body = bucket.objects[key].body
+        self.done.damaged[key] = body
+        world.cloud.s3.put_object(Bucket=bucket.name, Key=key, Body=_DAMAGES[damage](body))
         return True
 
     # Their parts
@@ -522,7 +569,7 @@ class OddRecords:
             return None
         for version in versions:
             # From now on what came of its earlier events is judged as odd ones are.
-            self.done.addresses.update(_addresses(str(table.get((aggregate_id, version)))))
+            self.done.addresses.update(addresses_in(str(table.get((aggregate_id, version)))))
         return aggregate_id, (versions[-1] if versions else 0) + 1
 
     def _stop(self, aggregate_id: str) -> None:
@@ -541,7 +588,7 @@ class OddRecords:
     def _put_event(self, item: Item) -> None:
         # At first: what is seen in an odd aggregate is no sample of anything.
         self.done.aggregates.add(str(item.get("aggregate_id", {}).get("S")))
-        self.done.addresses.update(_addresses(str(item.get("data"))))
+        self.done.addresses.update(addresses_in(str(item.get("data"))))
         self._world.cloud.dynamodb.put_item(TableName=self._world.table_stream, Item=item)
 
     def _keep(self, item: Item, aggregate_id: str) -> None:
@@ -629,6 +676,24 @@ _REFERENCES: Final[Mapping[str, str]] = {
 }
 
 
+_FOREIGN_NAMES: Final = ("", "notes.txt", ".DS_Store", "_SUCCESS", "a b.jsonl.zst", "deeper/x.jsonl.zst", "x.jsonl")
+_FOREIGN_CONTENTS: Final[Mapping[str, bytes]] = {
+    "empty": b"",
+    "plain text": b"not ours\n",
+    "JSON": b'{"stream_event_id":"x"}\n',
+    "zeros": bytes(64),
+}
+#: What becomes of an object on the way: of a copy that was stopped, a disk, an editor.
+_DAMAGES: Final[Mapping[str, Callable[[bytes], bytes]]] = {
+    "cut in half": lambda body: body[: len(body) // 2],
+    "without its last byte": lambda body: body[:-1],
+    "without its first byte": lambda body: body[1:],
+    "emptied": lambda _: b"",
+    "followed by other bytes": lambda body: body + b"\x00",
+    "replaced by a text": lambda _: b"gone\n",
+}
+
+
 def _claimed(reference: str, document: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: value for name, value in document.items() if name != "data"}, "dataref": reference}
 
@@ -689,7 +754,7 @@ def _size(item: Item) -> int:
 
 
 def _expired(item: Item) -> Item:
-    return {**item, "expires_at": {"N": "1"}}
+    return {**item, "expires_at": {"N": "1700000000"}}
 
 
 def _nested_attribute() -> dict[str, Any]:
@@ -699,7 +764,8 @@ def _nested_attribute() -> dict[str, Any]:
     return nested
 
 
-def _addresses(text: str) -> list[str]:
+def addresses_in(text: str) -> list[str]:
+    """The e-mail addresses in a text."""
     return _ADDRESS.findall(text) if "@" in text else []
 
 

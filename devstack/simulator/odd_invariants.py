@@ -22,6 +22,7 @@ from headwater.archive import bi_export
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream import cloud_events
 from headwater.change_stream.records import Operation
+from headwater.dead_letters import pointers
 from headwater.dead_letters.pointers import consumer_of
 from headwater.domain.events import RecordedEvent
 from headwater.projections.achievements import ACHIEVEMENTS
@@ -210,6 +211,8 @@ def foreign_messages_are_accounted_for(evidence: Evidence) -> Iterator[Finding]:
                 # Of letters that are tried again by themselves: what was in them is published, or parked anew.
                 or (aggregate_id in evidence.world.order.seen)
                 or traces.known(aggregate_id)
+                # A pointer that was resolved, to records that their consumer had applied.
+                or _is_pointer(body)
             ):
                 yield Finding(Harm.LOST, "", f"a foreign message of {queue} is nowhere: {body[:200]}")
 
@@ -277,6 +280,14 @@ def _event(content: bytes) -> RecordedEvent | None:
         return cloud_events.decode(content).event
     except ValueError:
         return None
+
+
+def _is_pointer(body: str) -> bool:
+    try:
+        pointers.parse(body)
+    except pointers.UnknownPointerError:
+        return False
+    return True
 
 
 def _member(body: str, name: str) -> str:

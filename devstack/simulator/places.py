@@ -7,7 +7,9 @@ from decimal import Decimal
 from typing import Any, Final
 
 _SEQUENCE: Final = b'"sequence":"'
+#: At the least and at the most: a foreign producer's may be more than ours, and DynamoDB takes 38.
 _DIGITS: Final = 20
+_MOST_DIGITS: Final = 40
 
 #: Aggregate id and version.
 type Place = tuple[str, int | Decimal]
@@ -29,8 +31,8 @@ def number(text: str) -> int | Decimal:
 def version_on_kinesis(data: bytes) -> int | None:
     """The version that an event on Kinesis states, found without reading the rest of it; None of what states none."""
     start = data.find(_SEQUENCE) + len(_SEQUENCE)
-    digits = data[start : start + _DIGITS]
-    return int(digits) if digits.isdigit() else None
+    digits = data[start : data.find(b'"', start)]
+    return int(digits) if _DIGITS <= len(digits) <= _MOST_DIGITS and digits.isdigit() else None
 
 
 def key_of(aggregate_id: str) -> str:

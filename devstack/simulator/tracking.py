@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _SHARE: Final = 0.1
 #: Of the actions, so many cannot be told: their status is unknown, or their application is not there.
 _UNTELLABLE: Final = 0.03
+_ACCOUNTS: Final = 8
 _ENDINGS: Final = ("Approved", "Rejected", "Withdrawn")
 
 
@@ -48,6 +49,7 @@ class Applicants:
         self._numbers = 0
         #: Actions that the Pipe lets through and nobody can be told of, by id.
         self.untellable: set[str] = set()
+        self.accounts = tuple(f"account-{number}" for number in range(_ACCOUNTS))
 
     def go_on(self) -> None:
         """Now and then somebody applies, or an application gets on."""
@@ -61,7 +63,7 @@ class Applicants:
 
     def _apply(self) -> None:
         self._numbers += 1
-        application = _Application(f"application-{self._numbers}", f"account-{self._chance.randrange(8)}")
+        application = _Application(f"application-{self._numbers}", self._chance.choice(self.accounts))
         self._open.append(application)
         self._move(application, "Received")
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from devstack.event_source_mapping import StreamRecord
 from devstack.simulator.cloud import Cloud
+from devstack.simulator.compacting import Compacting
 from devstack.simulator.delivery import (
     POLL_SECONDS,
     QUEUE_POLL_SECONDS,
@@ -25,8 +26,10 @@ from devstack.simulator.delivery import (
 )
 from devstack.simulator.engine import Engine
 from devstack.simulator.evidence import Evidence
+from devstack.simulator.expiry import Expiry
 from devstack.simulator.faults import LARGEST_SKEW, FaultKind, FaultPlan
 from devstack.simulator.features import FEATURES, Feature, judged
+from devstack.simulator.fibers import Own
 from devstack.simulator.findings import Finding, Harm
 from devstack.simulator.functions import Functions, hosted
 from devstack.simulator.graph import Blueprint
@@ -37,6 +40,8 @@ from devstack.simulator.odd import OddRecords
 from devstack.simulator.operator import HOLD_SECONDS, Operator
 from devstack.simulator.order import OrderWatch
 from devstack.simulator.outages import Outages
+from devstack.simulator.places import key_of
+from devstack.simulator.readers import Readers
 from devstack.simulator.tracking import Applicants
 from devstack.simulator.workload import GAMES, Workload
 from devstack.template import EventSourceMapping
@@ -195,6 +200,10 @@ class World:
         self.applicants = Applicants(self)
         self.odd = OddRecords(self)
         self.outages = Outages(self)
+        self.expiry = Expiry(self)
+        self.compacting = Compacting(self)
+        self.readers = Readers(self)
+        self.games = GAMES
         faults.refusals.tables = {bootstrap.settings().read_models_table}
         faults.refusals.targets = {bootstrap.settings().events_topic, bootstrap.settings().application_inbox_queue}
         self.lag = LagWatch(engine.clock, self.suffers)
@@ -211,7 +220,7 @@ class World:
         self._next_split = _SPLIT_EVERY
         self._poison_at = list(config.poisons)
         self._poison_decided = 0
-        engine.own += [(self.newer, "_consuming"), (self.lag, "attempt")]
+        engine.own += [Own(self.newer, "_consuming", False), Own(self.lag, "attempt", None)]
         faults.watch("dynamodb", "PutItem", self.order.row_written)
         faults.watch("dynamodb", "TransactWriteItems", self.order.rows_written)
         faults.watch("dynamodb", "PutItem", self._ledger_written)
@@ -242,12 +251,15 @@ class World:
         if self.faults.decides("reorder") and self._reorder():
             self.faults.count("reorder")
         self.applicants.go_on()
+        self.readers.go_on()
+        self.expiry.go_on()
         produced = self.workload.produced
         if produced >= self._next_split:
             self._next_split += _SPLIT_EVERY
             if self.faults.decides("shard_split", 2) and self.split():
                 self.faults.count("shard_split")
             self.outages.go_on()
+            self.compacting.go_on()
         due = self._poison_at and produced >= self._poison_at[0]
         if due and self.poison(*self.engine.chance.choice(_POISONS)):
             self._poison_at.pop(0)
@@ -432,9 +444,14 @@ class World:
         return (
             self.workload.settled
             and not self.odd.pending
+            and not self.expiry.pending
             and not any(driver.backlog for driver in self.streams)
             and not self._queued()
         )
+
+    def poisons_hold(self, user_id: str) -> bool:
+        """Whether one of a user's aggregates holds poison."""
+        return any(key_of(aggregate_id) == user_id for aggregate_id in self.poisoned)
 
     def suffers(self, aggregate_id: str) -> bool:
         """Whether an aggregate holds, or is named by, something that is no sound event of ours, or is refused."""

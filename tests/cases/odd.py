@@ -6,8 +6,9 @@ body: each dropped, of another type, emptied, and at and over the limits of whoe
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
 from typing import Any, Final
+
+import msgspec
 
 from headwater.change_stream import cloud_events
 from headwater.domain.events import (
@@ -135,9 +136,9 @@ def odd_items() -> Iterator[tuple[str, str, Item]]:
         item["metadata"] = {"S": _text(change(dict(METADATA)))}
         yield f"metadata {name}", "PlayCompleted", item
     for type_, payload in SAMPLES.items():
-        for name, change in _members(asdict(payload)):
+        for name, change in _members(msgspec.structs.asdict(payload)):
             item = sound_item(type_)
-            item["data"] = {"S": _text(change(asdict(payload)))}
+            item["data"] = {"S": _text(change(msgspec.structs.asdict(payload)))}
             yield f"{type_} {name}", type_, item
 
 

@@ -24,10 +24,6 @@ ODD_EVENT = "019930c2-0000-7000-8000-0000000000e1"
 
 
 #: What is still wrong; the mark goes with the fault.
-REFUSED = pytest.mark.xfail(strict=True, reason="what a destination refuses is not parked yet")
-DECODING = pytest.mark.xfail(strict=True, reason="an event is not read completely yet")
-GAPS = pytest.mark.xfail(strict=True, reason="a gap is not told from half a transaction yet")
-ROUTES = pytest.mark.xfail(strict=True, reason="routes do not name an event that cannot be read yet")
 
 
 @contextmanager
@@ -57,7 +53,6 @@ def retried(runs: Sequence[Run]) -> list[tuple[str, str]]:
     ]
 
 
-@REFUSED
 def test_a_key_that_the_table_takes_and_kinesis_does_not_holds_up_nobody(blueprint: Blueprint) -> None:
     with case(blueprint, "partition-key-307.dynamodb.json") as (bench, given):
         archived = bench.run(bench.callees.named("archiver"), given)
@@ -70,7 +65,6 @@ def test_a_key_that_the_table_takes_and_kinesis_does_not_holds_up_nobody(bluepri
     assert fate is Fate.PUBLISHED or (fate is Fate.PARKED and "256" in reason)
 
 
-@DECODING
 @pytest.mark.parametrize("projection", PROJECTIONS)
 def test_a_fraction_where_a_whole_number_belongs_is_parked_by_its_name(blueprint: Blueprint, projection: str) -> None:
     with case(blueprint, "play-score-float.kinesis.json") as (bench, given):
@@ -81,7 +75,6 @@ def test_a_fraction_where_a_whole_number_belongs_is_parked_by_its_name(blueprint
     assert not retried([run])
 
 
-@GAPS
 @pytest.mark.parametrize("projection", PROJECTIONS)
 def test_a_version_whose_predecessors_are_nowhere_is_parked_and_the_shard_goes_on(
     blueprint: Blueprint, projection: str
@@ -94,7 +87,6 @@ def test_a_version_whose_predecessors_are_nowhere_is_parked_and_the_shard_goes_o
     assert not retried([run])
 
 
-@DECODING
 def test_a_time_that_is_no_moment_is_parked_and_the_board_answers_everybody_else(blueprint: Blueprint) -> None:
     with case(blueprint, "play-time-hash.kinesis.json") as (bench, given):
         run = bench.run(bench.callees.named("leaderboard"), given)
@@ -106,7 +98,6 @@ def test_a_time_that_is_no_moment_is_parked_and_the_board_answers_everybody_else
     assert [entry["user_id"] for entry in json.loads(body)["entries"]] == [SOUND_KEY]
 
 
-@DECODING
 def test_version_0_is_refused_once_by_the_first_reader(blueprint: Blueprint) -> None:
     with case(blueprint, "version-0.dynamodb.json") as (bench, given):
         runs = [bench.run(bench.callees.named("fan_out"), given)]
@@ -134,7 +125,6 @@ def test_half_a_surrogate_pair_is_judged_once_and_holds_up_no_consumer(blueprint
 PLAY = json.dumps({"game": "chess", "score": 1})
 
 
-@ROUTES
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -159,7 +149,6 @@ def test_the_routes_of_a_user_with_an_unreadable_event_say_what_is_wrong(
     assert status < 400 or (ODD_EVENT in answer and "try again" not in problem["detail"])
 
 
-@DECODING
 def test_a_name_of_nothing_visible_is_refused_by_its_field(blueprint: Blueprint) -> None:
     with case(blueprint, "register-name-invisible.http-body.json") as (bench, given):
         run = bench.run(bench.callees.named("http_api"), given)

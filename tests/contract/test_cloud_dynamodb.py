@@ -455,6 +455,50 @@ def test_an_index_gives_the_keys_of_one_partition_in_order(dynamodb: "DynamoDBCl
     assert rankings(dynamodb, "poker")["Items"] == []
 
 
+def test_an_index_is_read_backwards(dynamodb: "DynamoDBClient") -> None:
+    for pk, ranked_by in [("u1", "c"), ("u2", "a"), ("u3", "b")]:
+        put(dynamodb, pk, "read_models", ranking={"S": "chess"}, ranked_by={"S": ranked_by})
+
+    answer = rankings(dynamodb, ScanIndexForward=False, Limit=2)
+
+    assert [item["ranked_by"]["S"] for item in answer["Items"]] == ["c", "b"]
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_a_partition_key_has_2048_bytes_and_a_sort_key_1024(
+    dynamodb: "DynamoDBClient", request: pytest.FixtureRequest, spare: int
+) -> None:
+    skip_moto(request, "measures keys in other ways")
+    keys: list[tuple[str, dict[str, Any]]] = [
+        ("ledger", {"pk": {"S": "🏆" * 512 + "x" * spare}}),
+        ("applications", {"pk": A, "sk": {"S": "🏆" * 256 + "x" * spare}}),
+    ]
+    for table, item in keys:
+        if spare:
+            with pytest.raises(ClientError) as caught:
+                dynamodb.put_item(TableName=table, Item=item)
+            assert code(caught) == "ValidationException"
+        else:
+            dynamodb.put_item(TableName=table, Item=item)
+
+
+@pytest.mark.parametrize(
+    ("table", "item"),
+    [
+        ("ledger", {"pk": {"S": ""}}),
+        ("applications", {"pk": A, "sk": {"S": ""}}),
+        ("events", {"aggregate_id": {"S": ""}, "version": {"N": "1"}}),
+        ("events", {"aggregate_id": A, "version": {"S": "1"}}),
+        ("events", {"aggregate_id": A}),
+    ],
+)
+def test_a_key_is_there_of_its_type_and_not_empty(dynamodb: "DynamoDBClient", table: str, item: Any) -> None:
+    with pytest.raises(ClientError) as caught:
+        dynamodb.put_item(TableName=table, Item=item)
+
+    assert code(caught) == "ValidationException"
+
+
 def test_an_index_must_exist_and_is_never_read_consistently(
     dynamodb: "DynamoDBClient", request: pytest.FixtureRequest
 ) -> None:

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,6 +48,20 @@ class Script(NoFaults):
     def _next(self, script: list[Exception | None]) -> None:
         if script and (error := script.pop(0)):
             raise error
+
+
+class Condemning(NoFaults):
+    """Condemns each content that holds a word, and answers stale reads if asked to."""
+
+    def __init__(self, word: str = "", *, stale: bool = False) -> None:
+        self.word = word
+        self.answers_stale = stale
+
+    def condemn(self, service: str, operation: str, target: str, contents: Sequence[Any]) -> frozenset[int]:
+        return frozenset(position for position, each in enumerate(contents) if self.word and self.word in str(each))
+
+    def stale(self, service: str, operation: str) -> bool:
+        return self.answers_stale
 
 
 def no_answer() -> Exception:
@@ -347,3 +361,67 @@ def test_an_operation_or_a_parameter_that_nobody_uses_is_refused_by_name() -> No
         client.put_item(TableName="ledger", Item={"pk": {"S": "a"}}, ReturnValues="ALL_OLD")
     with pytest.raises(NotImplementedError, match="list_tables"):
         client.get_paginator("list_tables")
+
+
+def test_what_is_condemned_is_the_senders_fault_and_its_neighbours_arrive() -> None:
+    stack = aws(Condemning("evil"))
+    entries: Any = [{"Id": "1", "Message": "good"}, {"Id": "2", "Message": "evil"}]
+    answer: Any = stack.sns.publish_batch(TopicArn=stack.topic, PublishBatchRequestEntries=entries)
+    assert [(failed["Id"], failed["SenderFault"]) for failed in answer["Failed"]] == [("2", True)]
+
+    messages: Any = [{"Id": each["Id"], "MessageBody": each["Message"]} for each in entries]
+    answer = stack.sqs.send_message_batch(QueueUrl=stack.queue, Entries=messages)
+    assert [(failed["Id"], failed["SenderFault"]) for failed in answer["Failed"]] == [("2", True)]
+    assert sorted(message.body for message in stack.cloud.queue("probe").messages.values()) == ["good", "good"]
+
+
+def test_a_condemned_item_is_refused_and_so_is_a_transaction_with_it() -> None:
+    stack = aws(Condemning("evil"), attempts=4)
+    with pytest.raises(ClientError) as caught:
+        put(stack, "evil")
+    assert caught.value.response["Error"]["Code"] == "ValidationException"
+
+    items: Any = [{"Put": {"TableName": "ledger", "Item": {"pk": {"S": pk}}}} for pk in ("good", "evil")]
+    with pytest.raises(stack.dynamodb.exceptions.TransactionCanceledException) as cancelled:
+        stack.dynamodb.transact_write_items(TransactItems=items)
+    reasons: Any = cancelled.value.response["CancellationReasons"]
+    assert [reason["Code"] for reason in reasons] == ["None", "ValidationError"]
+    assert stored(stack) == 0
+
+
+@pytest.mark.parametrize(("consistent", "seen"), [(False, "before"), (True, "after")])
+def test_a_stale_read_is_of_a_moment_ago_and_no_consistent_read_is_stale(consistent: bool, seen: str) -> None:
+    stack = aws(Condemning(stale=True))
+    for value in ("before", "after"):
+        stack.dynamodb.put_item(TableName="ledger", Item={"pk": {"S": "a"}, "value": {"S": value}})
+    key: Any = {"pk": {"S": "a"}}
+
+    one: Any = stack.dynamodb.get_item(TableName="ledger", Key=key, ConsistentRead=consistent)
+    several: Any = stack.dynamodb.batch_get_item(RequestItems={"ledger": {"Keys": [key], "ConsistentRead": consistent}})
+
+    assert one["Item"]["value"]["S"] == several["Responses"]["ledger"][0]["value"]["S"] == seen
+
+
+def test_what_was_written_some_seconds_ago_is_seen_by_everybody() -> None:
+    stack = aws(Condemning(stale=True))
+    put(stack)
+    assert "Item" not in stack.dynamodb.get_item(TableName="ledger", Key={"pk": {"S": "a"}})
+
+    stack.clock.now += 6
+
+    assert "Item" in stack.dynamodb.get_item(TableName="ledger", Key={"pk": {"S": "a"}})
+
+
+def test_an_index_may_show_what_was_there_a_moment_ago() -> None:
+    stack = aws(Condemning(stale=True))
+    row: Any = {"pk": {"S": "u1"}, "ranking": {"S": "chess"}, "ranked_by": {"S": "a"}}
+    request: Any = {
+        "TableName": "read_models",
+        "IndexName": "Rankings",
+        "KeyConditionExpression": "ranking = :ranking",
+        "ExpressionAttributeValues": {":ranking": {"S": "chess"}},
+    }
+
+    stack.dynamodb.put_item(TableName="read_models", Item=row)
+
+    assert stack.dynamodb.query(**request)["Items"] == []

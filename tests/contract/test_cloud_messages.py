@@ -397,6 +397,18 @@ def test_sns_keeps_to_the_limits_of_a_batch(
     assert receive(aws, queue) == []
 
 
+def test_an_empty_attribute_refuses_the_whole_batch(request: pytest.FixtureRequest, aws: Messaging) -> None:
+    """So that whoever sends must find out which one it was."""
+    skip_moto(request, "takes an empty attribute in a batch")
+    queue = aws.subscribe("everything", None)
+
+    with pytest.raises(ClientError) as caught:
+        publish(aws, entry("1", "one", type="UserRegistered"), entry("2", "two", type=""))
+
+    assert code(caught) == "ParameterValueInvalid"
+    assert receive(aws, queue) == []
+
+
 def test_an_empty_message_is_the_senders_fault(request: pytest.FixtureRequest, aws: Messaging) -> None:
     """FAULTS row 11."""
     skip_moto(request, "takes it")

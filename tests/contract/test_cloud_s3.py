@@ -159,3 +159,36 @@ def test_a_page_of_a_list_has_a_thousand_keys(request: pytest.FixtureRequest, s3
     answer = s3.list_objects_v2(Bucket="archive", MaxKeys=5000)
 
     assert (len(answer["Contents"]), answer["IsTruncated"]) == (1000, True)
+
+
+def test_what_is_deleted_is_gone_and_what_is_not_there_may_be_deleted(s3: "S3Client") -> None:
+    for key in ("raw/a", "raw/b", "raw/c"):
+        put(s3, key)
+
+    answer = s3.delete_objects(
+        Bucket="archive", Delete={"Objects": [{"Key": "raw/a"}, {"Key": "raw/c"}, {"Key": "raw/z"}], "Quiet": True}
+    )
+
+    assert not answer.get("Errors")
+    assert [found["Key"] for found in s3.list_objects_v2(Bucket="archive")["Contents"]] == ["raw/b"]
+    with pytest.raises(s3.exceptions.NoSuchKey):
+        get(s3, "raw/a")
+
+
+def test_a_thousand_objects_are_deleted_at_once_and_no_more(request: pytest.FixtureRequest, s3: "S3Client") -> None:
+    skip_moto(request, "deletes any number")
+    with pytest.raises(ClientError) as caught:
+        s3.delete_objects(
+            Bucket="archive", Delete={"Objects": [{"Key": str(number)} for number in range(1_001)], "Quiet": True}
+        )
+
+    assert error(caught)[0] == "MalformedXML"
+
+
+def test_a_copy_has_the_content_and_takes_the_place_of_what_was_there(s3: "S3Client") -> None:
+    put(s3, "raw/a", b"one")
+    put(s3, "raw/b", b"two")
+
+    s3.copy({"Bucket": "archive", "Key": "raw/a"}, "archive", "raw/b")
+
+    assert get(s3, "raw/b")["Body"].read() == get(s3, "raw/a")["Body"].read() == b"one"

@@ -194,6 +194,26 @@ def test_what_expires_is_removed_by_the_service() -> None:
     assert len(list(aws.cloud.items("events"))) == 2
 
 
+@pytest.mark.parametrize(
+    ("expires_at", "expires"),
+    [
+        ({"N": "1772366399.5"}, True),
+        ({"N": "1772366400.5"}, False),
+        # Five years and more ago: taken for a mistake ("Time to live (TTL)", Developer Guide).
+        ({"N": "1"}, False),
+        ({"N": "-1"}, False),
+        ({"N": "9.9E+125"}, False),
+        ({"S": "1772366399"}, False),
+        ({"NULL": True}, False),
+    ],
+)
+def test_only_a_number_of_the_last_five_years_expires(expires_at: Any, expires: bool) -> None:
+    aws = FakeAws()
+    aws.dynamodb.put_item(TableName="events", Item={**ITEM, "expires_at": expires_at})
+
+    assert aws.cloud.expire("events") == expires
+
+
 def test_an_item_stays_in_its_shard_and_the_children_of_a_split_take_over() -> None:
     aws = FakeAws()
     log = aws.cloud.log("events")

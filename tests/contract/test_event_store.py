@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import boto3
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
 from devstack.simulator.cloud.client import NoFaults
-from headwater.domain.events import PlayCompleted, UserRegistered
+from headwater.domain.events import BadgeEarned, MalformedEventError, PlayCompleted, UserEmailChanged, UserRegistered
 from headwater.event_store import codec
 from headwater.event_store.dynamodb import DynamoDbEventStore
 from headwater.event_store.store import (
@@ -31,7 +33,10 @@ from tests.fakes.tables import create_tables
 USER = "user#0199-a"
 PLAYER = "player#0199-a"
 REGISTERED = UserRegistered(name="Ada", email="ada@example.org")
-PLAY = PlayCompleted(game="chess", score=7, played_at="2026-03-01T12:00:00.000Z")
+AT = "2026-03-01T12:00:00.000Z"
+PLAY = PlayCompleted(game="chess", score=7, played_at=AT)
+ID = "01990000-0000-7000-8000-000000000001"
+BADGE = BadgeEarned(user_id=ID, badge="first", game=None, title="First", earned_at=AT, play_event_id=ID)
 
 
 def in_memory() -> EventStore:
@@ -124,6 +129,23 @@ class Busy(NoFaults):
         return frozenset({0} if self._conflicts >= 0 else ())
 
 
+def test_what_newer_code_wrote_ends_what_can_be_loaded(store: EventStore) -> None:
+    """FAULTS row 20: and it does not keep others from appending after it."""
+    first, second = store.append(Append(PLAYER, 0, [new_event(PLAY), new_event(PLAY)]))
+    newer = replace(second, schema_version=2)
+    if isinstance(store, DynamoDbEventStore):
+        store._client.put_item(TableName="events", Item=codec.encode(newer))
+    elif isinstance(store, InMemoryEventStore):
+        store.unreadable.add(second.event_id)
+
+    with pytest.raises(UnreadableHistoryError) as caught:
+        store.load(PLAYER)
+
+    assert caught.value.before == [first]
+    assert store.head(PLAYER) == 2
+    assert store.append(Append(PLAYER, store.head(PLAYER), [new_event(PLAY)]))[0].version == 3
+
+
 def test_an_unknown_aggregate_is_empty(store: EventStore) -> None:
     assert store.load("user#nobody") == []
     assert store.head("user#nobody") == 0
@@ -187,3 +209,65 @@ def test_more_than_a_transaction_holds_is_refused_before_anything_is_written(sto
     with pytest.raises(AppendTooLargeError, match="101"):
         store.append(Append(PLAYER, 0, [new_event(PLAY) for _ in range(101)]))
     assert store.load(PLAYER) == []
+
+
+@pytest.mark.parametrize(
+    ("aggregate_id", "event", "field"),
+    [
+        (PLAYER, {"payload": PlayCompleted(game="Chess", score=7, played_at=AT)}, "game"),
+        (PLAYER, {"payload": PlayCompleted(game="chess", score=7.0, played_at=AT)}, "score"),  # type: ignore[arg-type]
+        (PLAYER, {"payload": PlayCompleted(game="chess", score=10**12 + 1, played_at=AT)}, "score"),
+        (PLAYER, {"payload": PlayCompleted(game="chess", score=7, played_at="2026-03-01T12:00Z")}, "played_at"),
+        (USER, {"payload": UserRegistered(name="", email="ada@example.org")}, "name"),
+        (USER, {"payload": UserRegistered(name="\u200b\u3164", email="ada@example.org")}, "name"),
+        (USER, {"payload": UserRegistered(name="Ada", email="ada@localhost")}, "email"),
+        (USER, {"payload": UserRegistered(name="Ada \ud83d", email="ada@example.org")}, "name: must hold no half"),
+        (USER, {"payload": PLAY}, "player"),
+        (PLAYER, {"payload": PLAY, "event_id": ""}, "id"),
+        (PLAYER, {"payload": PLAY, "event_id": "e" * 129}, "event_id"),
+        (PLAYER, {"payload": PLAY, "occurred_at": "2026-03-01T12:00:00Z"}, "occurred_at"),
+        (PLAYER, {"payload": PLAY, "metadata": {"actor": 7}}, "metadata"),
+        ("player#" + "x" * 101, {"payload": PLAY}, "aggregate_id"),
+        ("player#" + "\U0001f40d" * 300, {"payload": PLAY}, "aggregate_id"),
+        ("player#a#b", {"payload": PLAY}, "aggregate"),
+        ("player#", {"payload": PLAY}, "aggregate"),
+        ("badge#a#" + "x" * 250, {"payload": BADGE}, "aggregate_id"),
+    ],
+)
+def test_what_a_reader_could_not_read_or_a_destination_not_carry_is_not_appended(
+    store: EventStore, aggregate_id: str, event: dict[str, Any], field: str
+) -> None:
+    good = Append("user#0199-b", 0, [new_event(REGISTERED)])
+
+    with pytest.raises(MalformedEventError, match=field):
+        store.append(good, Append(aggregate_id, 0, [new_event(**event)]))
+
+    assert store.load("user#0199-b") == []
+    assert store.head(aggregate_id) == 0
+
+
+@pytest.mark.parametrize("version", [-2, 2**63 - 1])
+def test_a_version_that_no_reader_takes_is_not_appended(store: EventStore, version: int) -> None:
+    with pytest.raises(MalformedEventError, match="version"):
+        store.append(Append(PLAYER, version, [new_event(PLAY)]))
+
+
+def test_what_follows_from_an_event_that_was_read_may_hold_what_that_one_holds(store: EventStore) -> None:
+    """FAULTS row 20: a play that another program appended earns its badge all the same."""
+    award = msgspec.structs.replace(BADGE, game="Chess Masters", user_id="somebody", earned_at="2026-03-01T12:00Z")
+    append = Append("badge#somebody#" + "x" * 300, 0, [new_event(award)], derived=True)
+
+    written = store.append(append)
+
+    assert store.load(append.aggregate_id) == written
+    unreadable = msgspec.structs.replace(award, earned_at="today")
+    with pytest.raises(MalformedEventError, match="earned_at"):
+        store.append(Append("badge#somebody#2", 0, [new_event(unreadable)], derived=True))
+
+
+def test_a_change_of_an_address_that_today_would_not_be_taken_is_appended(store: EventStore) -> None:
+    change = UserEmailChanged(old_email="ada", new_email="ada@example.org")
+
+    assert store.append(Append(USER, 0, [new_event(change)]))
+    with pytest.raises(MalformedEventError, match="new_email"):
+        store.append(Append(USER, 1, [new_event(UserEmailChanged(old_email="ada@example.org", new_email="ada"))]))

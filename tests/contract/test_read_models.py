@@ -1,6 +1,8 @@
 """One suite against read models in memory and on DynamoDB (the simulator's and moto's), so that no fake can rot."""
 
+import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -288,3 +290,37 @@ def test_a_reader_gets_rows_of_several_projections_in_the_order_asked_for(store:
         None,
     ]
     assert reader.get(PLAYER_PROFILES, "u1") == {"name": "Ada"}
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    """Threads that take turns as often as they can, so that what they must not do at once they would."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    with ThreadPoolExecutor(8) as threads:
+        yield threads
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize("store", [in_memory, on_dynamodb], indirect=True)
+def test_writers_side_by_side_lose_nothing_and_disturb_no_reader(
+    store: ReadModelStore, threads: ThreadPoolExecutor
+) -> None:
+    """As a projection's writers do: transactions, some of which fail, beside reads."""
+    store.put(row("taken"))
+
+    def write(number: int) -> None:
+        store.put(row(f"u{number}"), [replace(row(f"u{number}#chess"), rank=Rank("chess", f"{number:03d}"))])
+
+    def lose(_: int) -> None:
+        with pytest.raises(RowConflictError):
+            store.put(row("taken"), [row("never")])
+
+    def read(_: int) -> None:
+        store.ranking("chess", 10)
+
+    list(threads.map(lambda work: work[0](work[1]), [(f, n) for n in range(40) for f in (write, lose, read)]))
+
+    written = {f"u{number}{part}" for number in range(40) for part in ("", "#chess")}
+    assert store.get([*sorted(written), "never"]).keys() == written
+    assert len(store.ranking("chess", 100)) == 40

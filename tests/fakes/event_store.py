@@ -33,8 +33,9 @@ class InMemoryEventStore:
         recorded = [event for append in appends for event in append.recorded()]
         if len(recorded) + len(also) > self._limits.transaction_items:
             raise AppendTooLargeError(f"{len(recorded) + len(also)} items in one append")
-        for event in recorded:
-            codec.encode_new(event)
+        for append in appends:
+            for event in append.recorded():
+                codec.encode_new(event, derived=append.derived)
         for append in appends:
             if self.present(append.aggregate_id, {event.version for event in append.recorded()}):
                 stored = self.load(append.aggregate_id, append.expected_version)

@@ -11,10 +11,12 @@ from msgspec import Meta
 from headwater.clock import timestamp
 from headwater.domain.constraints import MOMENT, Limits, annotations, parsed
 from headwater.domain.events import EVENT_TYPES, BadgeEarned, DomainEvent, NewEvent, RecordedEvent
-from headwater.domain.fields import InvalidFieldError
+from headwater.domain.fields import InvalidFieldError, single_line
 
 #: Whatever UTF-8 can hold.
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
+#: Mostly what `single_line` takes, so that little has to be drawn again.
+_ONE_LINE = st.characters(codec="utf-8", exclude_categories=["Cc", "Cf", "Zl", "Zp"], include_characters="\u200c\u200d")
 _INSTANTS = st.datetimes(datetime(2, 1, 2), datetime(9998, 12, 30))  # noqa: DTZ001  # the zone is drawn apart
 _OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 #: As our own code writes them, from the year 1000 on, so that they sort as text.
@@ -75,7 +77,8 @@ def _values(annotation: Any, limited: bool) -> st.SearchStrategy[Any]:
     if not limited:
         return TEXT
     if limits.pattern is None:
-        found = st.text(st.characters(codec="utf-8"), min_size=limits.min_length, max_size=limits.max_length)
+        alphabet = _ONE_LINE if single_line in limits.rules else st.characters(codec="utf-8")
+        found = st.text(alphabet, min_size=limits.min_length, max_size=limits.max_length)
     else:
         found = st.from_regex(_LOOKAROUND.sub("", limits.pattern), fullmatch=True)
     return found.filter(lambda value: _taken(value, annotation))

@@ -789,6 +789,20 @@ def test_the_person_on_call_can_give_up_a_claim_and_nothing_else_of_the_ledger(e
     assert not allowed("DeleteItem", "request#1")
 
 
+def test_nobody_changes_an_event_but_who_mends_one_that_cannot_be_read(expanded: Node) -> None:
+    changing = {"dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:PartiQLUpdate", "dynamodb:PartiQLDelete"}
+    allowed = {
+        (owner, action)
+        for owner, statement in statements(expanded)
+        if statement["Effect"] == "Allow"
+        and any("EventsTable" in text(each) for each in as_list(statement["Resource"]))
+        for action in as_list(statement["Action"])
+        if action in changing or "*" in action
+    }
+
+    assert allowed == {("EventMendingPolicy", "dynamodb:UpdateItem")}
+
+
 def test_each_queue_that_nobody_consumes_has_an_alarm_at_the_first_message(expanded: Node) -> None:
     alarms = alarms_on(expanded, "ApproximateNumberOfMessagesVisible")
     watched = {dimension(alarm, "QueueName")["Fn::GetAtt"][0] for alarm in alarms}

@@ -26,7 +26,7 @@ from headwater.notifications import change_notice, welcome_email
 
 CONFIG = Config.of(1, 150, 0.0)
 #: Long enough for users to be deleted in it.
-WITH_DELETIONS = Config.of(1, 700, 0.0)
+WITH_DELETIONS = Config.of(2, 900, 0.0)
 
 
 @contextmanager

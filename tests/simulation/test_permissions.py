@@ -69,7 +69,7 @@ def calls() -> frozenset[Call]:
         patch.setattr(Functions, "invoke", noted_invoke)
         # Without overtaking, in which a command runs in the midst of a function's call: it would pass for its own.
         for seed in (3, 4, 5):
-            simulate(Config.of(seed, 1_000, 0.2, off=frozenset({"overtaking"})), Blueprint.load())
+            simulate(Config.of(seed, 1_000, 0.2, off=frozenset({"overtaking", "interleaving"})), Blueprint.load())
         with opened(Config.of(6, 200, 0.0), Blueprint.load()) as world:
             world.run()
             _set_aside(world)

@@ -5,7 +5,7 @@ from typing import cast
 import pytest
 from rich.progress import Progress
 
-from benchmarks import archive, compaction
+from benchmarks import archive, compaction, decoding
 from benchmarks.badges import added_up, history, measure, newly_earned
 from headwater.domain.badges import count, no_progress, no_tally, record_play
 from headwater.domain.events import PlayCompleted
@@ -64,3 +64,16 @@ def test_a_users_month_is_read_in_part_from_what_was_compacted_and_whole_from_ra
     assert told["shown"] < told["all columns"] <= told["curated"] + told["shown"]
     assert told["shown"] < told["raw"]
     assert told["memory"] > 10_000_000
+
+
+def test_reading_is_measured_for_the_fan_out_and_for_each_projection() -> None:
+    costs = decoding.measured(records=100)
+
+    assert costs.keys() == {
+        *("encode", "decode", "load", "fan_out"),
+        *("player_profiles", "leaderboard", "achievements", "badges"),
+    }
+    assert min(costs.values()) > 0
+    # What a function does with a record includes reading it.
+    assert costs["fan_out"] > costs["encode"]
+    assert costs["player_profiles"] > costs["decode"]

@@ -35,6 +35,10 @@ class CallFaults(Protocol):
         """
         ...
 
+    def stale(self, service: str, operation: str) -> bool:
+        """Whether an eventually consistent read, or one of an index, answers what was there a moment ago."""
+        ...
+
     def condemn(self, service: str, operation: str, target: str, contents: Sequence[Any]) -> frozenset[int]:
         """Positions of what a destination does not take, however often it is sent, though it is well-formed.
 
@@ -57,6 +61,9 @@ class NoFaults:
 
     def refuse(self, service: str, operation: str, entries: int) -> frozenset[int]:  # noqa: ARG002
         return frozenset()
+
+    def stale(self, service: str, operation: str) -> bool:  # noqa: ARG002
+        return False
 
     def condemn(self, service: str, operation: str, target: str, contents: Sequence[Any]) -> frozenset[int]:  # noqa: ARG002
         return frozenset()

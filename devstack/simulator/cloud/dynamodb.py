@@ -9,6 +9,7 @@ import hashlib
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, ClassVar, Final, NamedTuple
 
 import orjson
@@ -38,8 +39,13 @@ TRANSACTION_TOKEN_SECONDS: Final = 600
 BATCH_GET_KEYS: Final = 100
 BATCH_GET_BYTES: Final = 16 * 1024 * 1024
 PAGE_BYTES: Final = 1024 * 1024
+#: "Usually consistent within one second or less": a good deal more ("Read consistency", Developer Guide).
+STALE_SECONDS: Final = 5.0
 HASH_KEY_BYTES: Final = 2048
 RANGE_KEY_BYTES: Final = 1024
+_OLDEST_TTL_SECONDS: Final = 5 * 365 * 86_400
+#: Of the items that were written a moment ago, so many are remembered as they were before.
+_REMEMBERED: Final = 1_000
 
 _FIRST_SEQUENCE_NUMBER: Final = 441_800_000_000_000_000_000
 #: Of a record's JSON, what is neither its images and keys nor its stream's name.
@@ -91,10 +97,18 @@ class _Planned(NamedTuple):
 
 
 class Index(NamedTuple):
-    """A global secondary index of keys alone, by two attributes that are strings. Its items: those that have both."""
+    """A global secondary index by two attributes that are strings. Its items: those that have both.
+
+    Beside the keys it shows the ``projected`` attributes; None are all.
+    """
 
     hash_key: str
     range_key: str
+    projected: frozenset[str] | None = frozenset()
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        return self.hash_key, self.range_key
 
 
 class Table:
@@ -116,6 +130,8 @@ class Table:
         self.keys = (hash_key,) if range_key is None else (hash_key, range_key)
         self.items: dict[Key, bytes] = {}
         self.number = number
+        #: Of the items that were written a moment ago: when, and what was there before.
+        self.before: dict[Key, tuple[float, bytes | None]] = {}
         self._sort_keys: dict[KeyValue, list[Any]] = {}
         self._scan_order: list[Key] | None = None
 
@@ -161,7 +177,7 @@ class Table:
     def check_indexed(self, item: Item) -> None:
         """Refuses an item that an index could not hold."""
         for name, index in self.indexes.items():
-            for attribute in index:
+            for attribute in index.keys:
                 if attribute in item and "S" not in item[attribute]:
                     raise InvalidValueError(
                         f"One or more parameter values were invalid: Type mismatch for Index Key {attribute} "
@@ -235,8 +251,10 @@ class DynamoDb(Client):
     @operation("GetItem", ("TableName", "Key"), ("ConsistentRead",))
     def get_item(self, params: Parameters) -> Answer:
         table = self._table("GetItem", params["TableName"])
-        item = table.get(self._checked("GetItem", self._key, table, params["Key"]))
-        return {} if item is None else {"Item": item}
+        key = self._checked("GetItem", self._key, table, params["Key"])
+        before = {} if params.get("ConsistentRead") else self._before("GetItem", table)
+        stored = before[key] if key in before else table.items.get(key)
+        return {} if stored is None else {"Item": decode(stored)}
 
     @operation("BatchGetItem", ("RequestItems",))
     def batch_get_item(self, params: Parameters) -> Answer:
@@ -262,9 +280,13 @@ class DynamoDb(Client):
             raise self._throttled("BatchGetItem")
         responses: dict[str, list[Item]] = {name: [] for name in requests}
         unprocessed: dict[str, Any] = {}
+        before = {
+            name: {} if request.get("ConsistentRead") else self._before("BatchGetItem", self.tables[name])
+            for name, request in requests.items()
+        }
         size = 0
         for position, (name, key, found) in enumerate(wanted):
-            stored = self.tables[name].items.get(found)
+            stored = before[name][found] if found in before[name] else self.tables[name].items.get(found)
             size += len(stored or b"")
             if position in refused or size > BATCH_GET_BYTES:
                 unprocessed.setdefault(name, {**requests[name], "Keys": []})["Keys"].append(key)
@@ -344,7 +366,7 @@ class DynamoDb(Client):
             raise transaction_cancelled(reasons)
         changes = [write.change() for write in planned if not write.check_only]
         for change in changes:
-            _apply(change)
+            self._apply(change)
         # A stream keeps the order of one item's changes, and nothing keeps that of a transaction's items.
         if len(changes) > 1:
             self.surroundings.rng.shuffle(changes)
@@ -393,10 +415,12 @@ class DynamoDb(Client):
         quoted = f'"{attribute}"'.encode()
         expired = []
         for key, stored in table.items.items():
-            if quoted in stored and int(decode(stored).get(attribute, {}).get("N", "") or now + 1) < now:
+            time = decode(stored).get(attribute, {}).get("N") if quoted in stored else None
+            # "Not older than five years": what is, is taken for a mistake ("Time to live", Developer Guide).
+            if time is not None and now - _OLDEST_TTL_SECONDS < Decimal(time) < now:
                 expired.append(_Change(table, key, stored, None, None, 0))
         for change in expired:
-            _apply(change)
+            self._apply(change)
             self._record(change, _TTL_IDENTITY)
         return len(expired)
 
@@ -484,8 +508,15 @@ class DynamoDb(Client):
                     operation_name, "ConditionalCheckFailedException", "The conditional request failed", **held
                 )
         change = planned.change()
-        _apply(change)
+        self._apply(change)
         self._record(change)
+
+    def _apply(self, change: _Change) -> None:
+        before = change.table.before
+        if len(before) > _REMEMBERED:
+            before.clear()
+        before[change.key] = self.surroundings.clock(), change.old
+        _apply(change)
 
     def _record(self, change: _Change, identity: Mapping[str, str] | None = None) -> None:
         table, log = change.table, change.table.log
@@ -553,20 +584,28 @@ class DynamoDb(Client):
         index = table.indexes.get(params["IndexName"])
         if index is None:
             raise InvalidValueError(f"The table does not have the specified index: {params['IndexName']}")
-        if unsupported := params.keys() & {"ExclusiveStartKey", "ProjectionExpression", "ScanIndexForward"}:
+        if unsupported := params.keys() & {"ExclusiveStartKey", "ProjectionExpression"}:
             raise NotImplementedError(f"Query of an index has no {min(unsupported)} here")
         if params.get("ConsistentRead"):
             raise InvalidValueError("Consistent reads are not supported on global secondary indexes")
-        hash_value, clauses = _key_clauses([(name, "S") for name in index], params)
+        hash_value, clauses = _key_clauses([(name, "S") for name in index.keys], params)
         if clauses:
             raise NotImplementedError("Query of an index has no condition on its sort key here")
         limit = params.get("Limit", len(table))
-        found = [item for item in map(decode, table.items.values()) if _indexed(item, index, hash_value)]
-        found.sort(key=lambda item: str(item[index.range_key]["S"]))
-        names = dict.fromkeys((*(name for name, _ in table.keys), *index))
-        items = [{name: item[name] for name in names} for item in found[:limit]]
+        stored: dict[Key, bytes | None] = {**table.items, **self._before("Query", table)}
+        items_there = (decode(each) for each in stored.values() if each is not None)
+        found = [item for item in items_there if _indexed(item, index, hash_value)]
+        forward = params.get("ScanIndexForward", True)
+        found.sort(key=lambda item: str(item[index.range_key]["S"]), reverse=not forward)
+        keys = dict.fromkeys((*(name for name, _ in table.keys), *index.keys))
+        shown = None if index.projected is None else index.projected.union(keys)
+        items = [
+            {name: value for name, value in item.items() if shown is None or name in shown} for item in found[:limit]
+        ]
         answer: Answer = {"Items": items, "Count": len(items), "ScannedCount": len(items)}
-        return answer | ({"LastEvaluatedKey": items[-1]} if len(found) >= limit else {})
+        if len(found) >= limit:
+            answer["LastEvaluatedKey"] = {name: items[-1][name] for name in keys}
+        return answer
 
     def _page(self, operation_name: str, table: Table, keys: Sequence[Key], params: Parameters) -> Answer:
         limit = params.get("Limit", len(keys) + 1)
@@ -595,6 +634,14 @@ class DynamoDb(Client):
         if last is not None:
             answer["LastEvaluatedKey"] = last
         return answer
+
+    def _before(self, operation_name: str, table: Table) -> Mapping[Key, bytes | None]:
+        """What was there a moment ago, where it was another: what a read that is not consistent may answer."""
+        since = self.surroundings.clock() - STALE_SECONDS
+        table.before = {key: (at, old) for key, (at, old) in table.before.items() if at > since}
+        if table.before and self.surroundings.faults.stale(self.service, operation_name):
+            return {key: old for key, (_, old) in table.before.items()}
+        return {}
 
     def _condemned(self, operation_name: str, planned: Sequence[_Planned]) -> frozenset[int]:
         items = [write.new for write in planned]

@@ -18,6 +18,7 @@ from devstack.simulator.cloud.errors import parameter_error
 
 KEY_BYTES: Final = 1024
 PAGE_KEYS: Final = 1000
+DELETED_KEYS: Final = 1000
 
 
 class StoredObject(NamedTuple):
@@ -44,6 +45,11 @@ class Bucket:
         if key not in self.objects:
             self._sorted = None
         self.objects[key] = stored
+
+    def delete(self, key: str) -> None:
+        """Removes an object; one that is not there is none."""
+        if self.objects.pop(key, None) is not None:
+            self._sorted = None
 
     def keys(self) -> list[str]:
         """All keys in the order of their UTF-8 bytes, which is also that of Python's text."""
@@ -115,6 +121,30 @@ class S3(Client):
             "ETag": stored.etag,
             "LastModified": _moment(stored.modified_at),
         }
+
+    @operation("DeleteObjects", ("Bucket", "Delete"))
+    def delete_objects(self, params: Parameters) -> Answer:
+        bucket = self._bucket("DeleteObjects", params["Bucket"])
+        wanted = params["Delete"]["Objects"]
+        if len(wanted) > DELETED_KEYS:
+            raise self.error("DeleteObjects", "MalformedXML", "The XML you provided was not well-formed")
+        for each in wanted:
+            bucket.delete(each["Key"])
+        return {} if params["Delete"].get("Quiet") else {"Deleted": [{"Key": each["Key"]} for each in wanted]}
+
+    @operation("CopyObject", ("Bucket", "Key", "CopySource"))
+    def copy_object(self, params: Parameters) -> Answer:
+        source = params["CopySource"]
+        stored = self._bucket("CopyObject", source["Bucket"]).objects.get(source["Key"])
+        if stored is None:
+            raise self.error("CopyObject", "NoSuchKey", "The specified key does not exist.", status=404)
+        copied = stored._replace(modified_at=self.surroundings.clock())
+        self._bucket("CopyObject", params["Bucket"]).put(params["Key"], copied)
+        return {"CopyObjectResult": {"ETag": copied.etag}}
+
+    def copy(self, source: dict[str, str], bucket: str, key: str) -> None:
+        """boto3's managed copy."""
+        self.copy_object(Bucket=bucket, Key=key, CopySource=source)
 
     @operation("ListObjectsV2", ("Bucket",), ("ContinuationToken", "MaxKeys", "Prefix", "StartAfter"))
     def list_objects_v2(self, params: Parameters) -> Answer:

@@ -49,7 +49,7 @@ class Awarder:
             metadata=metadata,
         )
         try:
-            self._events.append(Append(f"badge#{user_id}#{key}", 0, [event]))
+            self._events.append(Append(f"badge#{user_id}#{key}", 0, [event], derived=True))
         except ConcurrencyError as error:
             if not error.intervening:
                 raise

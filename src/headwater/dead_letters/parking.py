@@ -1,6 +1,7 @@
 """Rule 6 of the delivery rules, the handlers' half: what is parked at once, and what of it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
@@ -9,18 +10,13 @@ import orjson
 
 from headwater.attribute_values import AttributeMap, unmarshal_item
 from headwater.change_stream import cloud_events, dynamodb, kinesis
-from headwater.change_stream.records import ChangeRecord, MalformedRecordError
+from headwater.change_stream.records import ChangeRecord
 from headwater.clock import timestamp
 from headwater.dead_letters.parked import ParkedRecords, ParkingLot
 from headwater.dead_letters.pointers import StreamKind
-from headwater.domain.events import MalformedEventError, UnknownEventError
+from headwater.domain.events import UnknownEventError
 from headwater.event_store import codec
 from headwater.failures import JudgedError, name_of
-
-#: Errors that trying again cannot help: the record itself, or this code, has to change. All others are transient:
-#: reported to Lambda, which retries them and at last points FailedBatchesQueue to them.
-PERMANENT: Final = (MalformedRecordError, MalformedEventError, UnknownEventError)
-
 
 #: The reason of what was set aside, as long as that, and once it is parked at last.
 UNFORESEEN: Final = "unforeseen"
@@ -95,11 +91,20 @@ def item_of(raw: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _contents(kind: StreamKind, raw: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "kinesis":
-        delivery = cloud_events.decode(kinesis.body(raw))
+        body = kinesis.body(raw)
+        try:
+            delivery = cloud_events.decode(body)
+        except UnknownEventError:
+            message = orjson.loads(body)
+            return {**message, "aggregate_id": message["subject"], "version": int(message["sequence"])}
         event = asdict(delivery.event)
         return event if delivery.dataref is None else {**event, "data": None, "dataref": delivery.dataref}
     change = dynamodb.parse(raw)
-    return asdict(codec.decode(_image(change))) if "aggregate_id" in change.keys else unmarshal_item(_image(change))
+    if "aggregate_id" in change.keys:
+        # What newer code wrote is shown as it stands: its item is one, whoever can read its data.
+        with suppress(UnknownEventError):
+            return asdict(codec.decode(_image(change)))
+    return unmarshal_item(_image(change))
 
 
 def _image(change: ChangeRecord) -> AttributeMap:

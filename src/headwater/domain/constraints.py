@@ -76,7 +76,7 @@ class _Mark:
 
 #: The text is a moment: ISO 8601 with Z or an offset.
 MOMENT: Final = _Mark()
-#: The value stands in an event that was read, and was judged when that one entered: no limit is demanded once more.
+#: The value stands in an event that is there already, and was judged when that one entered: no limit binds it again.
 INHERITED: Final = _Mark()
 PERSONAL: Final = Meta(extra_json_schema={"x-personal": True})
 

@@ -162,11 +162,9 @@ class BadgeEarned(DomainEvent, frozen=True, kw_only=True):
     key_limits: ClassVar[Limits] = Limits(max_length=250)
     user_id: Annotated[Uuid, INHERITED, Meta(description="The player's user id.")]
     badge: Annotated[str, Limits(pattern=_SLUG), Meta(description="The badge's id.")]
-    game: Annotated[
-        Game | None, INHERITED, Meta(description="The game that it was earned in; null for a badge across games.")
-    ]
+    game: Annotated[Game | None, Meta(description="The game that it was earned in; null for a badge across games.")]
     title: Annotated[str, Limits(min_length=1, max_length=100), Meta(description="What people see.")]
-    earned_at: Annotated[Moment, INHERITED, Meta(description="Event time of the play that earned it.")]
+    earned_at: Annotated[Moment, Meta(description="Event time of the play that earned it.")]
     play_event_id: Annotated[Uuid, INHERITED, Meta(description="The event_id of that play.")]
 
 
@@ -177,7 +175,7 @@ class ActivityRecorded(DomainEvent, frozen=True, kw_only=True):
     schema_version: ClassVar[int] = 1
     plain_key: ClassVar[bool] = False
     kind: Annotated[ActivityKind, Meta(description="What was done, such as ClickOnLogo.")]
-    user_id: Annotated[Uuid | None, Meta(description="Who did it; null if nobody known.")]
+    user_id: Annotated[Uuid | None, INHERITED, Meta(description="Who did it; null if nobody known.")]
     details: Annotated[Details, Meta(description="Free texts by name; they may say something about a person.")]
 
 

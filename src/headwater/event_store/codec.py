@@ -37,8 +37,10 @@ def encode(event: RecordedEvent) -> dict[str, dict[str, Any]]:
     return marshal_item(item)
 
 
-def encode_new(event: RecordedEvent, types: EventTypes = EVENT_TYPES) -> dict[str, dict[str, Any]]:
-    """The item of an event to append: one that every reader can read, and within the limits of its type.
+def encode_new(
+    event: RecordedEvent, *, derived: bool = False, types: EventTypes = EVENT_TYPES
+) -> dict[str, dict[str, Any]]:
+    """The item of an event to append: one that every reader can read and, unless `Append.derived`, within limits.
 
     Raises
     ------
@@ -48,9 +50,12 @@ def encode_new(event: RecordedEvent, types: EventTypes = EVENT_TYPES) -> dict[st
     try:
         item = encode(event)
     except (TypeError, MalformedAttributeError) as error:
-        # Their messages may quote what they refuse.
+        demand_limits(event)
+        # Its own message may quote what it refuses.
         raise MalformedEventError(f"an event to append cannot be stored: {type(error).__name__}") from None
-    demand_limits(decode(item, types))
+    read = decode(item, types)
+    if not derived:
+        demand_limits(read)
     return item
 
 

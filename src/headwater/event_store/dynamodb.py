@@ -47,8 +47,8 @@ class DynamoDbEventStore:
         self._sleep = sleep
 
     def append(self, *appends: Append, also: Sequence[ConditionalWrite] = ()) -> list[RecordedEvent]:
-        recorded = [event for append in appends for event in append.recorded()]
-        puts = [self._put(event) for event in recorded]
+        recorded = [(event, append.derived) for append in appends for event in append.recorded()]
+        puts = [self._put(event, derived) for event, derived in recorded]
         if len(puts) + len(also) > self._limits.transaction_items:
             raise AppendTooLargeError(
                 f"{len(puts) + len(also)} items in one append; a transaction takes {self._limits.transaction_items}"
@@ -58,7 +58,7 @@ class DynamoDbEventStore:
             self._append_one(appends, puts[0])
         elif puts or also:
             self._append_all(appends, puts, also)
-        return recorded
+        return [event for event, _ in recorded]
 
     def load(self, aggregate_id: str, after: int = 0) -> list[RecordedEvent]:
         events: list[RecordedEvent] = []
@@ -117,8 +117,8 @@ class DynamoDbEventStore:
         for page in pages:
             yield from page["Items"]
 
-    def _put(self, event: RecordedEvent) -> dict[str, Any]:
-        item = codec.encode_new(event)
+    def _put(self, event: RecordedEvent, derived: bool) -> dict[str, Any]:
+        item = codec.encode_new(event, derived=derived)
         size = sum(len(name) + len(str(content).encode()) for name, av in item.items() for content in av.values())
         if size > self._limits.item_bytes:
             raise AppendTooLargeError(

@@ -72,11 +72,16 @@ type ConditionalWrite = PutNew | Replace | Remove
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Events to add to one aggregate, straight after the version that was loaded (0: it is new)."""
+    """Events to add to one aggregate, straight after the version that was loaded (0: it is new).
+
+    ``derived``: they follow from an event that was read, which may be older than today's limits or another program's;
+    what it holds, they may hold.
+    """
 
     aggregate_id: str
     expected_version: int
     events: Sequence[NewEvent]
+    derived: bool = False
 
     def recorded(self) -> list[RecordedEvent]:
         """The events under the versions that they will have."""

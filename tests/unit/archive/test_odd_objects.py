@@ -142,6 +142,7 @@ def ask(request: pytest.FixtureRequest) -> Callable[[Objects], Told]:
 
 
 def test_foreign_objects_are_passed_over_by_each_reader_and_named(ask: Callable[[Objects], Told]) -> None:
+    """FAULTS row 46."""
     objects = archive() | dict.fromkeys(FOREIGN, b"not the archive's")
 
     told = ask(objects)
@@ -153,6 +154,7 @@ def test_foreign_objects_are_passed_over_by_each_reader_and_named(ask: Callable[
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_is_named_by_each_reader_and_what_is_whole_is_not(ask: Callable[[Objects], Told], damage: str) -> None:
+    """FAULTS row 47."""
     objects = archive()
     whole, damaged = sorted(objects)
     objects[damaged] = DAMAGE[damage](objects[damaged])
@@ -215,14 +217,14 @@ def read(body: bytes, size: int) -> list[dict[str, object]] | None:
 
 
 @given(st.integers(0, len(BODY) - 1), st.integers(1, len(BODY) + 1))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_an_object_that_is_cut_anywhere_is_damaged_however_it_is_read(end: int, size: int) -> None:
     assert read(BODY[:end], size) is None
     assert read(BODY, size) == LINES
 
 
 @given(st.integers(0, len(BODY) * 8 - 1), st.integers(1, len(BODY)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_flipped_bit_changes_a_line_unnoticed(bit: int, size: int) -> None:
     flipped = bytearray(BODY)
     flipped[bit // 8] ^= 1 << bit % 8
@@ -232,13 +234,13 @@ def test_no_flipped_bit_changes_a_line_unnoticed(bit: int, size: int) -> None:
 
 
 @given(st.binary(min_size=1, max_size=40), st.integers(1, 1000))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_whatever_is_behind_the_last_frame_is_damage(tail: bytes, size: int) -> None:
     assert read(BODY + tail, size) is None
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_a_name_is_ours_only_if_the_archive_may_give_it(name: str) -> None:
     class Entry:
         key = f"raw/source=events/dt={name}"

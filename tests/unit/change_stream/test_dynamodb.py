@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from headwater.change_stream.dynamodb import parse
+from headwater.change_stream.dynamodb import parse, versions
 from headwater.change_stream.records import MalformedRecordError, Operation
 from tests.fakes.stream_records import BY_TTL, View, play_image, stream_record
 
@@ -96,3 +96,11 @@ def test_a_malformed_record_is_refused_by_the_field(path: tuple[str, ...], value
 def test_what_is_no_record_at_all_is_refused(raw: Any) -> None:
     with pytest.raises(MalformedRecordError):
         parse(raw)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [("3", [3]), ("9223372036854775807", [2**63 - 1]), ("9223372036854775808", []), ("1E+37", []), ("9" * 38, [])],
+)
+def test_a_version_is_told_where_json_can_hold_it(number: str, told: list[int]) -> None:
+    assert versions({"dynamodb": {"Keys": {"version": {"N": number}}}}) == told

@@ -163,15 +163,21 @@ def test_only_the_archives_own_keys_become_files(objects: InMemoryObjects, sql: 
     [
         (b"not Zstandard", "not Zstandard"),
         (zstd.compress(b'{"stream_event_id": "1"}\n')[:-4], "the object is incomplete"),
-        (zstd.compress(b'{"stream_event_id": "1"}\n{"stream_event'), "line 2 is not JSON"),
-        (zstd.compress(b"[1]\n"), "line 1 is not a JSON object"),
-        (zstd.compress(b'{"hello": "world"}\n'), "line 1 has no stream_event_id"),
-        (zstd.compress(b'{"stream_event_id": "1", "version": "2"}\n'), "version is no number"),
-        (zstd.compress(b'{"stream_event_id": "1", "payload": {"a": 1}}\n'), "payload is no text"),
-        (zstd.compress(b'{"stream_event_id": "1", "captured_at": "yesterday"}\n'), "captured_at is no moment"),
-        (zstd.compress(b'{"stream_event_id": "1", "captured_at": "2026-03-01"}\n'), "captured_at is no moment"),
-        (zstd.compress(b'{"stream_event_id": "1", "version": 9223372036854775808}\n'), "version is too large"),
-        (zstd.compress(b'{"stream_event_id": "1", "schema_version": 2147483648}\n'), "schema_version is too large"),
+        (zstd.compress(b'{"stream_event_id": "1"}\n{"stream_event'), "line 2 is none of the archive's"),
+        (zstd.compress(b"[1]\n"), "line 1 is none of the archive's: Expected `object`"),
+        (zstd.compress(b'{"hello": "world"}\n'), "missing required field `stream_event_id`"),
+        (zstd.compress(b'{"stream_event_id": "1", "version": "2"}\n'), "got `str` - at `$.version`"),
+        (zstd.compress(b'{"stream_event_id": "1", "payload": {"a": 1}}\n'), "got `object` - at `$.payload`"),
+        (zstd.compress(b'{"stream_event_id": "1", "captured_at": "yesterday"}\n'), "at `$.captured_at`"),
+        (zstd.compress(b'{"stream_event_id": "1", "captured_at": "2026-03-01"}\n'), "at `$.captured_at`"),
+        (
+            zstd.compress(b'{"stream_event_id": "1", "version": 9223372036854775808}\n'),
+            "<= 9223372036854775807 - at `$.version`",
+        ),
+        (
+            zstd.compress(b'{"stream_event_id": "1", "schema_version": 2147483648}\n'),
+            "<= 2147483647 - at `$.schema_version`",
+        ),
     ],
 )
 def test_a_corrupt_object_is_named_and_left_out(

@@ -58,6 +58,21 @@ def test_what_cannot_be_read_is_shown_as_nothing_and_parked(kind: StreamKind, re
     assert aws.cloud.queue_depth(url) == 1
 
 
+@pytest.mark.parametrize("kind", ["dynamodb", "kinesis"])
+def test_row_20_what_newer_code_wrote_is_shown_as_it_stands(kind: StreamKind) -> None:
+    """FAULTS row 20."""
+    record = (
+        of_table(schema_version={"N": "2"})
+        if kind == "dynamodb"
+        else of_stream(dataschema="urn:headwater:schema:PlayCompleted:2")
+    )
+
+    shown = parsed(kind, record)
+
+    assert shown is not None
+    assert (shown["aggregate_id"].partition("#")[0], shown["version"], shown["type"]) == ("player", 1, "PlayCompleted")
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [

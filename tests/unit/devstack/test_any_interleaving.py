@@ -374,7 +374,7 @@ class Queue(RuleBasedStateMachine):
 
 def _tests_of(machine: Any, examples: int, steps: int) -> Any:
     case = machine.TestCase
-    case.settings = settings(max_examples=examples, stateful_step_count=steps, deadline=None)
+    case.settings = settings(max_examples=examples, stateful_step_count=steps)
     return case
 
 

@@ -92,6 +92,52 @@ def test_other_names_are_refused(value: object) -> None:
     assert caught.value.field == "name"
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "\u200b",
+        "\u200b \u2060\ufeff",
+        "\u00ad",
+        "\u3164",
+        "\u115f\u1160",
+        "\uffa0",
+        "\u2800",
+        "\u034f\ufe0f",
+        "\u0301",
+        "\u200d",
+        "\ue000",
+        "\U000e0061",
+        "\U000e0fff",
+        "\U0001d159",
+        "\u061cAda",
+        "Ada\u2067",
+    ],
+)
+def test_a_name_has_something_to_see_and_turns_no_text_around(value: str) -> None:
+    with pytest.raises(InvalidFieldError, match=r"^name: must "):
+        user.parse_name(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "李",
+        "é",
+        "\u0646\u0648\u0631\u200c\u0627",
+        "क्\u200dष",
+        "❤️",
+        "🏴\U000e0067\U000e0062\U000e007f",
+        "7",
+        "?",
+        "Ω",
+        "\U0001fae9",
+    ],
+)
+def test_whatever_can_be_seen_is_a_name(value: str) -> None:
+    """The last is an emoji that is newer than this Python's Unicode."""
+    assert user.parse_name(value) == value
+
+
 @pytest.mark.parametrize("line_break", ["\r\n", "\n", "\r", "\x85", "\u2028", "%0a", "%0D", "%0d%0A"])
 @pytest.mark.parametrize(
     "template", ["ada{}@example.org", "ada@example.org{}", "{}ada@example.org", "ada@ex{}ample.org"]

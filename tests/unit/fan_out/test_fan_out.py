@@ -23,6 +23,7 @@ from headwater.fan_out.kinesis import KinesisPublisher
 from headwater.fan_out.publisher import Publisher
 from headwater.fan_out.sns import SnsPublisher
 from headwater.sending import SendError
+from tests.fakes.event_items import InMemoryEventItems
 from tests.fakes.events import recorded
 from tests.fakes.first_failures import InMemoryFirstFailures
 from tests.fakes.incidents import RecordedIncidents
@@ -38,29 +39,19 @@ def failed(outcome: BatchOutcome) -> list[str]:
     return sorted(failure.identifier for failure in outcome.failures)
 
 
-class Items:
-    """Implements `headwater.fan_out.fan_out.EventItems`."""
-
-    def __init__(self, *images: dict[str, Any]) -> None:
-        self.images = list(images)
-
-    def get(self, key: AttributeMap) -> AttributeMap | None:
-        return next((image for image in self.images if key.items() <= image.items()), None)
-
-
 def fan_out(
     *publishers: Publisher,
     incidents: RecordedIncidents | None = None,
     lot: InMemoryParkingLot | None = None,
     aside: InMemoryParkingLot | None = None,
     failures: InMemoryFirstFailures | None = None,
-    items: Items | None = None,
+    items: InMemoryEventItems | None = None,
     now: datetime = NOW,
 ) -> FanOut:
     incidents = incidents or RecordedIncidents()
     patience = Patience("fan_out", failures or InMemoryFirstFailures(), incidents, lambda: now)
     parked = parking(lot or InMemoryParkingLot(), "fan_out", "dynamodb", aside)
-    return FanOut(publishers, incidents, Triage("dynamodb", parked, patience), items or Items())
+    return FanOut(publishers, incidents, Triage("dynamodb", parked, patience), items or InMemoryEventItems())
 
 
 def batch(count: int, players: int) -> list[dict[str, Any]]:
@@ -257,13 +248,17 @@ def test_an_error_of_one_destination_fails_the_batch_after_the_other_has_finishe
     assert len(finished.taken) == 3
 
 
+#: What an operator has put in place of data that could not be read.
+MENDED = '{"game":"mended","score":1,"played_at":"2026-03-01T11:59:00.000Z"}'
+
+
 def spoilt(record: dict[str, Any]) -> dict[str, Any]:
     record["dynamodb"]["NewImage"]["data"] = {"S": "[]"}
     return record
 
 
 def mended(record: dict[str, Any]) -> dict[str, Any]:
-    image: dict[str, Any] = {**record["dynamodb"]["NewImage"], "data": {"S": '{"game": "mended"}'}}
+    image: dict[str, Any] = {**record["dynamodb"]["NewImage"], "data": {"S": MENDED}}
     return image
 
 
@@ -388,18 +383,18 @@ def test_a_redrive_publishes_the_item_as_it_is_in_the_table_now() -> None:
     """FAULTS row 45."""
     publisher = InMemoryPublisher()
     (record,) = batch(1, players=1)
-    items = Items(mended(record))
+    items = InMemoryEventItems(mended(record))
 
     assert fan_out(publisher, items=items).redrive([spoilt(record)]) == BatchOutcome(1)
 
     (event,) = publisher.taken
-    assert orjson.loads(event.body)["data"] == {"game": "mended"}
+    assert orjson.loads(event.body)["data"] == orjson.loads(MENDED)
 
 
 def test_a_redrive_of_an_item_that_is_still_malformed_fails_though_it_was_parked_whole() -> None:
     publisher = InMemoryPublisher()
     (record,) = batch(1, players=1)
-    items = Items({**record["dynamodb"]["NewImage"], "data": {"S": "[]"}})
+    items = InMemoryEventItems({**record["dynamodb"]["NewImage"], "data": {"S": "[]"}})
 
     assert failed(fan_out(publisher, items=items).redrive([record])) == [sequence_number(0)]
     assert publisher.taken == []
@@ -420,11 +415,11 @@ def test_a_redrive_of_an_item_that_is_gone_and_was_malformed_says_both() -> None
 
     (failure,) = outcome.failures
     assert "no longer in the events table" in str(failure.error)
-    assert "not a JSON object" in str(failure.error)
+    assert "its data" in str(failure.error)
 
 
 def test_a_redrive_whose_table_cannot_be_read_fails_and_publishes_nothing() -> None:
-    class Denied(Items):
+    class Denied(InMemoryEventItems):
         def get(self, key: AttributeMap) -> AttributeMap | None:
             raise client_error("AccessDeniedException", "GetItem")
 

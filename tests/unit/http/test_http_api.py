@@ -268,6 +268,15 @@ def test_a_play_in_the_far_future_is_refused(api: Api) -> None:
     assert api.events() == 1
 
 
+def test_a_name_of_nothing_visible_is_refused(api: Api) -> None:
+    for method, path in (("POST", "/register"), ("PUT", f"/users/{api.user_id}/profile")):
+        body = REGISTRATION if path == "/register" else {}
+
+        reply = api.send(method, path, body | {"name": "\u200b"})
+
+        assert (reply.status, reply.fields) == (400, {"name": "must have a character that can be seen"})
+
+
 @pytest.mark.parametrize("email", ["a@b.org\r\nBcc: eve@example.org", "a@b.org%0aBcc:x", "<b>@b.org"])
 def test_an_address_with_a_line_break_is_refused(api: Api, email: str) -> None:
     """FAULTS row 27."""

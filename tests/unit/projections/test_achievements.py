@@ -177,7 +177,7 @@ def deliveries(draw: st.DrawFn) -> tuple[list[RecordedEvent], list[RecordedEvent
     return history, draw(st.permutations([*history, *again]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     deliveries(),
     st.lists(st.integers(1, 12), min_size=1, max_size=4),
@@ -187,7 +187,7 @@ def deliveries(draw: st.DrawFn) -> tuple[list[RecordedEvent], list[RecordedEvent
 def test_achievements_become_the_pure_fold_under_any_delivery(
     delivery: tuple[list[RecordedEvent], list[RecordedEvent]],
     sizes: list[int],
-    before: list[Exception | None],
+    before: list[BaseException | None],
     after: list[Exception | None],
 ) -> None:
     """FAULTS rows 2 to 6 and 33: duplicates, reordering, throttles, lost answers, races."""

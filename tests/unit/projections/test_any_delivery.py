@@ -127,7 +127,7 @@ def assert_rows_are_the_fold(run: Run, projection: Projection, rows: InMemoryRea
         }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(runs())
 def test_profiles_become_the_pure_fold_of_the_history(run: Run) -> None:
     rows, _ = arrive(run, PLAYER_PROFILES)
@@ -135,7 +135,7 @@ def test_profiles_become_the_pure_fold_of_the_history(run: Run) -> None:
     assert_rows_are_the_fold(run, PLAYER_PROFILES, rows)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(runs())
 def test_threads_change_nothing_about_the_result(run: Run) -> None:
     rows, _ = arrive(run, PLAYER_PROFILES, writers=3)
@@ -143,7 +143,7 @@ def test_threads_change_nothing_about_the_result(run: Run) -> None:
     assert_rows_are_the_fold(run, PLAYER_PROFILES, rows)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(runs(), st.sampled_from([2, 3, 100]))
 def test_leaderboards_become_the_pure_fold_however_few_rows_a_transaction_takes(run: Run, items: int) -> None:
     """FAULTS rows 3 to 5 of several rows a player: none lags behind the checkpoint that says it was moved."""
@@ -159,7 +159,7 @@ def test_leaderboards_become_the_pure_fold_however_few_rows_a_transaction_takes(
         assert state is None or stored.keys() == expected.keys()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(runs())
 def test_progress_becomes_the_pure_fold_and_each_award_is_one_event(run: Run) -> None:
     """FAULTS row 33 too: whatever is repeated, a badge is awarded once, and for the play that the progress names."""

@@ -144,4 +144,4 @@ class Rows(RuleBasedStateMachine):
 
 
 TestRows: Any = Rows.TestCase
-TestRows.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestRows.settings = settings(max_examples=100, stateful_step_count=30)

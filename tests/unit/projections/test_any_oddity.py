@@ -129,7 +129,7 @@ class Scene:
             assert row.state == self.projection.fold(applied)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(odd_runs(), st.sampled_from([PLAYER_PROFILES, LEADERBOARD]))
 def test_what_is_odd_stops_its_own_aggregate_and_mended_it_is_applied_once(run: OddRun, projection: Projection) -> None:
     """FAULTS rows 1, 2, 5 and 20."""
@@ -145,7 +145,7 @@ def test_what_is_odd_stops_its_own_aggregate_and_mended_it_is_applied_once(run: 
     scene.assert_rows_are_the_fold()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(odd_runs())
 def test_what_is_given_up_is_all_that_is_not_applied(run: OddRun) -> None:
     """Every letter discarded, fan_out's too: each aggregate goes on without what was odd, and without nothing else."""
