@@ -185,6 +185,7 @@ def send_hidden(scene: Scene, hiding: str) -> None:
 
 @pytest.mark.parametrize("hiding", ["in flight", "delayed", "late"])
 def test_what_nobody_can_look_at_waits_too(scene: Scene, hiding: str) -> None:
+    """FAULTS row 50."""
     if hiding == "late":
         scene.meanwhile = lambda now: send_hidden(scene, hiding) if now == 50 else None
     else:

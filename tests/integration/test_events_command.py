@@ -246,9 +246,8 @@ def test_aws_that_refuses_is_one_line(stack: None, monkeypatch: pytest.MonkeyPat
 # The runbook's procedure, "An event that cannot be read"
 
 
-@pytest.mark.xfail(strict=True, reason="fan_out's redrive takes the item as it was delivered; it is to read it anew")
 def test_the_runbooks_procedure_for_an_event_that_cannot_be_read(stack: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FAULTS row 20: find, look, mend, redrive, verify."""
+    """FAULTS rows 20 and 51: find, look, mend, redrive, verify."""
     monkeypatch.setattr("cli.queues._WAIT_SECONDS", 0)
     # Given what a foreign producer appended between two plays; fan_out judges it, and its neighbours flow
     shop = Shop(SPOILT["data is no JSON"][0])
