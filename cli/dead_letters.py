@@ -29,6 +29,8 @@ from headwater.projections.runner import NotStoppedError
 
 WAITS: Final = 1
 NOT_SURE: Final = 3
+#: What cannot be read is judged by it, once, for all that stand behind it.
+_JUDGE: Final = "fan_out"
 
 
 @click.group("dead-letters")
@@ -166,7 +168,8 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
     """Takes one dead letter off for good. A record of it, with the reason, is kept for a year.
 
     A read model or the badges stand still at an aggregate's event that they cannot apply. With the last of its dead
-    letters that event is given up, and they go on from the next one.
+    letters that event is given up, and they go on from the next one. With fan_out's, of an event that nobody can
+    read, all of them do.
     """
     if not reason.strip():
         raise click.BadParameter("say why", param_hint="--reason")
@@ -189,7 +192,8 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
         if last:
             discarded = _go_on(stack, letter)
             for aggregate, version in discarded.given_up:
-                click.echo(f"{letter.consumer} goes on without version {version} of {aggregate}.")
+                goes_on = "All read models and badges go" if letter.consumer == _JUDGE else f"{letter.consumer} goes"
+                click.echo(f"{goes_on} on without version {version} of {aggregate}.")
             if discarded.given_up:
                 keep(given_up=discarded.given_up)
             if discarded.stopped:
@@ -252,15 +256,22 @@ def _recorder(target: Target, key: str, record: Mapping[str, Any]) -> Callable[.
 
 
 def _is_last(found: Inventory, letter: DeadLetter) -> bool:
-    """Whether no other parked message is left from which the aggregate could be redriven."""
+    """Whether no other parked message is left from which what the letter stands for could be redriven."""
     if letter.place != waiting.PARKED or not letter.aggregate or letter.reason == waiting.UNKNOWN:
         return False
-    lane = letter.consumer, letter.aggregate
-    parked = [each for each in found.letters if (each.place, each.consumer, each.aggregate) == (letter.place, *lane)]
-    if len(parked) > 1:
+    stands_for = _stands_for(letter)
+    if sum(each.place == letter.place and _stands_for(each) == stands_for for each in found.letters) > 1:
         return False
     found.demand_all_seen(letter.place)
     return True
+
+
+def _stands_for(letter: DeadLetter) -> tuple[str, ...]:
+    """A consumer's aggregate, which stands still as a whole; of fan_out, which keeps none standing, the event."""
+    if letter.consumer != _JUDGE:
+        return letter.consumer, letter.aggregate
+    keys = [raw.get("dynamodb", {}).get("Keys") if isinstance(raw, dict) else None for raw in letter.raw]
+    return letter.consumer, letter.aggregate, json_text(keys)
 
 
 def _go_on(target: Target, letter: DeadLetter) -> Discarded:

@@ -1070,4 +1070,12 @@ MUTATIONS = (
         without="    except ZeroDivisionError as error:\n        event = history[taken - 1]\n",
         tests=("tests/unit/http/test_http_api.py",),
     ),
+    Mutation(
+        name="fan-outs-letters-stand-for-their-events",
+        rule="6, parking: what fan_out parked is given up event by event",
+        module="cli.dead_letters",
+        guard="    if letter.consumer != _JUDGE:\n",
+        without="    if True:\n",
+        tests=("tests/integration/test_dead_letters_command.py",),
+    ),
 )

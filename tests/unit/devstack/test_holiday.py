@@ -104,7 +104,7 @@ def test_what_is_about_to_be_forgotten_is_reported_and_not_lost(title: str) -> N
 
 @pytest.mark.parametrize("title", sorted(MAPPINGS))
 def test_an_outage_that_ends_before_the_stream_forgets_parks_nothing(title: str) -> None:
-    """FAULTS row 48: five days for the readers of EventsStream, twenty hours for those of a table: a holiday, and a night's sleep."""
+    """FAULTS row 48: five days for the readers of EventsStream, seventeen hours for those of a table."""
     settings = MAPPINGS[title]
     lasts = 0.8 * (settings.retention - LEFT)
     records = [
@@ -142,7 +142,7 @@ def test_a_record_that_kills_the_function_holds_its_shard_until_it_is_given_up_a
 
 
 def test_the_operator_lets_such_a_shard_go_by_allowing_no_retries_for_a_moment() -> None:
-    """FAULTS row 49, and docs/runbook.md, "A shard that stands": the record is reported, then parked, and all behind it flow."""
+    """FAULTS row 49, and docs/runbook.md, "A shard that stands": the record is reported, and all behind it flow."""
     settings = replace(MAPPINGS["LeaderboardFunction.EventsStream"], maximum_retry_attempts=0)
     records = [StreamRecord(f"{number:05d}", "player#a", NOW, 500, number) for number in range(500)]
 
