@@ -30,7 +30,7 @@ from headwater.projections.runner import NotStoppedError
 WAITS: Final = 1
 NOT_SURE: Final = 3
 #: What cannot be read is judged by it, once, for all that stand behind it.
-_JUDGE: Final = "fan_out"
+_FAN_OUT: Final = "fan_out"
 
 
 @click.group("dead-letters")
@@ -191,9 +191,9 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
         kept = keep()
         if last:
             discarded = _go_on(stack, letter)
+            goes = "Read models and badges go" if letter.consumer == _FAN_OUT else f"{letter.consumer} goes"
             for aggregate, version in discarded.given_up:
-                goes_on = "All read models and badges go" if letter.consumer == _JUDGE else f"{letter.consumer} goes"
-                click.echo(f"{goes_on} on without version {version} of {aggregate}.")
+                click.echo(f"{goes} on without version {version} of {aggregate}.")
             if discarded.given_up:
                 keep(given_up=discarded.given_up)
             if discarded.stopped:
@@ -211,7 +211,7 @@ def release(target: Callable[[], Target], consumer: str, aggregate: str, reason:
     """Lets an aggregate go on that stands still although none of its dead letters is left: the last one expired.
 
     It is applied from the event store, and gives up no event: at one that still fails it stops, and its next event
-    parks it anew, to be seen, redriven or discarded.
+    parks it anew, to be seen, redriven or discarded. One that cannot be read is parked at once.
     """
     if not reason.strip():
         raise click.BadParameter("say why", param_hint="--reason")
@@ -268,10 +268,17 @@ def _is_last(found: Inventory, letter: DeadLetter) -> bool:
 
 def _stands_for(letter: DeadLetter) -> tuple[str, ...]:
     """A consumer's aggregate, which stands still as a whole; of fan_out, which keeps none standing, the event."""
-    if letter.consumer != _JUDGE:
+    if letter.consumer != _FAN_OUT:
         return letter.consumer, letter.aggregate
-    keys = [raw.get("dynamodb", {}).get("Keys") if isinstance(raw, dict) else None for raw in letter.raw]
-    return letter.consumer, letter.aggregate, json_text(keys)
+    return letter.consumer, letter.aggregate, json_text([_keys(raw) for raw in letter.raw])
+
+
+def _keys(raw: Any) -> Any:
+    match raw:
+        case {"dynamodb": {"Keys": keys}}:
+            return keys
+    # None that a table's stream has: it stands for itself.
+    return raw
 
 
 def _go_on(target: Target, letter: DeadLetter) -> Discarded:

@@ -1074,7 +1074,7 @@ MUTATIONS = (
         name="fan-outs-letters-stand-for-their-events",
         rule="6, parking: what fan_out parked is given up event by event",
         module="cli.dead_letters",
-        guard="    if letter.consumer != _JUDGE:\n",
+        guard="    if letter.consumer != _FAN_OUT:\n",
         without="    if True:\n",
         tests=("tests/integration/test_dead_letters_command.py",),
     ),

@@ -72,6 +72,9 @@ class Folding:
             # Not by the mark: it stands until the last of several transactions, and would set the gate back.
             if inbox.given_up and folded.applied.get(inbox.gate, 0) + 1 == inbox.given_up:
                 folded.applied[inbox.gate] = inbox.given_up
+                # By itself, so that a write that is refused for what follows does not take this back.
+                folded.full = True
+                break
             try:
                 self._fold_aggregate(inbox, row.state, folded, most)
             except Exception as error:  # noqa: BLE001  # the row's other aggregates flow on; the runner judges it

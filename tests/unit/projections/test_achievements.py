@@ -193,7 +193,7 @@ def test_achievements_become_the_pure_fold_under_any_delivery(
     """FAULTS rows 2 to 6 and 33: duplicates, reordering, throttles, lost answers, races."""
     history, arrival = delivery
     system = System(history)
-    system.rows.faults, system.rows.after_effect = before, after
+    system.rows.faults, system.rows.after_effect = list(before), after
 
     deliver(kinesis_batch(arrival), system.runner.process, sizes)
 
