@@ -29,12 +29,6 @@ from benchmarks.machine import processor
 ROOT: Final = Path(__file__).parents[1]
 _RECORDS: Final = 4_000
 _BATCH: Final = 100
-#: A function's own modules are imported; what they are built on is imported in every one of them.
-FUNCTIONS: Final = tuple(
-    sorted(
-        path.stem for path in (ROOT / "src/headwater/functions").glob("*.py") if path.stem not in ("__init__", "entry")
-    )
-)
 #: Nothing of these is called at a cold start, but all of it must be named.
 _REGION: Final = "eu-west-1"
 
@@ -68,11 +62,7 @@ def measured(records: int = _RECORDS) -> dict[str, float]:
     """Microseconds of processor time a record, by what is done with it, in this process and with its headwater."""
     # Late: the process of a cold start measures what these cost.
     from headwater.change_stream import cloud_events, kinesis
-    from headwater.clock import utc_now
-    from headwater.dead_letters.patience import Patience
-    from headwater.dead_letters.triage import Triage
     from headwater.event_store import codec
-    from headwater.fan_out.fan_out import FanOut
 
     changes = list(story.records(records))
     images = [change["dynamodb"]["NewImage"] for change in changes]
@@ -83,10 +73,7 @@ def measured(records: int = _RECORDS) -> dict[str, float]:
         "load": _us(lambda: [codec.decode(image).payload for image in images], records),
     }
     taken = Taken()
-    # All that it could ask for besides is never asked for: every event is published.
-    nobody: Any = None
-    triage = Triage("dynamodb", nobody, Patience("fan_out", nobody, nobody, utc_now))
-    fan_out = FanOut([taken], nobody, triage, nobody)
+    fan_out = _fan_out(taken)
     batches = [list(batch) for batch in batched(changes, _BATCH, strict=False)]
     costs["fan_out"] = _us(lambda: [fan_out.fan_out(batch) for batch in batches], records)
     assert taken.count >= records
@@ -106,10 +93,35 @@ def measured(records: int = _RECORDS) -> dict[str, float]:
     return costs
 
 
+# What follows asks for nothing besides: there is no gap, no claim check, and nothing fails. A checkout to compare with
+# may be of 0.1.0, which had no patience.
+
+
+def _fan_out(taken: Taken) -> Any:
+    from headwater.fan_out.fan_out import FanOut
+
+    nobody: Any = None
+    fan_out: Any = FanOut
+    try:
+        from headwater.dead_letters.triage import Triage
+    except ImportError:
+        return fan_out([taken], nobody, nobody)
+    return fan_out([taken], nobody, Triage("dynamodb", nobody, _patience("fan_out")["patience"]), nobody)
+
+
+def _patience(consumer: str) -> dict[str, Any]:
+    from headwater.clock import utc_now
+
+    nobody: Any = None
+    try:
+        from headwater.dead_letters.patience import Patience
+    except ImportError:
+        return {}
+    return {"patience": Patience(consumer, nobody, nobody, utc_now)}
+
+
 def _projections() -> dict[str, Callable[[Sequence[Any]], None]]:
     from headwater.badges.progress import BADGE_PROGRESS
-    from headwater.clock import utc_now
-    from headwater.dead_letters.patience import Patience
     from headwater.projections.achievements import ACHIEVEMENTS
     from headwater.projections.leaderboard import LEADERBOARD
     from headwater.projections.player_profiles import PLAYER_PROFILES
@@ -117,10 +129,9 @@ def _projections() -> dict[str, Callable[[Sequence[Any]], None]]:
 
     def of(projection: Any) -> Callable[[Sequence[Any]], None]:
         def process(delivered: Sequence[Any]) -> None:
-            # All that it could ask for besides rows is never asked for: no gap, no claim check, nothing parked.
             nobody: Any = None
-            patience = Patience(projection.name, nobody, nobody, utc_now)
-            runner = ProjectionRunner(projection, cast(Any, Rows()), nobody, nobody, parking=nobody, patience=patience)
+            patience = _patience(projection.name)
+            runner = ProjectionRunner(projection, cast(Any, Rows()), nobody, nobody, parking=nobody, **patience)
             for batch in batched(delivered, _BATCH, strict=False):
                 outcome = runner.process(batch)
                 assert outcome.succeeded == len(batch)
@@ -139,6 +150,12 @@ def _us(work: Callable[[], object], records: int) -> float:
         work()
         costs.append(time.process_time() - began)
     return min(costs) / records * 1e6
+
+
+def functions(source: Path) -> list[str]:
+    """The functions of a version, but for what they share."""
+    modules = Path(source, "headwater/functions").glob("*.py")
+    return sorted(path.stem for path in modules if path.stem not in {"__init__", "entry", "pipe"})
 
 
 def cold_start(function: str) -> float:
@@ -181,11 +198,12 @@ def _in_a_process(source: Path, *arguments: str) -> Any:
 def compare(sources: Sequence[Path], rounds: int, tell: Callable[[str], object]) -> dict[str, list[float]]:
     """The median over the rounds, by what was measured, of each version."""
     found: dict[str, list[list[float]]] = {}
+    common = [name for name in functions(sources[0]) if all(name in functions(source) for source in sources)]
     for number in range(rounds):
         for index, source in enumerate(sources):
             tell(f"round {number + 1} of {rounds}: {source}")
             costs: dict[str, float] = _in_a_process(source, "--measure")
-            costs |= {f"cold start {name}": _in_a_process(source, "--cold-start", name) for name in FUNCTIONS}
+            costs |= {f"cold start {name}": _in_a_process(source, "--cold-start", name) for name in common}
             for name, cost in costs.items():
                 found.setdefault(name, [[] for _ in sources])[index].append(cost)
     return {name: [statistics.median(costs) for costs in versions] for name, versions in found.items()}
@@ -196,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds (default 7)")
     parser.add_argument("--against", type=Path, metavar="FOLDER", help="the src of another checkout, to compare with")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--cold-start", choices=FUNCTIONS, help=argparse.SUPPRESS)
+    parser.add_argument("--cold-start", metavar="FUNCTION", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.measure:
         sys.stdout.write(json.dumps(measured()))

@@ -112,6 +112,8 @@ class OddRecords:
         #: Actions that are still to come.
         self.pending = 0
         self._decided = 0
+        self._spans = 0
+        self._due = self._chance.random() / (world.config.odd or 1.0)
         if not world.config.odd:
             return
         self._kinds = dict(self._all())
@@ -133,9 +135,13 @@ class OddRecords:
 
     def go_on(self, produced: int) -> None:
         """Decides for each event since the last time whether an odd record follows it."""
+        share = self._world.config.odd
         while self._decided < produced:
             self._decided += 1
-            if self._chance.random() < self._world.config.odd:
+            # One in each span of so many events, so that a seed has as many as the next one leaves out.
+            if self._decided >= self._due:
+                self._spans += 1
+                self._due = (self._spans + self._chance.random()) / share
                 self._next()
 
     def _next(self) -> None:
@@ -404,6 +410,9 @@ class OddRecords:
 
     def _by_hand(self, item: Item, changed: Item | None) -> None:
         world = self._world
+        if changed == item:
+            # Of such a change there is nothing to see anywhere.
+            return
         if changed is None:
             key = {name: item[name] for name in ("aggregate_id", "version")}
             world.cloud.dynamodb.delete_item(TableName=world.table_stream, Key=key)

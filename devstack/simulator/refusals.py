@@ -15,8 +15,8 @@ from devstack.simulator.places import Place
 
 #: Of the faults that a call might meet, so many are such a refusal: a few in a run of a thousand events.
 _ENTRIES: Final = 0.01
-_ROWS: Final = 0.002
-_ADDRESSES: Final = 0.02
+_ROWS: Final = 0.006
+_ADDRESSES: Final = 0.05
 
 type Decides = Callable[[str, float], bool]
 

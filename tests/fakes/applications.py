@@ -84,18 +84,19 @@ class InMemoryApplications:
 
 
 class InMemoryInbox:
-    """Implements `headwater.applications.target.Inbox`; refuses messages whose action is in ``refuses``."""
+    """Implements `headwater.applications.target.Inbox`; refuses, as ``kind``, messages of actions in ``refuses``."""
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
         self.refuses: set[str] = set()
+        self.kind = FailureKind.OUTAGE
 
     def send(self, messages: Sequence[str]) -> Mapping[int, SendError]:
         refused: dict[int, SendError] = {}
         for position, message in enumerate(messages):
             values = orjson.loads(message)
             if values["action_id"] in self.refuses:
-                refused[position] = SendError("SQS: AccessDenied", FailureKind.OUTAGE)
+                refused[position] = SendError(f"SQS: {self.kind}", self.kind, code=str(self.kind))
             else:
                 self.messages.append(values)
         return refused

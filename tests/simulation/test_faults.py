@@ -315,3 +315,55 @@ def test_the_account_domains_queue_refuses_for_hours_and_a_redrive_succeeds_late
     # What else stops an aggregate is a poison record, and here there was none.
     assert {violation.invariant for violation in result.violations} == {"parked_is_poisoned"}
     assert result.harms[Harm.PARKED] == len(world.applicants.untellable)
+
+
+# Refusals for good, reads of a moment ago, and time
+
+
+def test_what_a_destination_refuses_for_good_waits_alone(blueprint: Blueprint) -> None:
+    """FAULTS rows 1 and 26: an entry, a row or an address, each with its neighbours around it."""
+    kinds = "refused_entry", "refused_row", "refused_email"
+
+    results = [simulate(Config.of(seed, 800, 0.3, off=only(*kinds), poisons=0), blueprint) for seed in range(4)]
+
+    assert all(map(holds, results))
+    assert {kind for result in results for kind in result.faults} == set(kinds)
+    harms = sum((result.harms for result in results), Counter[Harm]())
+    assert harms[Harm.PARKED] > 0
+    assert harms[Harm.REFUSED] > 0
+    assert max(result.waited for result in results) < 60
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_who_reads_what_was_there_a_moment_ago_is_answered(blueprint: Blueprint, seed: int) -> None:
+    result = simulate(Config.of(seed, 400, 0.2, off=only("stale_read", "interleaving")), blueprint)
+
+    assert holds(result)
+    assert met(result, "stale_read")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_events_expire_while_they_are_on_their_way_and_their_place_is_taken_anew(
+    blueprint: Blueprint, seed: int
+) -> None:
+    """FAULTS row 19."""
+    with opened(Config.of(seed, 400, 0.3, off=only("expiry", "batch_bounds", "slow_consumer")), blueprint) as world:
+        result = verdict(world, world.run())
+        reborn = world.expiry.reborn
+
+    assert holds(result)
+    assert met(result, "expiry")
+    assert reborn
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_days_are_compacted_while_they_are_written(blueprint: Blueprint, seed: int) -> None:
+    """FAULTS row 4: two at once, stopped in the middle, and late objects after them."""
+    with opened(Config.of(seed, 600, 0.1, off=only("compaction", "crash", "interleaving")), blueprint) as world:
+        for second in (3, 10, 15):
+            world.engine.after(second, lambda: world.compacting.compact(world.faults))
+            world.engine.after(second + 0.1, lambda: world.compacting.compact(world.faults))
+        result = verdict(world, world.run())
+
+    assert holds(result)
+    assert world.compacting.runs >= 6

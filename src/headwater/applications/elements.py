@@ -20,7 +20,8 @@ class Element:
     """Element ``position`` (0, 1, …) of the ``of`` elements of a batch.
 
     It holds ``status``, a message as schemas/ApplicationStatus.1.json has it; or, if there can be none, the ``error``
-    (a name), the ``reason`` (for a person) and the ``record`` as the stream had it.
+    (a name), the ``reason`` (for a person) and the ``record`` as the stream had it. A status has its record with it
+    where that is short: what the queue refuses can then be parked.
     """
 
     event_id: str
@@ -34,7 +35,7 @@ class Element:
     def to_json(self) -> dict[str, Any]:
         place = {"eventID": self.event_id, "position": self.position, "of": self.of}
         if self.status is not None:
-            return {**place, "status": self.status}
+            return {**place, "status": self.status} | ({} if self.record is None else {"record": self.record})
         return {**place, "failure": {"error": self.error, "reason": self.reason}, "record": self.record}
 
 
@@ -58,8 +59,8 @@ def parse_batch(values: object) -> Sequence[Element]:
 
 def _parse(value: object) -> Element:
     match value:
-        case {"eventID": str(event_id), "position": int(position), "of": int(of), "status": dict(status)}:
-            return Element(event_id=event_id, position=position, of=of, status=status)
+        case {"eventID": str(event_id), "position": int(position), "of": int(of), "status": dict(status), **more}:
+            return Element(event_id=event_id, position=position, of=of, status=status, record=more.get("record"))
         case {
             "eventID": str(event_id),
             "position": int(position),

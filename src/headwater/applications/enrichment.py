@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
+import orjson
+
 from headwater.applications.elements import Element
 from headwater.attribute_values import unmarshal_item
 from headwater.batch_get import batch_get
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 #: The sort key of an application's own item, beside which its actions lie.
 APPLICATION_ITEM = "#APPLICATION"
+#: Of a hundred records, the Pipe's batch, so many bytes each fit into a function's answer with a good deal of room.
+_CARRIED_BYTES = 16 * 1024
 
 
 class ApplicationMissingError(PermanentError):
@@ -90,7 +94,9 @@ class Enrichment:
             if kind_of(error) is not FailureKind.PERMANENT:
                 raise
             return Element(**place, error=type(error).__name__, reason=str(error), record=record)
-        return Element(**place, status={"schema_version": SCHEMA_VERSION, **asdict(change)})
+        # Usually there: a batch of long records would not fit into an answer.
+        carried = record if len(orjson.dumps(record)) <= _CARRIED_BYTES else None
+        return Element(**place, status={"schema_version": SCHEMA_VERSION, **asdict(change)}, record=carried)
 
 
 def _action(record: Any) -> dict[str, Any] | Exception:

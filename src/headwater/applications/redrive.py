@@ -48,9 +48,11 @@ class PipeRedrive:
             for element in elements
             if element.status is None
         ]
-        # Without those that have a reason, which the target would park anew.
+        # Without those that have a reason, and without records: the target would park them anew.
         told = [element for element in elements if element.status is not None]
-        batch = [replace(element, position=position, of=len(told)) for position, element in enumerate(told)]
+        batch = [
+            replace(element, position=position, of=len(told), record=None) for position, element in enumerate(told)
+        ]
         refused = self._teller.tell(batch) if batch else ()
         why = "the account domain's queue did not take it: the log of application-target says why"
         failures += [Failure(event_id, UntellableError(why)) for event_id in refused]

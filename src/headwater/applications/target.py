@@ -1,13 +1,18 @@
 """The Pipe's target: tells the account domain, and parks what cannot be told with its reason."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from dataclasses import replace
+from typing import Final, Protocol
 
 import orjson
 
 from headwater.applications.elements import Element
 from headwater.change_stream.batch import BatchOutcome, Failure
+from headwater.failures import FailureKind, kind_of, name_of
 from headwater.sending import SendError, queue_text
+
+#: However often it is sent, the queue does not take it.
+_FOR_GOOD: Final = (FailureKind.PERMANENT, FailureKind.REFUSED)
 
 
 class Inbox(Protocol):
@@ -27,7 +32,10 @@ class Parking(Protocol):
 
 
 class Target:
-    """Handles one batch of elements. Whatever fails is named, and comes again through the whole Pipe."""
+    """Handles one batch of elements. Whatever fails is named, and comes again through the whole Pipe.
+
+    What the queue refuses for good is parked as what cannot be told is, where its record came with it.
+    """
 
     def __init__(self, inbox: Inbox, parking: Parking) -> None:
         self._inbox = inbox
@@ -37,13 +45,19 @@ class Target:
         """Sends and parks; the outcome names the elements that did neither, by their ``eventID``."""
         told = [element for element in elements if element.status is not None]
         refused = self._inbox.send([_message(element) for element in told]) if told else {}
-        failures = [Failure(told[position].event_id, error) for position, error in refused.items()]
-        for element in elements:
-            if element.status is None:
-                try:
-                    self._parking.park(element)
-                except Exception as error:  # noqa: BLE001  # whatever one meets, the next ones get their turn
-                    failures.append(Failure(element.event_id, error))
+        failures: list[Failure] = []
+        parked = [element for element in elements if element.status is None]
+        for position, error in refused.items():
+            element = told[position]
+            if kind_of(error) in _FOR_GOOD and element.record is not None:
+                parked.append(replace(element, status=None, error=name_of(error), reason=f"{error} ({error.detail})"))
+            else:
+                failures.append(Failure(element.event_id, error))
+        for element in parked:
+            try:
+                self._parking.park(element)
+            except Exception as failed:  # noqa: BLE001  # whatever one meets, the next ones get their turn
+                failures.append(Failure(element.event_id, failed))
         return BatchOutcome(len(elements), tuple(failures))
 
 

@@ -63,7 +63,8 @@ class Parking:
             mapping=self._consumer,
             source_arn=str(records[0].get("eventSourceARN", "")),
             aggregate_id=aggregate_id,
-            versions=versions,
+            # A foreign producer's may have more digits than JSON's readers hold; the record itself has them all.
+            versions=[version for version in versions if version in _VERSIONS],
             reason=reason,
             error=_told(error),
             attempts=attempts,
@@ -72,6 +73,10 @@ class Parking:
             parsed=[parsed(self._kind, raw) for raw in records],
             raw=records,
         )
+
+
+#: What our own versions can be; a message holds no other.
+_VERSIONS: Final = range(-(2**63), 2**63)
 
 
 def _told(error: Exception) -> str:

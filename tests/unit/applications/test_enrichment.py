@@ -98,3 +98,13 @@ def test_a_read_that_fails_fails_the_batch_and_quotes_nothing(caplog: pytest.Log
 
 def _context() -> Any:
     return type("Context", (), {"aws_request_id": "request-1"})()
+
+
+def test_a_record_comes_with_its_status_unless_it_is_long() -> None:
+    """So that what the queue refuses can be parked, and a batch of long ones still fits into an answer."""
+    short, long = record(action()), record(action("x2", note="x" * 200, extra="x" * 20_000))
+
+    elements = Enrichment(InMemoryApplications(application())).enrich([short, long])
+
+    assert [element.record for element in elements] == [short, None]
+    assert all(element.status for element in elements)

@@ -1,5 +1,6 @@
 """What can be told is sent, what cannot is parked, and what fails is named."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from headwater.applications.elements import Element, IncompleteBatchError, parse_batch
 from headwater.applications.target import Target
+from headwater.failures import FailureKind
 from headwater.functions.pipe import target_handler
 from headwater.limits import SqsLimits
 from headwater.sending import QueueSender, RetryPolicy
@@ -46,6 +48,20 @@ def test_what_the_queue_refuses_and_what_cannot_be_parked_is_named_alone() -> No
         "batchItemFailures": [{"itemIdentifier": "event-0"}, {"itemIdentifier": "event-1"}]
     }
     assert [message["action_id"] for message in inbox.messages] == ["x2"]
+
+
+def test_what_the_queue_refuses_for_good_is_parked_with_its_record_and_its_neighbours_are_told() -> None:
+    inbox, parking = InMemoryInbox(), InMemoryParking()
+    inbox.refuses, inbox.kind = {"x0", "x1"}, FailureKind.REFUSED
+    carried = replace(told(0, 3), record={"eventID": "raw"})
+
+    outcome = Target(inbox, parking).deliver([carried, told(1, 3), told(2, 3)])
+
+    assert [message["action_id"] for message in inbox.messages] == ["x2"]
+    (parked,) = parking.parked
+    assert (parked.event_id, parked.status, parked.record) == ("event-0", None, {"eventID": "raw"})
+    # Whose record was too long to come with it is tried again, until its age points to it.
+    assert [failure.identifier for failure in outcome.failures] == ["event-1"]
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,20 @@ def test_row_17_numbers_that_no_json_reader_holds_are_parked_as_text(value: Any,
     assert json.loads(json.dumps(shown)) == shown
 
 
+@pytest.mark.parametrize("version", [2**63, 2**64, 10**37, -(10**37)])
+def test_a_version_that_no_json_reader_holds_keeps_no_record_from_being_parked(version: int) -> None:
+    """DynamoDB takes 38 digits; the record itself still has them."""
+    aws, claims = FakeAws(), InMemoryClaimStore()
+    url = aws.cloud.create_queue("parked")
+    record = of_table(version={"N": str(version)})
+
+    parking(SqsParkingLot(aws.sqs, url, claims)).park("player#u1", [1, version], [record], ValueError("odd"))
+
+    (message,) = aws.sqs.receive_message(QueueUrl=url)["Messages"]
+    letter = decode(message["Body"], claims)
+    assert (letter.versions, letter.raw) == ([1], [record])
+
+
 def test_what_is_set_aside_waits_apart_as_unforeseen_with_what_it_met() -> None:
     lot, aside = InMemoryParkingLot(), InMemoryParkingLot()
     record = kinesis_record(plays(1)[0], 1)
