@@ -29,6 +29,7 @@ from headwater.projections.runner import NotStoppedError
 
 WAITS: Final = 1
 NOT_SURE: Final = 3
+#: What cannot be read is judged by it, once, for all that stand behind it.
 _FAN_OUT: Final = "fan_out"
 
 
@@ -167,7 +168,8 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
     """Takes one dead letter off for good. A record of it, with the reason, is kept for a year.
 
     A read model or the badges stand still at an aggregate's event that they cannot apply. With the last of its dead
-    letters that event is given up, and they go on from the next one.
+    letters that event is given up, and they go on from the next one. With fan_out's, of an event that nobody can
+    read, all of them do.
     """
     if not reason.strip():
         raise click.BadParameter("say why", param_hint="--reason")
@@ -254,18 +256,29 @@ def _recorder(target: Target, key: str, record: Mapping[str, Any]) -> Callable[.
 
 
 def _is_last(found: Inventory, letter: DeadLetter) -> bool:
-    """Whether no other parked message is left from which the aggregate, or its version, could be redriven."""
+    """Whether no other parked message is left from which what the letter stands for could be redriven."""
     if letter.place != waiting.PARKED or not letter.aggregate or letter.reason == waiting.UNKNOWN:
         return False
-    if letter.consumer == _FAN_OUT:
-        # It holds versions that all projections wait for, and no other letter brings these.
-        return True
-    lane = letter.consumer, letter.aggregate
-    parked = [each for each in found.letters if (each.place, each.consumer, each.aggregate) == (letter.place, *lane)]
-    if len(parked) > 1:
+    stands_for = _stands_for(letter)
+    if sum(each.place == letter.place and _stands_for(each) == stands_for for each in found.letters) > 1:
         return False
     found.demand_all_seen(letter.place)
     return True
+
+
+def _stands_for(letter: DeadLetter) -> tuple[str, ...]:
+    """A consumer's aggregate, which stands still as a whole; of fan_out, which keeps none standing, the event."""
+    if letter.consumer != _FAN_OUT:
+        return letter.consumer, letter.aggregate
+    return letter.consumer, letter.aggregate, json_text([_keys(raw) for raw in letter.raw])
+
+
+def _keys(raw: Any) -> Any:
+    match raw:
+        case {"dynamodb": {"Keys": keys}}:
+            return keys
+    # None that a table's stream has: it stands for itself.
+    return raw
 
 
 def _go_on(target: Target, letter: DeadLetter) -> Discarded:

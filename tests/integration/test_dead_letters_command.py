@@ -22,7 +22,7 @@ from cli.target import Target
 from headwater import bootstrap
 from headwater.change_stream.claim_checks import S3ClaimStore
 from headwater.dead_letters.parked import encode
-from headwater.dead_letters.redrive import Redrive
+from headwater.dead_letters.redrive import Discarded, Redrive
 from headwater.domain.events import PlayCompleted, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.projections.leaderboard import LEADERBOARD
@@ -428,6 +428,38 @@ def test_ctrl_c_while_the_queues_are_opened_hides_nothing(scene: Scene, monkeypa
 
     assert stopped.exit_code == 1
     assert len(scene.listed()) == 1
+
+
+# Discarding
+
+
+def test_each_event_that_fan_out_parked_is_given_up_with_its_own_last_dead_letter(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with the last of its aggregate: the letter of an earlier one would be gone, and consumers stand at it."""
+
+    def record(version: int) -> dict[str, Any]:
+        keys = {"aggregate_id": {"S": "player#ada"}, "version": {"N": str(version)}}
+        return {"eventID": str(version), "dynamodb": {"Keys": keys, "SequenceNumber": str(version)}}
+
+    given_up: list[int] = []
+
+    def discard(_: Redrive, consumer: str, records: Any) -> Discarded:
+        given_up.extend(int(each["dynamodb"]["Keys"]["version"]["N"]) for each in records)
+        return Discarded([("player#ada", given_up[-1])])
+
+    monkeypatch.setattr(Redrive, "discard", discard)
+    for odd in ({"dynamodb": "theirs"}, {}):
+        scene.park(odd, aggregate_id="player#bob", consumer="fan_out")
+    for version in (2, 2, 5):
+        scene.park(record(version), consumer="fan_out")
+
+    said = []
+    while letters := [letter for letter in scene.listed() if letter["aggregate"] == "player#ada"]:
+        said.append(scene.run("discard", letters[0]["id"], "--reason", "nobody can tell").output)
+
+    assert sorted(given_up) == [2, 5]
+    assert sum("Read models and badges go on without version" in each for each in said) == 2
 
 
 # Showing

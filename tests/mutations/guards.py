@@ -1063,6 +1063,14 @@ MUTATIONS = (
         tests=("tests/unit/http/test_http_api.py",),
     ),
     Mutation(
+        name="fan-outs-letters-stand-for-their-events",
+        rule="6, parking: what fan_out parked is given up event by event",
+        module="cli.dead_letters",
+        guard="    if letter.consumer != _FAN_OUT:\n",
+        without="    if True:\n",
+        tests=("tests/integration/test_dead_letters_command.py",),
+    ),
+    Mutation(
         name="a-foreign-version-parks",
         rule="6: what cannot be written into a letter's list of versions keeps no record from being parked",
         module="headwater.dead_letters.parking",

@@ -104,7 +104,7 @@ def test_what_is_about_to_be_forgotten_is_reported_and_not_lost(title: str) -> N
 
 @pytest.mark.parametrize("title", sorted(MAPPINGS))
 def test_an_outage_that_ends_before_the_stream_forgets_parks_nothing(title: str) -> None:
-    """FAULTS row 48, a holiday: five days for readers of EventsStream, twenty hours for those of a table."""
+    """FAULTS row 48: five days for the readers of EventsStream, seventeen hours for those of a table."""
     settings = MAPPINGS[title]
     lasts = 0.8 * (settings.retention - LEFT)
     records = [
