@@ -56,6 +56,7 @@ def test_the_table_adds_the_runs_up() -> None:
         "wrong": "0",
         "parked": "0",
         "held": "4",
+        "e-mails refused": "0",
         "e-mails repeated": "6",
         "e-mails": "300",
         "of which repeated": "2.00%",
