@@ -262,14 +262,6 @@ MUTATIONS = (
         tests=("tests/unit/projections/test_parking.py",),
     ),
     Mutation(
-        name="ignored-events-stop-no-award",
-        rule="badges: an event that the fold ignores is not read",
-        module="headwater.badges.awarder",
-        guard="            if event.type == PlayCompleted.__name__:\n",
-        without="            if isinstance(event.payload, PlayCompleted):\n",
-        tests=("tests/unit/badges", "tests/simulation/test_poison.py"),
-    ),
-    Mutation(
         name="many-aggregates-many-gates",
         rule="1, version gate: one for each source aggregate",
         module="headwater.projections.projection",

@@ -31,9 +31,8 @@ class Awarder:
         # The row says which badges are earned, and not by which play, to stay small: an award is rare, a play is not.
         progress = cast(Progress, change.before)
         for event in change.events:
-            # Of what the fold ignores, a version that nobody here can read must not stop the plays.
-            if event.type == PlayCompleted.__name__:
-                play = cast(PlayCompleted, event.payload)
+            play = event.payload
+            if isinstance(play, PlayCompleted):
                 progress, awards = record_play(progress, play, event.event_id)
                 for key, award in awards.items():
                     self._append(change.key, key, award, event)
