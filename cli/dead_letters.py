@@ -239,7 +239,7 @@ def release(target: Callable[[], Target], consumer: str, aggregate: str, reason:
         }
         kept = _recorder(stack, f"discarded/{now[:10]}/release-{consumer}-{now[11:]}.json", record)()
     if failing:
-        click.echo(f"It still fails, and its next event parks it anew: {failing}")
+        click.echo(f"It still fails, and is parked anew, now or with its next event: {failing}")
     click.echo(f"Released. {kept} keeps a record of it for a year.")
 
 

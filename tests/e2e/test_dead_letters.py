@@ -44,6 +44,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     folder = templates_in(tmp_path_factory.mktemp("stack"), IMPATIENT)
     with pytest.MonkeyPatch.context() as patch, LocalStack(folder) as stack:
         patch.chdir(folder)
+        # The command runs in the functions' process here, and would find what they built in their own environment.
+        bootstrap = sys.modules["headwater.bootstrap"]
+        bootstrap.redrive.cache_clear()
+        bootstrap.lambda_client.cache_clear()
         yield stack
 
 
@@ -214,28 +218,17 @@ def test_the_last_discard_of_an_aggregate_lets_it_go_on_without_the_event(stack:
     player = traffic.User(0, "cyd", "cyd@example.org", user_id=user_id)
     poison.strew(stack, [player], 1)
     stack.wait_until_quiet(QUIET_SECONDS)
-    letters = until(lambda: listed("--aggregate", f"player#{user_id}"))
-    assert {letter["consumer"] for letter in letters} == {
-        "achievements",
-        "badges",
-        "leaderboard",
-        "player_profiles",
-    }
+    (letter,) = until(lambda: listed("--aggregate", f"player#{user_id}"))
+    assert (letter["consumer"], letter["versions"]) == ("fan_out", [1]), "it is judged once, for all"
 
-    *others, last = (letter for letter in letters if letter["consumer"] == "leaderboard")
-    for letter in others:
-        assert "goes on" not in command("discard", letter["id"], "--reason", "there is another").output
-    discarded = command("discard", last["id"], "--reason", "a test's own")
+    discarded = command("discard", letter["id"], "--reason", "a test's own")
 
     assert discarded.exit_code == 0, discarded.output
-    assert f"leaderboard goes on without version 1 of player#{user_id}" in " ".join(discarded.output.split())
-    assert listed("--aggregate", f"player#{user_id}", "--consumer", "leaderboard") == []
+    assert f"Read models and badges go on without version 1 of player#{user_id}" in " ".join(discarded.output.split())
     play(api, user_id, 77)
     stack.wait_until_quiet(QUIET_SECONDS)
     entries = api.send(Request("GET", f"/games/{traffic.GAMES[0]}/leaderboard"))["entries"]
     assert [entry["score"] for entry in entries if entry["user_id"] == user_id] == [77]
-    for letter in listed("--aggregate", f"player#{user_id}"):
-        assert command("discard", letter["id"], "--reason", "a test's own").exit_code == 0
     assert listed() == []
 
 
@@ -245,7 +238,7 @@ def test_an_aggregate_whose_dead_letters_expired_is_released_and_parked_anew(sta
     poison.strew(stack, [traffic.User(0, "dan", "dan@example.org", user_id=user_id)], 1)
     stack.wait_until_quiet(QUIET_SECONDS)
     where = ("--aggregate", f"player#{user_id}", "--consumer", "leaderboard")
-    until(lambda: listed(*where))
+    until(lambda: listed("--aggregate", f"player#{user_id}"))
     # As after 14 days
     sqs, url = stack.client("sqs"), stack.outputs["ParkedRecordsQueueUrl"]
     sqs.purge_queue(QueueUrl=url)
@@ -256,7 +249,7 @@ def test_an_aggregate_whose_dead_letters_expired_is_released_and_parked_anew(sta
     released = command("release", *where, "--reason", "it expired")
 
     assert released.exit_code == 0, released.output
-    assert "its next event parks it anew" in released.output
+    assert "It still fails, and is parked anew" in released.output
     play(api, user_id, 6)
     stack.wait_until_quiet(QUIET_SECONDS)
     (letter,) = until(lambda: listed(*where))
