@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from devstack.simulator.cloud.items import base64_text
 from devstack.simulator.delivery import event_of
 from devstack.simulator.odd import addresses_in
 from devstack.simulator.places import Place, key_of, place_of_item
-from headwater.archive import reader
+from headwater.archive import bi_export, reader
 from headwater.archive.envelope import change_record
 from headwater.attribute_values import unmarshal_item
 from headwater.change_stream.records import ChangeRecord, Operation
@@ -160,6 +160,24 @@ class Evidence:
         for key, stored in self.world.cloud.bucket(bucket).objects.items():
             if key.startswith(prefix) and key not in self.odd.foreign:
                 yield key, self.odd.damaged.get(key, stored.body)
+
+    def exported(self) -> Iterator[dict[str, Any]]:
+        """The lines of the export for dashboards, as far as its objects are whole."""
+        for key, stored in self.world.cloud.bucket("ArchiveBucket").objects.items():
+            if key.startswith(bi_export.PREFIX) and key not in self.odd.foreign:
+                for line in stored.body.splitlines():
+                    with suppress(ValueError) if key in self.odd.damaged else nullcontext():
+                        yield orjson.loads(line)
+
+    @cached_property
+    def damaged_exports(self) -> frozenset[str]:
+        """Ids of the events whose lines were in objects of the export that were damaged since."""
+        return frozenset(
+            orjson.loads(line)["event_id"]
+            for key, body in self.odd.damaged.items()
+            if key.startswith(bi_export.PREFIX)
+            for line in body.splitlines()
+        )
 
     def parked(self, function: str) -> set[Place]:
         """Events that a function's mappings gave up, as far as they wait to be redriven: parked, or in the bucket."""

@@ -6,13 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, cast
 
-import orjson
-
 from devstack.simulator.evidence import Evidence, digest, place_of
 from devstack.simulator.findings import Finding, Harm
 from devstack.simulator.places import Place
 from headwater.applications.parking import CONSUMER as APPLICATION_STATUS
-from headwater.archive import bi_export
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream.records import Operation
 from headwater.dead_letters.pointers import consumer_of
@@ -296,18 +293,18 @@ def badges_are_earned_once(evidence: Evidence) -> Iterator[Finding]:
 def export_is_the_log(evidence: Evidence) -> Iterator[Finding]:
     """The export for dashboards has every event that Kinesis has, once, and says of it what the log says."""
     lines: dict[str, dict[str, Any]] = {}
-    for key, body in evidence.objects("ArchiveBucket", bi_export.PREFIX):
-        for text in body.splitlines():
-            line = orjson.loads(text)
-            if line["event_id"] in lines:
-                yield Finding(Harm.DOUBLED, line["aggregate_id"], f"{key} has version {line['version']} once more")
-            lines[line["event_id"]] = line
+    for exported in evidence.exported():
+        if exported["event_id"] in lines:
+            found = f"version {exported['version']} is exported once more"
+            yield Finding(Harm.DOUBLED, exported["aggregate_id"], found)
+        lines[exported["event_id"]] = exported
     parked = evidence.parked("BiExportFunction") | evidence.parked(_FAN_OUT)
     for event in evidence.events():
         place = event.aggregate_id, event.version
         line = lines.pop(event.event_id, None)
         if line is None:
-            harm = Harm.PARKED if place in parked else Harm.LOST
+            waits = place in parked or event.event_id in evidence.damaged_exports
+            harm = Harm.PARKED if waits else Harm.LOST
             yield Finding(harm, event.aggregate_id, f"version {event.version} is in no export")
         elif (line["aggregate_id"], line["version"], line["type"]) != (*place, event.type):
             yield Finding(Harm.WRONG, event.aggregate_id, f"the export has another version {event.version}")

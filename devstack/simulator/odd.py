@@ -474,6 +474,8 @@ class OddRecords:
         text = text.replace("@example.org", f"@odd{self._numbers}.{_ADDRESSES}")
         spoilt = spoil(json.loads(text))
         body = spoilt if isinstance(spoilt, str) else defects.write(spoilt)
+        if isinstance(spoilt, dict):
+            self.done.applications.add(str(spoilt.get("application_id")))
         self.done.addresses.update(addresses_in(body))
         for _ in range(copies):
             url = self._world.cloud.queue(queue).url

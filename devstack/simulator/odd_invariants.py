@@ -18,7 +18,6 @@ from devstack.simulator.findings import Finding, Harm
 from devstack.simulator.places import Place, place_of_item
 from headwater import bootstrap
 from headwater.applications.parking import CONSUMER as APPLICATION_STATUS
-from headwater.archive import bi_export
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream import cloud_events
 from headwater.change_stream.records import Operation
@@ -61,9 +60,11 @@ class _Traces:
         """Whether an operator sees that an aggregate stands still, in this consumer or before it."""
         return any(aggregate_id in self.aggregates.get(each, ()) for each in (consumer, _FAN_OUT))
 
-    def known(self, aggregate_id: str) -> bool:
-        """Whether any letter is of an aggregate."""
-        return any(aggregate_id in aggregates for aggregates in self.aggregates.values())
+    @cached_property
+    def dealt_with(self) -> set[str]:
+        """The odd aggregates of which something was published, or is parked."""
+        seen = set(self._evidence.world.order.seen).union(*self.aggregates.values())
+        return {aggregate_id for aggregate_id in seen & self._evidence.odd.aggregates if "#" in aggregate_id}
 
     def applied(self, projection: Projection, aggregate_id: str) -> int:
         """The version that a projection has reached of an aggregate."""
@@ -88,11 +89,7 @@ class _Traces:
     @cached_property
     def exported(self) -> set[str]:
         """The ids of the events in the export."""
-        return {
-            orjson.loads(line)["event_id"]
-            for _, body in self._evidence.objects("ArchiveBucket", bi_export.PREFIX)
-            for line in body.splitlines()
-        }
+        return {line["event_id"] for line in self._evidence.exported()} | self._evidence.damaged_exports
 
     @cached_property
     def tracked(self) -> set[str]:
@@ -203,14 +200,13 @@ def foreign_messages_are_accounted_for(evidence: Evidence) -> Iterator[Finding]:
             if {message_id, body} & traces.waiting:
                 yield Finding(Harm.HELD, "", f"a foreign message of {queue} waits")
                 continue
-            event_id, action_id, aggregate_id = (_member(body, name) for name in ("id", "action_id", "aggregate_id"))
+            event_id, action_id = _member(body, "id"), _member(body, "action_id")
             if not (
                 traces.reported(message_id)
                 or (event_id and traces.settled(consumers[queue], event_id))
                 or action_id in traces.tracked
                 # Of letters that are tried again by themselves: what was in them is published, or parked anew.
-                or (aggregate_id in evidence.world.order.seen)
-                or traces.known(aggregate_id)
+                or any(aggregate_id in body for aggregate_id in traces.dealt_with)
                 # A pointer that was resolved, to records that their consumer had applied.
                 or _is_pointer(body)
             ):

@@ -43,8 +43,11 @@ def test_each_field_of_each_event_and_each_attribute_of_its_item_has_kinds(bluep
     assert {"cut short", "NaN", "deep"} <= what_is_tried_with("data") & what_is_tried_with("metadata")
 
 
-def test_every_stream_and_every_queue_that_a_function_reads_has_kinds(blueprint: Blueprint) -> None:
-    with opened(Config.of(2, 400, 0.0, odd=0.4), blueprint) as world:
+def test_every_stream_every_queue_and_the_bucket_has_kinds(blueprint: Blueprint) -> None:
+    with opened(Config.of(1, 10, 0.0, odd=SHARE), blueprint) as world:
+        first_of_each = {kind.partition(":")[0]: kind for kind in world.odd.kinds}
+
+    with opened(Config.of(2, 500, 0.0, odd=0.4, odd_only=tuple(first_of_each.values())), blueprint) as world:
         world.run()
         odd, queues = world.odd.done, {driver.name for driver in world.queues}
 
@@ -52,6 +55,7 @@ def test_every_stream_and_every_queue_that_a_function_reads_has_kinds(blueprint:
     assert odd.records
     assert odd.rows
     assert odd.changes
+    assert odd.foreign | odd.damaged.keys()
     assert odd.messages.keys() == queues
 
 
