@@ -238,7 +238,7 @@ def read_model_is_the_fold(
                 # What comes behind a parked event is acknowledged at once: the redrive heals it from the event store.
                 # Where that showed the event that cannot be applied, a later one is parked for it.
                 waits = waits or (event.aggregate_id, event.version) in parked
-                waits = waits or (event.version == mark and event.aggregate_id in aggregates)
+                waits = waits or (mark is not None and event.version >= mark and event.aggregate_id in aggregates)
                 if event.version <= applied:
                     reached.append(event)
                 elif waits:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from devstack.simulator.compacting import Compacting
 from devstack.simulator.faults import FaultPlan
 from devstack.simulator.functions import Ended, Functions
 from devstack.simulator.graph import RECEIVER, TEMPLATE, Blueprint
@@ -26,7 +27,7 @@ from tests.infrastructure.iam import Call, calls_of, denied, statements
 #: The workload plays the API's part: its commands run as HttpApiFunction.
 API = "HttpApiFunction"
 #: One reads alone, on request; the other runs by night, and tests/integration/test_compaction.py checks its calls.
-NOT_SIMULATED = {"TrackingApiFunction", "CompactionFunction"}
+NOT_SIMULATED = {"TrackingApiFunction"}
 _STREAMS: tuple[tuple[str, StreamKind, str], ...] = (
     ("EventsTable", "dynamodb", "FanOutFunction"),
     ("EventsStream", "kinesis", "BadgesFunction"),
@@ -48,7 +49,7 @@ def calls() -> frozenset[Call]:
     """Everything that was called in some runs under faults: one seed may meet no gap in a function."""
     seen: set[Call] = set()
     running = [API]
-    before, invoke = FaultPlan.before, Functions.invoke
+    before, invoke, compact = FaultPlan.before, Functions.invoke, Compacting.compact
 
     def noted_before(self: FaultPlan, service: str, operation: str, params: Mapping[str, Any]) -> None:
         # Queues are polled and emptied by Lambda's service, and it is Lambda that reports failures to them.
@@ -64,8 +65,16 @@ def calls() -> frozenset[Call]:
         finally:
             running.pop()
 
+    def noted_compact(self: Compacting, faults: Any = None) -> None:
+        running.append("CompactionFunction")
+        try:
+            compact(self, faults)
+        finally:
+            running.pop()
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FaultPlan, "before", noted_before)
+        patch.setattr(Compacting, "compact", noted_compact)
         patch.setattr(Functions, "invoke", noted_invoke)
         # Without overtaking, in which a command runs in the midst of a function's call: it would pass for its own.
         for seed in (3, 4, 5):
