@@ -25,6 +25,7 @@ SECRET_KEY: Final = "test"  # noqa: S105 - the emulator checks no signature
 START_TIMEOUT_SECONDS: Final = 30
 STOP_TIMEOUT_SECONDS: Final = 1
 SAVE_TIMEOUT_SECONDS: Final = 30
+PORT_SECONDS: Final = 5
 
 NO_AWS_ACCOUNT: Final = {
     "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -48,16 +49,23 @@ def free_port() -> int:
 
 def require_free(port: int, option: str) -> None:
     """Raise with one line that says what to do if ``port`` cannot be opened."""
-    with socket.socket() as probe:
-        # As the servers themselves do: a socket in TIME_WAIT from the last run is not in use.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise DevstackError(
-                f"port {port} on {HOST} cannot be opened ({error.strerror}): "
-                f"stop what uses it, or choose another with {option}, or {option} 0 for a free one"
-            ) from error
+    patience = time.monotonic() + PORT_SECONDS
+    while True:
+        with socket.socket() as probe:
+            # As the servers themselves do: a socket in TIME_WAIT from the last run is not in use.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError as error:
+                # The emulator of a stack that was killed notices it a moment later.
+                if time.monotonic() < patience:
+                    time.sleep(0.1)
+                    continue
+                raise DevstackError(
+                    f"port {port} on {HOST} cannot be opened ({error.strerror}): "
+                    f"stop what uses it, or choose another with {option}, or {option} 0 for a free one"
+                ) from error
+            return
 
 
 class Emulator:

@@ -110,15 +110,15 @@ class FakeSns:
             if self.down:
                 self.refusals += 1
                 raise client_error("InternalError", "PublishBatch", 500)
-            if any(self.spoils(orjson.loads(entry["Message"])) for entry in entries):
-                self.refusals += 1
-                raise client_error("InvalidParameter", "PublishBatch")
             if not 1 <= len(entries) <= self._limits.entries:
                 raise client_error("TooManyEntriesInBatchRequest", "PublishBatch")
             if len({entry["Id"] for entry in entries}) < len(entries):
                 raise client_error("BatchEntryIdsNotDistinct", "PublishBatch")
             if sum(_entry_bytes(entry) for entry in entries) > self._limits.request_bytes:
                 raise client_error("BatchRequestTooLong", "PublishBatch")
+            if any(self.spoils(orjson.loads(entry["Message"])) for entry in entries):
+                self.refusals += 1
+                raise client_error("InvalidParameter", "PublishBatch")
             self.calls.append(len(entries))
             answer: dict[str, list[dict[str, Any]]] = {"Successful": [], "Failed": []}
             for entry in entries:
