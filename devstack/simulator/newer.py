@@ -40,7 +40,7 @@ class Newer:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Within it, the decoders ask whether the code that runs knows what is newer."""
-        of, text = EventTypes.of, codec.text
+        of, attributes_of = EventTypes.of, codec.attributes_of
 
         def reader(types: EventTypes, type_: str, schema_version: int, event_id: str) -> EventReader:
             kind = types.get(type_)
@@ -50,11 +50,11 @@ class Newer:
         # All decoding goes through these two.
         patched: Any = (EventTypes, codec)
         patched[0].of = reader
-        patched[1].text = lambda item, name: self._plain(name, text(item, name))
+        patched[1].attributes_of = lambda item: self._plain(*attributes_of(item))
         try:
             yield
         finally:
-            patched[0].of, patched[1].text = of, text
+            patched[0].of, patched[1].attributes_of = of, attributes_of
 
     @staticmethod
     def attributes(payload: DomainEvent, *, encoded: bool) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Newer:
     def _reads(self) -> bool:
         return self.repaired or not self._consuming
 
-    def _plain(self, name: str, text: str) -> str:
-        if not (name == "data" and text.startswith(_ENCODED) and self._reads):
-            return text
-        return zlib.decompress(base64.b64decode(text.removeprefix(_ENCODED))).decode()
+    def _plain(self, envelope: Any, data: str, metadata: Any) -> tuple[Any, str, Any]:
+        if data.startswith(_ENCODED) and self._reads:
+            data = zlib.decompress(base64.b64decode(data.removeprefix(_ENCODED))).decode()
+        return envelope, data, metadata

@@ -86,12 +86,11 @@ def encode(image: AttributeMap, *, replay: bool = False, types: EventTypes = EVE
     UnknownEventError, MalformedEventError
         The image is no event that can be read; the message names the attribute or the field.
     """
-    aggregate_id, version, event_id, type_, schema_version, occurred_at = attributes = codec.envelope_of(image)
-    data = codec.text(image, "data")
+    attributes, data, metadata = codec.attributes_of(image)
+    aggregate_id, version, event_id, type_, schema_version, occurred_at = attributes
     types.reader(*attributes).read(data, event_id)
     # A history with an expiry that cannot be read could not be loaded.
     codec.expiry_of(image)
-    metadata = codec.metadata_of(image)
     envelope = _Outgoing(
         specversion="1.0",
         id=event_id,

@@ -97,12 +97,18 @@ def is_moment(value: str) -> bool:
         return False
     try:
         read = datetime.fromisoformat(value)
-        # Only at the calendar's ends can the way to UTC lead out of it.
-        if not 1 < read.year < _LAST_YEAR:
-            read.astimezone(UTC)
-    except (OverflowError, ValueError):
+    except ValueError:
         return False
-    return read.tzinfo is not None
+    return read.tzinfo is not None and (1 < read.year < _LAST_YEAR or _has_a_utc(read))
+
+
+def _has_a_utc(moment: datetime) -> bool:
+    """Only at the calendar's ends can the way to UTC lead out of it."""
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        return False
+    return True
 
 
 def parsed(field: str, value: object, annotation: Any) -> Any:

@@ -306,7 +306,9 @@ class EventTypes(Mapping[str, type[DomainEvent]]):
             raise MalformedEventError(f"{_of(event_id, type_)}: 'version' must be from 1 to 2**63 - 1")
         if not is_moment(occurred_at):
             raise MalformedEventError(f"{_of(event_id, type_)}: 'occurred_at' {NO_MOMENT}")
-        reader = self.of(type_, schema_version, event_id)
+        reader = self._readers.get(type_)
+        if reader is None or reader.schema_version != schema_version:
+            reader = self.of(type_, schema_version, event_id)
         if aggregate_type != reader.aggregate_type:
             raise MalformedEventError(
                 f"{_of(event_id, type_)} belongs to an aggregate of type {reader.aggregate_type}, not of another"

@@ -13,7 +13,12 @@ import orjson
 from headwater.attribute_values import AttributeMap, MalformedAttributeError, marshal_item, unmarshal
 from headwater.domain.events import EVENT_TYPES, EventTypes, MalformedEventError, RecordedEvent, demand_limits
 
-_METADATA: Final = msgspec.json.Decoder(dict[str, str])
+_decode_metadata: Final = msgspec.json.Decoder(dict[str, str]).decode
+#: The attributes that an item must have, and each one's kind.
+_KINDS: Final = {
+    **dict.fromkeys(("aggregate_id", "aggregate_type", "event_id", "type", "occurred_at", "data", "metadata"), "S"),
+    **dict.fromkeys(("version", "schema_version"), "N"),
+}
 #: A number of this many digits need not have 64 bits.
 _MOST_DIGITS: Final = 19
 _SECONDS: Final = range(-(2**63), 2**63)
@@ -69,8 +74,9 @@ def decode(item: AttributeMap, types: EventTypes = EVENT_TYPES) -> RecordedEvent
     MalformedEventError
         An attribute or a field of the data is missing or is not what it must be; the message names it.
     """
-    aggregate_id, version, event_id, type_, schema_version, occurred_at = envelope = envelope_of(item)
-    payload = types.reader(*envelope).read(text(item, "data"), event_id)
+    envelope, data, metadata = attributes_of(item)
+    aggregate_id, version, event_id, type_, schema_version, occurred_at = envelope
+    payload = types.reader(*envelope).read(data, event_id)
     return RecordedEvent(
         aggregate_id=aggregate_id,
         version=version,
@@ -79,31 +85,37 @@ def decode(item: AttributeMap, types: EventTypes = EVENT_TYPES) -> RecordedEvent
         schema_version=schema_version,
         occurred_at=occurred_at,
         data=msgspec.structs.asdict(payload),
-        metadata=metadata_of(item),
+        metadata=metadata,
         expires_at=expiry_of(item),
     ).with_payload(payload)
 
 
-def envelope_of(item: AttributeMap) -> tuple[str, int, str, str, int, str]:
-    """What `EventTypes.reader` takes, from an item's attributes."""
-    aggregate_id = text(item, "aggregate_id")
-    if text(item, "aggregate_type") != aggregate_id.partition("#")[0]:
-        raise MalformedEventError("the event item's 'aggregate_type' must be the type in its 'aggregate_id'")
-    return (
-        aggregate_id,
-        _integer(item, "version"),
-        text(item, "event_id"),
-        text(item, "type"),
-        _integer(item, "schema_version"),
-        text(item, "occurred_at"),
-    )
-
-
-def metadata_of(item: AttributeMap) -> Mapping[str, str]:
+def attributes_of(item: AttributeMap) -> tuple[tuple[str, int, str, str, int, str], str, Mapping[str, str]]:
+    """What `EventTypes.reader` takes, the text of the data, and the metadata."""
+    # All at once: asked for one by one, they would cost a tenth of the fan-out's reading.
     try:
-        return _METADATA.decode(text(item, "metadata"))
-    except MalformedEventError:
-        raise
+        aggregate_id, aggregate_type = item["aggregate_id"]["S"], item["aggregate_type"]["S"]
+        event_id, type_, occurred_at = item["event_id"]["S"], item["type"]["S"], item["occurred_at"]["S"]
+        version, schema_version = item["version"]["N"], item["schema_version"]["N"]
+        data, metadata = item["data"]["S"], item["metadata"]["S"]
+    except (KeyError, TypeError):
+        raise _missing(item) from None
+    texts = (aggregate_id, aggregate_type, event_id, type_, occurred_at, version, schema_version, data, metadata)
+    for text in texts:
+        if type(text) is not str:
+            raise _missing(item)
+    if aggregate_type != aggregate_id.partition("#")[0]:
+        raise MalformedEventError("the event item's 'aggregate_type' must be the type in its 'aggregate_id'")
+    envelope = (
+        aggregate_id,
+        _integer("version", version),
+        event_id,
+        type_,
+        _integer("schema_version", schema_version),
+        occurred_at,
+    )
+    try:
+        return envelope, data, _decode_metadata(metadata)
     except ValueError:
         raise MalformedEventError("the event item's 'metadata' must be a JSON object of texts") from None
 
@@ -124,23 +136,17 @@ def expiry_of(item: AttributeMap) -> int | None:
     return int(value)
 
 
-def text(item: AttributeMap, name: str) -> str:
-    """An attribute that must be there, and be text."""
-    try:
-        value = item[name]["S"]
-    except (KeyError, TypeError):
-        value = None
-    if not isinstance(value, str):
-        raise MalformedEventError(f"the event item has no text attribute {name!r}")
-    return value
+def _missing(item: AttributeMap) -> MalformedEventError:
+    """The first attribute that is not there, or not of its kind."""
+    for name, kind in _KINDS.items():
+        attribute = item.get(name)
+        if not (isinstance(attribute, Mapping) and type(attribute.get(kind)) is str):
+            break
+    return MalformedEventError(f"the event item has no {'text' if kind == 'S' else 'number'} attribute {name!r}")
 
 
-def _integer(item: AttributeMap, name: str) -> int:
-    try:
-        digits = item[name]["N"]
-    except (KeyError, TypeError):
-        digits = None
+def _integer(name: str, digits: str) -> int:
     # int alone would take spaces, underscores and the digits of other scripts, none of which DynamoDB writes.
-    if not (isinstance(digits, str) and digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS):
+    if not (digits.isdecimal() and digits.isascii() and len(digits) <= _MOST_DIGITS):
         raise MalformedEventError(f"the event item's attribute {name!r} must be a whole number of 63 bits, from 0 up")
     return int(digits)
