@@ -154,7 +154,7 @@ def pointers_are_resolved(evidence: Evidence) -> Iterator[Finding]:
     for message in evidence.messages("FailedBatchesQueue"):
         yield Finding(Harm.WRONG, "", f"FailedBatchesQueue still holds {message}")
     for message in evidence.messages("UnresolvedPointersQueue"):
-        harm = Harm.HELD if evidence.world.faults.counts["retention_passed"] else Harm.WRONG
+        harm = Harm.HELD if evidence.world.outages.forgotten else Harm.WRONG
         yield Finding(harm, "", f"UnresolvedPointersQueue still holds {message}")
 
 

@@ -33,6 +33,8 @@ class Outages:
         self._world = world
         self._until: dict[str, float] = {}
         self.functions: set[str] = set()
+        #: Whether one has lasted until its stream had forgotten the records.
+        self.forgotten = False
 
     @property
     def end(self) -> float:
@@ -65,6 +67,7 @@ class Outages:
         self._until[title] = world.engine.now + age + longer
         self.functions.add(drivers[0].mapping.function)
         if forgotten:
+            self.forgotten = True
             # The last records may come minutes after the outage has begun.
             until = world.engine.now + retention + 2 * longer
             self._until |= {each.title: until for each in world.mappings if each.function == _RESOLVER}
