@@ -13,6 +13,8 @@ from headwater.attribute_values import AttributeMap
 from headwater.change_stream.records import ChangeRecord, MalformedRecordError, Operation
 
 _TTL_PRINCIPAL = "dynamodb.amazonaws.com"
+#: As the stream names them: an expiry is a REMOVE that the TTL's principal did.
+_OPERATIONS = {each.value: each for each in (Operation.INSERT, Operation.MODIFY, Operation.REMOVE)}
 
 
 def parse(raw: Mapping[str, Any]) -> ChangeRecord:
@@ -159,15 +161,15 @@ def _image(change: Mapping[str, Any], name: str) -> AttributeMap | None:
 
 
 def _operation(raw: Mapping[str, Any]) -> Operation:
-    try:
-        operation = Operation(raw["eventName"])
-    except (KeyError, ValueError) as error:
-        raise MalformedRecordError("the stream record's 'eventName' is none of INSERT, MODIFY, REMOVE") from error
-    if operation is Operation.EXPIRE:
+    name = raw.get("eventName")
+    operation = _OPERATIONS.get(name) if isinstance(name, str) else None
+    if operation is None:
         raise MalformedRecordError("the stream record's 'eventName' is none of INSERT, MODIFY, REMOVE")
+    if operation is not Operation.REMOVE:
+        return operation
     identity = raw.get("userIdentity")
     by_ttl = isinstance(identity, dict) and _TTL_PRINCIPAL in (
         identity.get("principalId"),
         identity.get("PrincipalId"),  # GetRecords spells it so, Lambda does not
     )
-    return Operation.EXPIRE if operation is Operation.REMOVE and by_ttl else operation
+    return Operation.EXPIRE if by_ttl else operation

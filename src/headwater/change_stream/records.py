@@ -1,8 +1,9 @@
 """One change of one item, as a DynamoDB stream delivers it."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 from headwater.attribute_values import AttributeMap
 from headwater.failures import PermanentError
@@ -21,8 +22,7 @@ class MalformedRecordError(PermanentError):
     """A record that does not have the shape which AWS documents; the message names the field."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeRecord:
+class ChangeRecord(Struct, frozen=True, kw_only=True):
     """A stream record of any view type; images that the view leaves out are None.
 
     ``sequence_number`` orders the records of one shard as an integer; ``captured_at`` is the record's
