@@ -236,7 +236,7 @@ class Evidence:
         return [
             decode(message.body, self.world.claims)
             for message in self.world.cloud.queue("ParkedRecordsQueue").messages.values()
-            if message.id not in self._odd_messages
+            if not {message.id, message.body} & self._odd_messages
         ]
 
     @property
@@ -245,7 +245,7 @@ class Evidence:
         queues = self.world.cloud.sqs.queues.values()
         for queue in queues:
             for message in queue.messages.values():
-                if message.id not in self._odd_messages:
+                if not {message.id, message.body} & self._odd_messages:
                     with suppress(MalformedParkedError):
                         yield decode(message.body, self.world.claims)
 

@@ -54,6 +54,7 @@ _MESSAGE_BYTES: Final = 1024 * 1024
 _DEEPEST_ITEM: Final = 30
 #: What a person's address looks like in the text of an item or a message.
 _ADDRESS: Final = re.compile(r"[\w.+-]{1,64}@[\w.-]+")
+_YEAR: Final = re.compile(r'"\d{4}-')
 #: What a domain of one odd record's addresses ends with.
 _ADDRESSES: Final = "example.org"
 
@@ -472,6 +473,9 @@ class OddRecords:
         if "id" in sample:
             text = text.replace(sample["id"], self._world.engine.uuid7_of(self._chance))
         text = text.replace("@example.org", f"@odd{self._numbers}.{_ADDRESSES}")
+        if any(name.endswith("BatchInfo") for name in sample):
+            # Of a time in which nothing was written: a pointer to our own records is no foreign one.
+            text = _YEAR.sub('"2001-', text)
         spoilt = spoil(json.loads(text))
         body = spoilt if isinstance(spoilt, str) else defects.write(spoilt)
         if isinstance(spoilt, dict):
