@@ -19,7 +19,7 @@ _SCHEMA: Final = "urn:headwater:schema:"
 _MOST_DIGITS: Final = 20
 
 
-class OutgoingEvent(Struct, frozen=True, kw_only=True):
+class OutgoingEvent(Struct, frozen=True, kw_only=True, gc=False):
     """One encoded event and what its destination routes by."""
 
     event_id: str
@@ -37,23 +37,23 @@ class Delivery(Struct, frozen=True, kw_only=True):
     dataref: str | None = None
 
 
-class _Outgoing(Struct):
+class _Outgoing(Struct, kw_only=True, gc=False):
     """A CloudEvent on its way out, in the order in which its attributes are written."""
 
-    specversion: str
+    specversion: str = "1.0"
     id: str
     type: str
-    source: str
+    source: str = SOURCE
     subject: str
     time: str
-    datacontenttype: str
+    datacontenttype: str = "application/json"
     dataschema: str
     sequence: str
     partitionkey: str
     correlationid: str | UnsetType
     causationid: str | UnsetType
     actor: str | UnsetType
-    replay: bool | UnsetType
+    replay: bool | UnsetType = UNSET
     data: Raw
 
 
@@ -92,13 +92,10 @@ def encode(image: AttributeMap, *, replay: bool = False, types: EventTypes = EVE
     # A history with an expiry that cannot be read could not be loaded.
     codec.expiry_of(image)
     envelope = _Outgoing(
-        specversion="1.0",
         id=event_id,
         type=type_,
-        source=SOURCE,
         subject=aggregate_id,
         time=occurred_at,
-        datacontenttype="application/json",
         dataschema=f"{_SCHEMA}{type_}:{schema_version}",
         sequence=str(version).zfill(20),
         partitionkey=aggregate_id,
