@@ -719,7 +719,7 @@ MUTATIONS = (
         name="expiry-is-no-deletion",
         rule="6: TTL removals are expiries, not deletions by a person",
         module="headwater.change_stream.dynamodb",
-        guard="    return Operation.EXPIRE if operation is Operation.REMOVE and by_ttl else operation\n",
+        guard="    return Operation.EXPIRE if by_ttl else operation\n",
         without="    return operation if by_ttl else operation\n",
         tests=("tests/unit/change_stream", "tests/unit/fan_out"),
     ),
