@@ -26,6 +26,7 @@ DELIVERY_KINDS: Final = (
     "overtaking",
     "interleaving",
     "clock_skew",
+    "bug",
     "service_outage",
     "long_outage",
     "retention_passed",

@@ -104,6 +104,7 @@ class OddRecords:
         #: The last transaction of each table but that of the events.
         self._rows: dict[str, list[Item]] = {}
         self._numbers = 0
+        self._turns: Counter[str] = Counter()
         self._kind = ""
         self._kinds: dict[str, Inject] = {}
         self._waiting: list[str] = []
@@ -298,7 +299,7 @@ class OddRecords:
     def _of_queues(self, samples: Mapping[str, Any]) -> Iterator[tuple[str, Inject]]:
         label = "message of an event" if len(samples) > 1 else next(iter(samples))
         sample = next(iter(samples.values()))
-        send = partial(self._send, samples)
+        send = partial(self._send, label, samples)
         for kind, spoil in _of_json(sample):
             yield f"{label}: {kind}", partial(send, spoil)
         for kind, reference in _REFERENCES.items() if "specversion" in sample else ():
@@ -457,10 +458,11 @@ class OddRecords:
         self.done.records[answer["Records"][0]["SequenceNumber"]] = Foreign(self._kind, aggregate_id, _bytes(document))
         return True
 
-    def _send(self, samples: Mapping[str, Any], spoil: Callable[[Any], Any], copies: int = 1) -> bool:
+    def _send(self, label: str, samples: Mapping[str, Any], spoil: Callable[[Any], Any], copies: int = 1) -> bool:
         """Sends a message to one of the queues, of somebody of its own."""
         self._numbers += 1
-        queue = sorted(samples)[self._numbers % len(samples)]
+        turn = self._turns[label] = self._turns[label] + 1
+        queue = sorted(samples)[turn % len(samples)]
         sample, text = samples[queue], json.dumps(samples[queue])
         if "application_id" in sample:
             for name in ("application_id", "action_id"):
