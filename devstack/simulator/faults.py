@@ -26,8 +26,6 @@ DELIVERY_KINDS: Final = (
     "overtaking",
     "interleaving",
     "clock_skew",
-    "bug",
-    "service_outage",
     "long_outage",
     "retention_passed",
     "stale_read",

@@ -84,8 +84,7 @@ class ArchivedRecords:
                 page = []
         if page:
             yield page
-        # On Kinesis the same event may stand several times, so that its batches may hold more than there is.
-        if pointer.kind == "dynamodb" and found < pointer.records:
+        if found < pointer.records:
             raise NotArchivedError(
                 f"the archive holds {found} of {pointer.records} records from {pointer.first} to {pointer.last} "
                 f"of {pointer.shard_id}"
