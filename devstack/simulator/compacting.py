@@ -106,7 +106,9 @@ def compacted_days_are_the_raw(evidence: Evidence) -> Iterator[Finding]:
     world.compacting.compact()
     for (source, dt), ids in sorted(_raw(evidence).items()):
         published = _published(world, source, dt)
-        if damaged := [key for key in evidence.odd.damaged if f"source={source}/dt={dt}/" in key]:
+        # What bears the archive's name and cannot be read is damaged, whoever put it there.
+        named = {key for key in evidence.odd.foreign if any(key in told for told in world.compacting.told)}
+        if damaged := [key for key in named | evidence.odd.damaged.keys() if f"source={source}/dt={dt}/" in key]:
             if not all(any(key in told for told in world.compacting.told) for key in damaged):
                 yield Finding(Harm.LOST, "", f"{source} of {dt} is damaged, and nobody names {damaged}")
             elif published and published.raw_digest == bootstrap.compaction().day(source, dt).digest:

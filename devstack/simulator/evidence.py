@@ -214,6 +214,14 @@ class Evidence:
                 places.setdefault(given_up.function, set()).update(given_up.events)
         return places
 
+    def pointed_to(self, function: str, sequence_number: str) -> bool:
+        """Whether an unresolved pointer leads to a record of Kinesis that a function's mapping gave up."""
+        return any(
+            int(batch["startSequenceNumber"]) <= int(sequence_number) <= int(batch["endSequenceNumber"])
+            for each in self.unresolved
+            if function in str(each.get("requestContext")) and (batch := each.get("KinesisBatchInfo"))
+        )
+
     @cached_property
     def _parked(self) -> dict[str, set[Place]]:
         """By consumer, the events of the messages on ParkedRecordsQueue."""
@@ -228,7 +236,7 @@ class Evidence:
         return [
             decode(message.body, self.world.claims)
             for message in self.world.cloud.queue("ParkedRecordsQueue").messages.values()
-            if message.id not in self._odd_messages
+            if not {message.id, message.body} & self._odd_messages
         ]
 
     @property
@@ -237,7 +245,7 @@ class Evidence:
         queues = self.world.cloud.sqs.queues.values()
         for queue in queues:
             for message in queue.messages.values():
-                if message.id not in self._odd_messages:
+                if not {message.id, message.body} & self._odd_messages:
                     with suppress(MalformedParkedError):
                         yield decode(message.body, self.world.claims)
 

@@ -26,6 +26,8 @@ DELIVERY_KINDS: Final = (
     "overtaking",
     "interleaving",
     "clock_skew",
+    "bug",
+    "service_outage",
     "long_outage",
     "retention_passed",
     "stale_read",

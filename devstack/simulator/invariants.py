@@ -154,7 +154,7 @@ def pointers_are_resolved(evidence: Evidence) -> Iterator[Finding]:
     for message in evidence.messages("FailedBatchesQueue"):
         yield Finding(Harm.WRONG, "", f"FailedBatchesQueue still holds {message}")
     for message in evidence.messages("UnresolvedPointersQueue"):
-        harm = Harm.HELD if evidence.world.faults.counts["retention_passed"] else Harm.WRONG
+        harm = Harm.HELD if evidence.world.outages.forgotten else Harm.WRONG
         yield Finding(harm, "", f"UnresolvedPointersQueue still holds {message}")
 
 
@@ -233,12 +233,12 @@ def read_model_is_the_fold(
             if applied > events[-1].version:
                 yield Finding(Harm.WRONG, events[-1].aggregate_id, f"{projection.name} has applied {applied} versions")
             waits = False
-            mark = row.parked_from.get(gate) or row.waits_for.get(gate)
+            mark = row.parked_from.get(gate) or row.waits_for.get(gate) or 0
             for event in events:
                 # What comes behind a parked event is acknowledged at once: the redrive heals it from the event store.
                 # Where that showed the event that cannot be applied, a later one is parked for it.
                 waits = waits or (event.aggregate_id, event.version) in parked
-                waits = waits or (mark is not None and event.version >= mark and event.aggregate_id in aggregates)
+                waits = waits or (0 < mark <= event.version and event.aggregate_id in aggregates)
                 if event.version <= applied:
                     reached.append(event)
                 elif waits:

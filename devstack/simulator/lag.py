@@ -113,6 +113,10 @@ class LagWatch:
             elif (version := version_on_kinesis(base64.b64decode(record.body["kinesis"]["data"]))) is not None:
                 self._settled_once(consumer, (record.body["kinesis"]["partitionKey"], version), first=False)
 
+    def given_up(self, consumer: str, places: Iterable[Place]) -> None:
+        """A mapping has given these up: whoever redrives them, a checkpoint that passes them says nothing."""
+        self._done.setdefault(consumer, set()).update(places)
+
     def _settled_once(self, consumer: str, place: Place, *, first: bool) -> None:
         """What comes again has been done with before."""
         if place not in self._done.setdefault(consumer, set()):

@@ -28,6 +28,11 @@ class Newer:
         self.repaired = False
         self._consuming = False
 
+    @property
+    def consuming(self) -> bool:
+        """Whether a consumer's code runs."""
+        return self._consuming
+
     @contextmanager
     def as_consumer(self, consuming: bool = True) -> Iterator[None]:
         """Within it runs a consumer's code; with False a producer's, in the middle of it."""

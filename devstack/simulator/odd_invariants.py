@@ -180,10 +180,15 @@ def foreign_records_are_accounted_for(evidence: Evidence) -> Iterator[Finding]:
         return
     traces = _Traces(evidence)
     consumers: dict[str, Projection | None] = {each.name: each for each in _PROJECTIONS}
+    functions = {_consumer(mapping.function): mapping.function for mapping in evidence.world.mappings}
     for sequence_number, foreign in evidence.odd.records.items():
         event = _event(foreign.content)
         for consumer, projection in (*consumers.items(), (_EXPORT, None)):
-            told = sequence_number in traces.numbers.get(consumer, ()) or traces.reported(sequence_number)
+            told = (
+                sequence_number in traces.numbers.get(consumer, ())
+                or traces.reported(sequence_number)
+                or evidence.pointed_to(functions[consumer], sequence_number)
+            )
             if told or (event is not None and _taken(traces, consumer, projection, event)):
                 continue
             yield Finding(Harm.LOST, foreign.key, f"{consumer} has passed over a foreign record: {foreign.kind}")

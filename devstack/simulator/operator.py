@@ -102,10 +102,17 @@ class Operator:
     def _received(self, queue: Queue, target: str) -> Iterator[_Letter]:
         world, held = self._world, dict[str, _Letter]()
         while messages := world.cloud.sqs.receive_message(
-            QueueUrl=queue.url, MaxNumberOfMessages=10, VisibilityTimeout=HOLD_SECONDS, WaitTimeSeconds=1
+            QueueUrl=queue.url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=HOLD_SECONDS,
+            WaitTimeSeconds=1,
+            MessageAttributeNames=["All"],
         ).get("Messages"):
             for message in messages:
                 handle = message["ReceiptHandle"]
+                if queue.name == UNRESOLVED and "MessageAttributes" in message:
+                    # It says why no other try helps.
+                    continue
                 if target:
                     lane, version, content = (target, ""), 0, message["Body"]
                 else:

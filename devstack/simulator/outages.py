@@ -1,7 +1,7 @@
-"""Outages that last longer than a mapping's patience: what it gives up is pointed to, resolved, parked and redriven.
+"""Outages: of a service, for seconds; and of a function, for longer than its mapping has patience.
 
-One at the most in a run. The function of one mapping is not invoked until its records' time is over; in some of these
-nobody resolves the pointers either, until the stream has forgotten the records and only the archive has them.
+Of the long ones there is one at the most in a run. What it gives up is pointed to, resolved, parked and redriven; in
+some of them nobody resolves the pointers until the stream has forgotten the records, and only the archive has them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 #: Of the decisions of a run whether such an outage begins.
 _SCALE: Final = 0.4
+#: Of the decisions whether a service answers nobody for a while, for so many seconds.
+_SERVICES_SCALE: Final = 4.0
+_SERVICES: Final = ("dynamodb", "kinesis", "s3", "sesv2", "sns", "sqs")
+_BROKEN: Final = (2.0, 20.0)
 #: It goes on for so long, at least and at most, after all has been given up: seconds.
 _LONGER: Final = (60.0, 1_800.0)
 _RESOLVER: Final = "DeadLettersFunction"
@@ -33,6 +37,8 @@ class Outages:
         self._world = world
         self._until: dict[str, float] = {}
         self.functions: set[str] = set()
+        #: Whether one has lasted until its stream had forgotten the records.
+        self.forgotten = False
 
     @property
     def end(self) -> float:
@@ -45,7 +51,9 @@ class Outages:
 
     def go_on(self) -> None:
         """Decides whether one begins now."""
-        faults = self._world.faults
+        faults, chance = self._world.faults, self._world.engine.chance
+        if faults.happens("service_outage", _SERVICES_SCALE):
+            faults.break_service(chance.choice(_SERVICES), self._world.engine.now + chance.uniform(*_BROKEN))
         if self._until:
             return
         if faults.happens("long_outage", _SCALE):
@@ -65,6 +73,7 @@ class Outages:
         self._until[title] = world.engine.now + age + longer
         self.functions.add(drivers[0].mapping.function)
         if forgotten:
+            self.forgotten = True
             # The last records may come minutes after the outage has begun.
             until = world.engine.now + retention + 2 * longer
             self._until |= {each.title: until for each in world.mappings if each.function == _RESOLVER}

@@ -35,14 +35,12 @@ class Verdict:
     """What all runs of a set came to.
 
     ``not_injected`` are fault kinds that a feature promises and that no run of the set met: such a set proves nothing
-    about them. ``diverging`` are seeds whose second run took another course. ``late`` are consumers for which of a
-    hundred healthy events more than one took longer than it may, with the seconds in which ninety-nine were done.
+    about them. ``diverging`` are seeds whose second run took another course.
     """
 
     results: list[Result] = field(default_factory=list)
     not_injected: list[FaultKind] = field(default_factory=list)
     diverging: list[int] = field(default_factory=list)
-    late: dict[str, float] = field(default_factory=dict)
 
     @property
     def failing(self) -> list[Result]:
@@ -54,6 +52,15 @@ class Verdict:
 
     def total(self, harm: Harm) -> int:
         return sum(result.harms[harm] for result in self.results)
+
+    @property
+    def late(self) -> dict[str, float]:
+        """Consumers for which of a hundred healthy events more than one took longer than it may.
+
+        With the seconds in which ninety-nine were done.
+        """
+        seconds = {consumer: percentile(counts, 0.99) for consumer, counts in self.lags.items()}
+        return {consumer: lag for consumer, lag in seconds.items() if lag >= MOST_SECONDS}
 
     @property
     def lags(self) -> Lags:
@@ -118,8 +125,6 @@ def run_set(
     verdict.results.sort(key=lambda result: result.config.seed)
     if len(set(hashes)) > 1:
         verdict.diverging.append(repeated.seed)
-    seconds = {consumer: percentile(counts, 0.99) for consumer, counts in verdict.lags.items()}
-    verdict.late = {consumer: lag for consumer, lag in seconds.items() if lag >= MOST_SECONDS}
     if any(config.faults for config in configs):
         promised = frozenset[FaultKind]().union(*(feature.faults for feature in features))
         left_out = configs[0].off

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from devstack.event_source_mapping import StreamRecord
+from devstack.simulator.bugs import REPAIRED_AFTER, Bugs
 from devstack.simulator.cloud import Cloud
 from devstack.simulator.compacting import Compacting
 from devstack.simulator.delivery import (
@@ -175,8 +176,10 @@ class World:
         cloud: Cloud,
         *,
         newer: Newer | None = None,
+        bugs: Bugs | None = None,
     ) -> None:
         self.blueprint = blueprint
+        self.bugs = bugs or Bugs(lambda *_: False, lambda: False)
         self.newer = newer or Newer()
         self.config = config
         self.engine = engine
@@ -295,6 +298,7 @@ class World:
     def production_ended(self) -> None:
         self.last_event_at = self.engine.now
         self.engine.after(_GRACE_SECONDS, self.faults.stop)
+        self.engine.after(REPAIRED_AFTER, self._repair_bugs)
         if self.config.poison and self.config.seed % 2:
             # While the last events, and the faults, are still on their way; the other seeds wait until all has failed.
             self._repair()
@@ -375,6 +379,10 @@ class World:
         engine.note(f"poison {aggregate_id}@{version} {attributes['type']['S']}")
         self.stir()
 
+    def _repair_bugs(self) -> None:
+        self.bugs.repaired = True
+        self.engine.note("bugs are repaired")
+
     def _repair(self) -> None:
         """The consumers learn to read what is newer, as by a deployment; what is parked is redriven at once."""
         self.newer.repaired = True
@@ -410,7 +418,7 @@ class World:
     def _drain(self) -> None:
         """Runs until nothing is left to deliver, or for as long as that may take."""
         engine = self.engine
-        suffering = self.poisoned or self.config.odd or self.faults.refusals.aggregates
+        suffering = self.poisoned or self.config.odd or self.faults.refusals.aggregates or self.bugs.aggregates
         limit = max(engine.now, self.outages.end) + (_POISONED_DRAIN_SECONDS if suffering else _DRAIN_SECONDS)
         while engine.now < limit and not self.drained and engine.step():
             pass
@@ -459,6 +467,7 @@ class World:
             aggregate_id in self.poisoned
             or aggregate_id in self.odd.done.aggregates
             or aggregate_id in self.faults.refusals.aggregates
+            or aggregate_id in self.bugs.aggregates
         )
 
     @property
@@ -549,8 +558,10 @@ def opened(config: Config, blueprint: Blueprint) -> Iterator[World]:
     cloud = Cloud(engine.clock, faults, engine.chance, attempts=_SDK_ATTEMPTS)
     blueprint.build(cloud, config.shards)
     newer = Newer()
-    with hosted(blueprint.application, cloud, engine) as log, newer.installed() if config.poison else nullcontext():
-        world = World(blueprint, config, engine, faults, cloud, newer=newer)
+    bugs = Bugs(faults.happens, lambda: newer.consuming)
+    newest = newer.installed() if config.poison else nullcontext()
+    with hosted(blueprint.application, cloud, engine) as log, newest, bugs.installed():
+        world = World(blueprint, config, engine, faults, cloud, newer=newer, bugs=bugs)
         world.deliver(Functions(blueprint.application, engine, faults, log, newer))
         yield world
 

@@ -791,7 +791,7 @@ MUTATIONS = (
         name="archive-holds-the-whole-batch",
         rule="dead letters: fewer records than the batch had are not all of them",
         module="headwater.archive.lookup",
-        guard="        if found < pointer.records:\n",
+        guard='        if pointer.kind == "dynamodb" and found < pointer.records:\n',
         without="        if False:\n",
         tests=("tests/unit/archive/test_lookup.py",),
     ),
@@ -1085,5 +1085,13 @@ MUTATIONS = (
         guard="            if kind_of(error) in _FOR_GOOD and element.record is not None:\n",
         without="            if False:\n",
         tests=("tests/unit/applications/test_target.py",),
+    ),
+    Mutation(
+        name="what-the-archive-cannot-have-is-told",
+        rule="a record past the stream's retention is lost or told: others' records on Kinesis are in no archive",
+        module="headwater.dead_letters.resolver",
+        guard='            whole = pointer.kind == "dynamodb"\n',
+        without="            whole = True\n",
+        tests=("tests/unit/dead_letters/test_resolver.py",),
     ),
 )

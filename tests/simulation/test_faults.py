@@ -13,6 +13,7 @@ from devstack.simulator.faults import PROMISED
 from devstack.simulator.findings import Harm
 from devstack.simulator.graph import Blueprint
 from devstack.simulator.invariants import archive_is_the_log, order_is_kept
+from devstack.simulator.lag import percentile, together
 from devstack.simulator.tracking import given_up_by_the_pipe
 from devstack.simulator.world import Config, Result, World, opened, simulate, verdict
 from headwater import bootstrap
@@ -334,6 +335,31 @@ def test_what_a_destination_refuses_for_good_waits_alone(blueprint: Blueprint) -
     assert harms[Harm.PARKED] > 0
     assert harms[Harm.REFUSED] > 0
     assert max(result.waited for result in results) < 60
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_cannot_be_parked_is_not_acknowledged(blueprint: Blueprint, seed: int) -> None:
+    """FAULTS row 1: with the queue of parked records down for as long as events come."""
+    config = Config.of(seed, 500, 0.3, off=only("refused_row", "refused_entry"), poisons=0)
+
+    def no_queue(world: World) -> None:
+        world.faults.break_service("sqs", world.engine.now + 300)
+
+    result = run(blueprint, config, no_queue)
+
+    assert holds(result)
+    assert result.harms[Harm.PARKED] > 0
+
+
+def test_what_nobody_foresaw_is_set_aside_and_redriven_by_itself(blueprint: Blueprint) -> None:
+    """FAULTS row 1: after the repair nothing is left, and nobody did anything; neighbours waited half a minute."""
+    results = [simulate(Config.of(seed, 500, 0.4, off=only("bug"), poisons=0), blueprint) for seed in range(4)]
+
+    assert all(map(holds, results))
+    assert sum(result.faults["bug"] for result in results) > 0
+    lags = together(result.lags for result in results)
+    assert max(percentile(counts, 0.99) for counts in lags.values()) < 60
+    assert {harm for result in results for harm, count in result.harms.items() if count} <= {Harm.PARKED}
 
 
 @pytest.mark.parametrize("seed", range(3))

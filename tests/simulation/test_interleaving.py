@@ -76,7 +76,9 @@ def test_an_action_is_at_its_end_before_the_next_one_begins() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_writers_whose_calls_alternate_converge(blueprint: Blueprint, seed: int) -> None:
     """FAULTS rows 28 and 33: A1 B1 A2 B2, in all of their calls."""
-    result = simulate(Config.of(seed, 400, 0.4, off=only("interleaving", "duplicate_delivery")), blueprint)
+    config = Config.of(seed, 400, 0.4, shards=8, off=only("interleaving", "duplicate_delivery"))
+
+    result = simulate(config, blueprint)
 
     assert holds(result)
     assert met(result, "interleaving")

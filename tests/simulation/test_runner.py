@@ -1,6 +1,7 @@
 """Many seeds over several processes: what happens to a process is told, and nothing waits for ever."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -10,8 +11,8 @@ import pytest
 
 from devstack.errors import DevstackError
 from devstack.simulator.findings import Harm
-from devstack.simulator.runner import RunError, run_set
-from devstack.simulator.world import Config
+from devstack.simulator.runner import RunError, Verdict, run_set
+from devstack.simulator.world import Config, Result
 from headwater.change_stream.batch import BatchOutcome
 
 CONFIGS = [Config.of(seed, 60, 0.05) for seed in (1, 2, 3)]
@@ -66,3 +67,11 @@ def test_a_guard_taken_away_in_the_processes_is_noticed() -> None:
 def test_a_context_that_does_not_exist_is_refused_by_name(name: str) -> None:
     with pytest.raises(DevstackError, match="names no context manager"):
         run_set(CONFIGS, within=name)
+
+
+def test_a_consumer_for_which_healthy_events_wait_fails_the_set() -> None:
+    fast, slow = Counter({10: 980, 700: 9}), Counter({10: 980, 700: 20})
+    verdict = Verdict([Result(CONFIGS[0], lags={"fan_out": fast, "badges": slow})])
+
+    assert verdict.late == {"badges": 70.0}
+    assert not verdict.holds

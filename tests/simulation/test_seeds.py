@@ -8,6 +8,7 @@ import pytest
 
 from devstack.simulator.findings import Harm
 from devstack.simulator.graph import Blueprint
+from devstack.simulator.lag import percentile
 from devstack.simulator.runner import run_set
 from devstack.simulator.shrink import from_entry
 from devstack.simulator.world import Config, simulate
@@ -18,8 +19,11 @@ REGRESSIONS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "regress
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_hundred_seeds_lose_nothing_double_nothing_and_keep_order() -> None:
-    """Every fault kind that the simulator promises is met, and the same seed takes the same course twice."""
-    verdict = run_set([Config.of(seed, 1_000, 0.05) for seed in range(1, 101)])
+    """Under every fault kind that the simulator promises, amid foreign records of every kind.
+
+    The same seed takes the same course twice.
+    """
+    verdict = run_set([Config.of(seed, 1_000, 0.05, odd=0.02) for seed in range(1, 101)])
 
     assert [(result.config.seed, str(result.violations[0])) for result in verdict.failing] == []
     assert verdict.not_injected == []
@@ -28,7 +32,21 @@ def test_a_hundred_seeds_lose_nothing_double_nothing_and_keep_order() -> None:
         (harm for harm in Harm if harm.breaks), 0
     )
     assert all(result.drained is not None for result in verdict.results)
+    assert verdict.late == {}
+    # What only now and then has a sample to be made from may be missing.
+    assert sum(map(bool, verdict.odd.values())) > 0.95 * len(verdict.odd)
     assert sum(result.poisons for result in verdict.results) == 20
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_nobody_waits_for_odd_records() -> None:
+    """Without any fault: each healthy event takes as long as if it were alone."""
+    verdict = run_set([Config.of(seed, 1_000, 0.0, odd=0.05) for seed in range(1, 21)])
+
+    assert [(result.config.seed, str(result.violations[0])) for result in verdict.failing] == []
+    assert verdict.late == {}
+    assert max(percentile(counts, 1.0) for counts in verdict.lags.values()) < 60
 
 
 def test_ten_seeds_hold_in_this_very_process(blueprint: Blueprint) -> None:

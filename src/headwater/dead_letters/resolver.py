@@ -6,7 +6,7 @@ has not applied; that goes to the parked queue, one message an aggregate, and on
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -37,6 +37,13 @@ FILTERS: Mapping[str, FilterCriteria | None] = {
         "pipes",
     ),
 }
+
+
+#: Why a pointer stays although all of our records that it leads to are parked.
+FROM_ARCHIVE: Final = (
+    "the stream has forgotten the records; those of the events table are parked, from the archive, "
+    "and what others put onto the stream is gone: discard this once you know of none"
+)
 
 
 class Gates(Protocol):
@@ -123,10 +130,15 @@ class Resolver:
             return
         try:
             runs = self._runs(pointer, self._shards[pointer.kind].records(pointer))
+            whole = True
         except RecordsGoneError:
             runs = self._runs(pointer, self._archive.records(pointer))
+            # The archive has what was in the table, and nothing that others put onto the stream of events.
+            whole = pointer.kind == "dynamodb"
         parked_at = timestamp(self._now())
         self._lot.park(_parked(pointer, aggregate_id, run, parked_at) for aggregate_id, run in runs.items())
+        if not whole:
+            self._unresolved.keep(body, FROM_ARCHIVE)
 
     def _runs(self, pointer: Pointer, pages: Iterable[list[Raw]]) -> dict[str, list[bytes]]:
         """The records to park, by aggregate. As JSON, since thousands of them lie in memory together."""

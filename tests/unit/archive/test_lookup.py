@@ -185,13 +185,12 @@ def test_of_a_kinesis_batch_the_changes_come_back_that_can_have_arrived_with_it(
     assert bool(found) is comes_back
 
 
-def test_row_22_fewer_than_the_batch_had_are_not_all() -> None:
-    """FAULTS row 22."""
+def test_a_kinesis_batch_may_have_had_more_than_there_is_as_what_was_sent_again_stands_twice() -> None:
+    """FAULTS row 22: that nothing is missing is proven by what the archiver gave up, not by a count."""
     archive = Archived()
     archive.write(plays("a"))
 
-    with pytest.raises(NotArchivedError, match="holds 1 of 2 records"):
-        archive.found(pointer("kinesis", "495", "499", 2))
+    assert len(archive.found(pointer("kinesis", "495", "499", 2))) == 1
 
 
 def test_row_22_what_others_wrote_before_does_not_stand_for_what_the_archiver_gave_up() -> None:

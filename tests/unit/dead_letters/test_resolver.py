@@ -9,8 +9,8 @@ import pytest
 from headwater.change_stream import dynamodb, kinesis
 from headwater.change_stream.filters import FilterCriteria
 from headwater.dead_letters.parked import ParkedRecords, SqsParkingLot, decode
-from headwater.dead_letters.pointers import Pointer
-from headwater.dead_letters.resolver import Gates, Resolver
+from headwater.dead_letters.pointers import Pointer, StreamKind
+from headwater.dead_letters.resolver import FROM_ARCHIVE, Gates, Resolver
 from headwater.dead_letters.shards import Raw, RecordsGoneError
 from headwater.domain.events import PlayCompleted, RecordedEvent
 from tests.fakes.cloud import FakeAws
@@ -237,6 +237,29 @@ def test_row_22_what_the_stream_has_forgotten_comes_from_the_archive_alone() -> 
 
     (parked,) = scene.lot.parked
     assert parked.versions == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("kinesis", [FROM_ARCHIVE]), ("dynamodb", [])])
+def test_row_22_what_others_put_onto_kinesis_is_in_no_archive_and_the_pointer_tells(
+    kind: StreamKind, kept: list[str]
+) -> None:
+    """FAULTS row 22: all of ours is parked, and a person hears that there may have been more."""
+    records = kinesis_batch([play("ada", 1)])
+    scene = Scene(Pages(then=RecordsGoneError("trimmed")), Pages(records))
+    pointer = from_lambda(kind, "1", "3")
+
+    assert scene.failed(pointer) == []
+
+    assert len(scene.lot.parked) == 1
+    assert [reason for _, reason in scene.unresolved.kept] == kept
+
+
+def test_what_the_stream_still_has_leaves_no_pointer() -> None:
+    scene = Scene(Pages(kinesis_batch([play("ada", 1)])))
+
+    assert scene.failed(from_lambda("kinesis", "1", "1")) == []
+
+    assert scene.unresolved.kept == []
 
 
 def test_row_22_what_is_nowhere_comes_again_and_parks_nothing() -> None:
