@@ -13,6 +13,7 @@ import orjson
 from devstack.simulator.cloud.items import base64_text
 from devstack.simulator.delivery import event_of
 from devstack.simulator.odd import addresses_in
+from devstack.simulator.operator import PARKED, UNRESOLVED
 from devstack.simulator.places import Place, key_of, place_of_item
 from headwater.archive import bi_export, reader
 from headwater.archive.envelope import change_record
@@ -198,7 +199,7 @@ class Evidence:
     @cached_property
     def unresolved(self) -> list[Any]:
         """The pointers on UnresolvedPointersQueue, which an alarm counts and ``headwater dead-letters list`` names."""
-        return [message for message in self.messages("UnresolvedPointersQueue") if isinstance(message, dict)]
+        return [message for message in self.messages(UNRESOLVED) if isinstance(message, dict)]
 
     @cached_property
     def _pointed_to(self) -> dict[str, set[Place]]:
@@ -235,7 +236,7 @@ class Evidence:
         """The messages on ParkedRecordsQueue."""
         return [
             decode(message.body, self.world.claims)
-            for message in self.world.cloud.queue("ParkedRecordsQueue").messages.values()
+            for message in self.world.cloud.queue(PARKED).messages.values()
             if not {message.id, message.body} & self._odd_messages
         ]
 

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from devstack.simulator.evidence import Evidence, digest, place_of
 from devstack.simulator.findings import Finding, Harm
+from devstack.simulator.operator import FAILED_BATCHES, UNRESOLVED
 from devstack.simulator.places import Place
 from headwater.applications.parking import CONSUMER as APPLICATION_STATUS
 from headwater.badges.progress import BADGE_PROGRESS
@@ -141,6 +142,9 @@ def nothing_waits_after_the_repair(evidence: Evidence) -> Iterator[Finding]:
                 yield Finding(Harm.WRONG, parked.aggregate_id, found)
     if evidence.world.newer.repaired:
         for queue, _ in evidence.world.operator.queues():
+            if queue.name == UNRESOLVED:
+                # `pointers_are_resolved` tells which of them may stay.
+                continue
             for message in evidence.messages(queue.name):
                 yield Finding(Harm.WRONG, "", f"{queue.name} still holds {str(message)[:200]}")
 
@@ -151,11 +155,11 @@ def pointers_are_resolved(evidence: Evidence) -> Iterator[Finding]:
     Once its stream has forgotten them, the archive may lack some. Then it stays where an alarm counts it and a command
     names it: reported.
     """
-    for message in evidence.messages("FailedBatchesQueue"):
-        yield Finding(Harm.WRONG, "", f"FailedBatchesQueue still holds {message}")
-    for message in evidence.messages("UnresolvedPointersQueue"):
+    for message in evidence.messages(FAILED_BATCHES):
+        yield Finding(Harm.WRONG, "", f"{FAILED_BATCHES} still holds {message}")
+    for message in evidence.messages(UNRESOLVED):
         harm = Harm.HELD if evidence.world.outages.forgotten else Harm.WRONG
-        yield Finding(harm, "", f"UnresolvedPointersQueue still holds {message}")
+        yield Finding(harm, "", f"{UNRESOLVED} still holds {message}")
 
 
 def profiles_are_the_fold(evidence: Evidence) -> Iterator[Finding]:

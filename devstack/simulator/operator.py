@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PARKED: Final = "ParkedRecordsQueue"
 UNRESOLVED: Final = "UnresolvedPointersQueue"
+FAILED_BATCHES: Final = "FailedBatchesQueue"
 #: For so long a command hides what it works on; so long after one that was stopped, all is to be seen again.
 HOLD_SECONDS: Final = 300
 _DEAD_LETTERS: Final = re.compile(r"(\w+?)(Subscription)?DeadLetterQueue")
@@ -65,7 +66,7 @@ class Operator:
         """The queue of parked records, and each consumer's dead letters with the queue that they go back to."""
         cloud = self._world.cloud
         yield cloud.queue(PARKED), ""
-        yield cloud.queue(UNRESOLVED), "FailedBatchesQueue"
+        yield cloud.queue(UNRESOLVED), FAILED_BATCHES
         for name in self._world.blueprint.queues():
             if found := _DEAD_LETTERS.fullmatch(name):
                 yield cloud.queue(name), f"{found[1]}Queue"

@@ -44,7 +44,9 @@ def test_after_the_repair_and_a_redrive_all_is_applied_once_and_in_order(bluepri
     assert result.poisons >= 5
     # Where the repair comes early, what has not arrived by then need not wait at all.
     assert result.redriven >= (5 if seed % 2 else result.poisons)
-    assert {harm for harm, count in result.harms.items() if count} <= {Harm.REPEATED}
+    # What a stream has forgotten waits as a pointer until a person knows that nothing foreign was among it.
+    forgotten = {Harm.HELD} if result.faults["retention_passed"] else set()
+    assert {harm for harm, count in result.harms.items() if count} <= {Harm.REPEATED} | forgotten
 
 
 @pytest.mark.parametrize("seed", range(1, 5))
