@@ -41,6 +41,12 @@ class FailureKind(StrEnum):
     UNFORESEEN = "unforeseen"
 
 
+#: However often it is tried, the record is not taken: it is parked, and its aggregate's later ones do not wait for it.
+FOR_GOOD: Final = (FailureKind.PERMANENT, FailureKind.REFUSED)
+#: The way or the place is at fault, whatever the record holds.
+BLAMELESS: Final = (FailureKind.TRANSIENT, FailureKind.OUTAGE)
+
+
 class JudgedError(Exception):
     """Base of our own errors that say by themselves what they call for.
 

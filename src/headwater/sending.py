@@ -5,16 +5,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from headwater.failures import FailureKind, JudgedError, kind_of, kind_of_entry, name_of
+from headwater.failures import BLAMELESS, FailureKind, JudgedError, kind_of, kind_of_entry, name_of
 from headwater.limits import SqsLimits
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-
-#: Whatever a request holds: the SDK has tried several times, so that more of them would only run into a timeout.
-ELSEWHERE: Final = (FailureKind.TRANSIENT, FailureKind.OUTAGE)
 
 
 class SendError(JudgedError):
@@ -87,7 +84,7 @@ def narrowed(
     try:
         return send(positions)
     except Exception as error:
-        if kind_of(error) in ELSEWHERE:
+        if kind_of(error) in BLAMELESS:
             raise
         if len(positions) == 1:
             return {positions[0]: SendError.of(service, error)}

@@ -1082,7 +1082,7 @@ MUTATIONS = (
         name="what-the-inbox-refuses-is-parked",
         rule="6: what the account domain's queue refuses for good is parked at once",
         module="headwater.applications.target",
-        guard="            if kind_of(error) in _FOR_GOOD and element.record is not None:\n",
+        guard="            if kind_of(error) in FOR_GOOD and element.record is not None:\n",
         without="            if False:\n",
         tests=("tests/unit/applications/test_target.py",),
     ),

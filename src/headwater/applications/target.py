@@ -2,17 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Protocol
 
 import orjson
 
 from headwater.applications.elements import Element
 from headwater.change_stream.batch import BatchOutcome, Failure
-from headwater.failures import FailureKind, kind_of, name_of
+from headwater.failures import FOR_GOOD, kind_of, name_of
 from headwater.sending import SendError, queue_text
-
-#: However often it is sent, the queue does not take it.
-_FOR_GOOD: Final = (FailureKind.PERMANENT, FailureKind.REFUSED)
 
 
 class Inbox(Protocol):
@@ -49,7 +46,7 @@ class Target:
         parked = [element for element in elements if element.status is None]
         for position, error in refused.items():
             element = told[position]
-            if kind_of(error) in _FOR_GOOD and element.record is not None:
+            if kind_of(error) in FOR_GOOD and element.record is not None:
                 parked.append(replace(element, status=None, error=name_of(error), reason=f"{error} ({error.detail})"))
             else:
                 failures.append(Failure(element.event_id, error))

@@ -10,7 +10,7 @@ from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.cloud_events import OutgoingEvent
 from headwater.change_stream.records import ChangeRecord, MalformedRecordError, Operation
 from headwater.dead_letters.triage import Triage, precedence
-from headwater.failures import FailureKind, PermanentError, kind_of
+from headwater.failures import FOR_GOOD, PermanentError, kind_of
 from headwater.fan_out.publisher import Publisher
 from headwater.incidents import Incidents
 
@@ -87,7 +87,7 @@ class FanOut:
                 event = event_of(raw)
             except Exception as error:  # noqa: BLE001  # whatever one record meets, other aggregates flow
                 errors[index] = error
-                if kind_of(error) not in (FailureKind.PERMANENT, FailureKind.REFUSED):
+                if kind_of(error) not in FOR_GOOD:
                     stopped.setdefault(dynamodb.aggregate_id(raw), error)
                 continue
             if event and event.aggregate_id in stopped:

@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING
 
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import OutgoingEvent
-from headwater.failures import FailureKind, kind_of_code
+from headwater.failures import BLAMELESS, FOR_GOOD, FailureKind, kind_of_code
 from headwater.fan_out.publisher import UnfitEventError, fitted
 from headwater.limits import KinesisLimits
-from headwater.sending import ELSEWHERE, RetryPolicy, SendError, send_with_retries, split
+from headwater.sending import RetryPolicy, SendError, send_with_retries, split
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
-
-#: A record that fails so is parked, and its aggregate's later ones do not wait for it.
-_PARKED = (FailureKind.PERMANENT, FailureKind.REFUSED)
 
 
 class KinesisPublisher:
@@ -52,7 +49,7 @@ class KinesisPublisher:
                 ready[position] = self._fitted(event)
             except SendError as error:
                 refused[position] = error
-                if error.kind not in _PARKED:
+                if error.kind not in FOR_GOOD:
                     stopped[event.aggregate_id] = error
         return refused | send_with_retries(list(ready), lambda pending: self._send(ready, pending), self._retry)
 
@@ -79,7 +76,7 @@ class KinesisPublisher:
                     errors = self._put(events, sent)
                 except Exception as error:  # noqa: BLE001  # whatever one event meets, its neighbours flow
                     met = SendError.of("Kinesis", error)
-                    if met.kind in ELSEWHERE:
+                    if met.kind in BLAMELESS:
                         # The SDK has tried several times: leave the rest to Lambda's retry rather than to a timeout.
                         elsewhere = met
                     elif len(sent) > 1:
@@ -94,7 +91,7 @@ class KinesisPublisher:
                 aggregate_id = events[position].aggregate_id
                 if position in errors:
                     refused[position] = errors[position]
-                    if errors[position].kind not in _PARKED:
+                    if errors[position].kind not in FOR_GOOD:
                         stopped.setdefault(aggregate_id, errors[position])
                 if aggregate_id in stopped:
                     refused[position] = stopped[aggregate_id]
