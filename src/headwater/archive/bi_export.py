@@ -16,7 +16,7 @@ import orjson
 
 from headwater.archive.growing_objects import GrowingObjects, ObjectChangedError
 from headwater.change_stream import claim_checks, kinesis
-from headwater.change_stream.batch import BatchOutcome, Failure
+from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.dead_letters.triage import Triage
 from headwater.domain.events import RecordedEvent
@@ -71,8 +71,7 @@ class BiExport:
         """Exports parked records. One that still cannot be read fails, and is not parked a second time."""
         numbers = _named(records)
         _, errors = self._export(records)
-        failures = tuple(Failure(numbers[index], error) for index, error in sorted(errors.items()))
-        return BatchOutcome(len(records), failures)
+        return BatchOutcome.of(numbers, errors)
 
     def _export(self, records: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[int, Exception]]:
         """The aggregates of which something was exported, and what records met, by their place in the batch."""

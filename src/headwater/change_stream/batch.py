@@ -6,7 +6,7 @@ above it must be harmless to repeat: that is what version gates and effect ledge
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,12 @@ class BatchOutcome:
     failures: Sequence[Failure] = ()
     parked: int = 0
     stopped: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, identifiers: Sequence[str], errors: Mapping[int, Exception], parked: int = 0) -> Self:
+        """The outcome of a batch by what its records met: ``errors`` are by place in ``identifiers``."""
+        failures = tuple(Failure(identifiers[index], error) for index, error in sorted(errors.items()))
+        return cls(len(identifiers), failures, parked)
 
     @property
     def succeeded(self) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from headwater.change_stream import dynamodb, kinesis
-from headwater.change_stream.batch import BatchOutcome, Failure
+from headwater.change_stream.batch import BatchOutcome
 from headwater.dead_letters.parking import Parking
 from headwater.dead_letters.patience import Failed, Patience, Tried
 from headwater.dead_letters.pointers import StreamKind
@@ -64,8 +64,7 @@ class Triage:
             if earlier is None or precedence(error) < precedence(earlier.error):
                 tried[aggregate_id] = Failed(error, source.sequence_number(records[index]))
         parked = self._park(records, left, tried)
-        failures = [Failure(source.sequence_number(records[index]), error) for index, error in sorted(left.items())]
-        return BatchOutcome(len(records), tuple(failures), parked)
+        return BatchOutcome.of([source.sequence_number(raw) for raw in records], left, parked)
 
     def _park(self, records: Sequence[Raw], left: dict[int, Exception], tried: Mapping[str, Tried]) -> int:
         """Parks or sets aside what is not to come again, and takes it off ``left``; gives how many records."""

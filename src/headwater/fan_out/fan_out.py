@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from headwater.attribute_values import AttributeMap
 from headwater.change_stream import cloud_events, dynamodb
-from headwater.change_stream.batch import BatchOutcome, Failure
+from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.cloud_events import OutgoingEvent
 from headwater.change_stream.records import ChangeRecord, MalformedRecordError, Operation
 from headwater.dead_letters.triage import Triage, precedence
@@ -71,8 +71,7 @@ class FanOut:
         """Publishes parked records' events again, each as it is in the events table now. Nothing is parked anew."""
         numbers = _named(records)
         _, errors = self._publish(records, self._event_now)
-        failures = tuple(Failure(numbers[index], error) for index, error in sorted(errors.items()))
-        return BatchOutcome(len(records), failures)
+        return BatchOutcome.of(numbers, errors)
 
     def _publish(
         self, records: Records, event_of: Callable[[Mapping[str, Any]], OutgoingEvent | None]
