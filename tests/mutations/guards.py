@@ -471,9 +471,9 @@ MUTATIONS = (
     Mutation(
         name="what-was-set-aside-waits-longer-each-time",
         rule="6: what still fails is redriven after growing pauses",
-        module="headwater.dead_letters.set_aside",
-        guard="                self._postponement.postpone(message, PAUSES[message.receive_count - 1])\n",
-        without="                self._postponement.postpone(message, PAUSES[0])\n",
+        module="headwater.change_stream.postponement",
+        guard="        postponement.postpone(message, pauses[message.receive_count - 1])\n",
+        without="        postponement.postpone(message, pauses[0])\n",
         tests=("tests/unit/dead_letters/test_set_aside.py",),
     ),
     Mutation(
@@ -504,8 +504,8 @@ MUTATIONS = (
         name="a-message-outlasts-an-outage",
         rule="6: an outage parks nothing, as far as a queue can wait",
         module="headwater.effects.consumer",
-        guard="                    self._wait_out(message, error)\n",
-        without="",
+        guard="                pause(self._postponement, message, OUTAGE_PAUSES)\n",
+        without="                pass\n",
         tests=("tests/unit/effects/test_consumer.py",),
     ),
     Mutation(

@@ -1,5 +1,6 @@
 """Hiding a message for longer than its queue does, where trying again sooner would be in vain."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
@@ -21,6 +22,12 @@ class Postponement(Protocol):
     def postpone(self, message: QueueMessage, delay: timedelta) -> None:
         """Hides the message for ``delay`` from now on. A failure is none of the caller's: the message comes sooner."""
         ...
+
+
+def pause(postponement: Postponement, message: QueueMessage, pauses: Sequence[timedelta]) -> None:
+    """Hides a message that failed for the pause that follows this receipt; after the last one its queue moves it on."""
+    if message.receive_count <= len(pauses):
+        postponement.postpone(message, pauses[message.receive_count - 1])
 
 
 class SqsPostponement:

@@ -4,10 +4,11 @@ Source: "Using Lambda with Amazon SQS". With raw delivery the body is what was p
 message attributes are the message's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.records import MalformedRecordError
 
 
@@ -60,6 +61,24 @@ def parse(raw: Mapping[str, Any]) -> QueueMessage:
         receipt_handle=str(raw.get("receiptHandle", "")),
         queue=str(raw.get("eventSourceARN", "")).rpartition(":")[2],
     )
+
+
+def each_on_its_own(records: Sequence[Mapping[str, Any]], handle: Callable[[QueueMessage], None]) -> BatchOutcome:
+    """Handles a batch's messages one by one; whatever one meets, the next ones get their turn.
+
+    Raises
+    ------
+    MalformedRecordError
+        A message has no id, so that no answer could name it; nothing was done.
+    """
+    identified = [(message_id(raw), raw) for raw in records]
+    failures: list[Failure] = []
+    for identifier, raw in identified:
+        try:
+            handle(parse(raw))
+        except Exception as error:  # noqa: BLE001  # it comes again, or its queue moves it on
+            failures.append(Failure(identifier, error))
+    return BatchOutcome(len(records), tuple(failures))
 
 
 def _attributes(raw: Mapping[str, Any]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from headwater.change_stream import dynamodb, kinesis, sqs
-from headwater.change_stream.batch import BatchOutcome, Failure
+from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.filters import FilterCriteria
 from headwater.clock import timestamp, utc_now
 from headwater.dead_letters import pointers
@@ -106,16 +106,10 @@ class Resolver:
         MalformedRecordError
             A message has no id, so that no answer could name it; nothing was done.
         """
-        identified = [(sqs.message_id(raw), raw) for raw in messages]
-        failures: list[Failure] = []
-        for message_id, raw in identified:
-            try:
-                self._resolve(message_id, sqs.parse(raw).body)
-            except Exception as error:  # noqa: BLE001  # whatever one pointer meets, the next ones get their turn
-                failures.append(Failure(message_id, error))
-        return BatchOutcome(len(messages), failures)
+        return sqs.each_on_its_own(messages, self._resolve)
 
-    def _resolve(self, message_id: str, body: str) -> None:
+    def _resolve(self, message: sqs.QueueMessage) -> None:
+        body = message.body
         try:
             pointer = pointers.parse(body)
         except UnknownPointerError as error:
@@ -124,7 +118,7 @@ class Resolver:
             self._incidents.report(
                 "UnknownPointers",
                 "a message on FailedBatchesQueue has an unknown shape; it is kept in UnresolvedPointersQueue",
-                message_id=message_id,
+                message_id=message.message_id,
                 reason=str(error),
             )
             return

@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any, Final
 
 from headwater.change_stream import sqs
-from headwater.change_stream.batch import BatchOutcome, Failure
+from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.claim_checks import ClaimStore
-from headwater.change_stream.postponement import Postponement
+from headwater.change_stream.postponement import Postponement, pause
 from headwater.dead_letters import parked
 from headwater.dead_letters.redrive import Redrive
 
@@ -35,20 +35,12 @@ class SetAside:
         MalformedRecordError
             A message has no id, so that no answer could name it; nothing was done.
         """
-        identified = [(sqs.message_id(raw), raw) for raw in messages]
-        failures: list[Failure] = []
-        for message_id, raw in identified:
-            try:
-                self._handle(sqs.parse(raw))
-            except Exception as error:  # noqa: BLE001  # whatever one run meets, the next ones get their turn
-                failures.append(Failure(message_id, error))
-        return BatchOutcome(len(messages), failures)
+        return sqs.each_on_its_own(messages, self._handle)
 
     def _handle(self, message: sqs.QueueMessage) -> None:
         try:
             run = parked.decode(message.body, self._claims)
             self._redrive.run(run.consumer, run.raw)
         except Exception:
-            if message.receive_count <= len(PAUSES):
-                self._postponement.postpone(message, PAUSES[message.receive_count - 1])
+            pause(self._postponement, message, PAUSES)
             raise

@@ -10,9 +10,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from headwater.change_stream import claim_checks, sqs
-from headwater.change_stream.batch import BatchOutcome, Failure
+from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.claim_checks import ClaimStore
-from headwater.change_stream.postponement import Postponement
+from headwater.change_stream.postponement import Postponement, pause
 from headwater.clock import utc_now
 from headwater.domain.events import RecordedEvent
 from headwater.effects.ledger import Claim, EffectLedger, UnconfirmedClaimError
@@ -113,21 +113,18 @@ class QueueConsumer:
         MalformedRecordError
             A record has no message id, so that no answer could name it; nothing was done.
         """
-        messages = [(sqs.message_id(raw), raw) for raw in records]
-        failures: list[Failure] = []
-        for message_id, raw in messages:
-            try:
-                message = sqs.parse(raw)
-                try:
-                    self._handle(message)
-                except Exception as error:
-                    self._wait_out(message, error)
-                    raise
-            except Exception as error:  # noqa: BLE001  # whatever one message meets, the next ones get their turn
-                failures.append(Failure(message_id, error))
-        return BatchOutcome(len(records), tuple(failures))
+        return sqs.each_on_its_own(records, self._handle)
 
     def _handle(self, message: sqs.QueueMessage) -> None:
+        try:
+            self._act_on(message)
+        except Exception as error:
+            # An outage is no message's fault: it must not use up the receives that its queue allows.
+            if self._postponement and kind_of(error) is FailureKind.OUTAGE:
+                pause(self._postponement, message, OUTAGE_PAUSES)
+            raise
+
+    def _act_on(self, message: sqs.QueueMessage) -> None:
         delivery = claim_checks.resolve(message.body, self._claims)
         event = delivery.event
         if event.type not in self._handles:
@@ -189,11 +186,6 @@ class QueueConsumer:
             if self._on_unconfirmed is OnUnconfirmed.HOLD:
                 raise
         return self._ledger.claim(self._name, effect_id, take_over=True)
-
-    def _wait_out(self, message: sqs.QueueMessage, error: Exception) -> None:
-        """An outage is no message's fault: it must not use up the receives that its queue allows."""
-        if self._postponement and kind_of(error) is FailureKind.OUTAGE and message.receive_count <= len(OUTAGE_PAUSES):
-            self._postponement.postpone(message, OUTAGE_PAUSES[message.receive_count - 1])
 
     def _postpone(self, message: sqs.QueueMessage, errors: Sequence[Exception]) -> None:
         """Hides the message if nothing but waiting is left to do for it."""
