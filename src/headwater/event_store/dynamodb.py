@@ -4,9 +4,10 @@ import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from headwater.attribute_values import marshal, marshal_item, unmarshal
+from headwater.attribute_values import marshal, marshal_item, size_of, unmarshal
 from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.event_store.store import (
@@ -20,6 +21,7 @@ from headwater.event_store.store import (
     UnreadableHistoryError,
     WriteRefusedError,
 )
+from headwater.failures import FailureKind, kind_of
 from headwater.limits import DynamoDbLimits
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 #: A transaction that met another one on the same item is cancelled without having lost a condition: try again.
 _CONFLICT_ATTEMPTS = 5
 _CONFLICT_BASE_SECONDS = 0.02
-_TRANSIENT_REASONS = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+_LOST_CONDITION = "ConditionalCheckFailed"
 
 
 class DynamoDbEventStore:
@@ -80,18 +82,8 @@ class DynamoDbEventStore:
             }
             for version in wanted
         ]
-        attempt = 1
-        while True:
-            try:
-                answers = self._client.transact_get_items(TransactItems=gets)["Responses"]
-            except self._client.exceptions.TransactionCanceledException as error:
-                # Somebody is writing one of them just now.
-                if attempt == _CONFLICT_ATTEMPTS or not _TRANSIENT_REASONS.intersection(_reasons(error)):
-                    raise
-                self._pause(attempt)
-                attempt += 1
-            else:
-                return {version for version, answer in zip(wanted, answers, strict=True) if answer.get("Item")}
+        answers = self._transact(partial(self._client.transact_get_items, TransactItems=gets))["Responses"]
+        return {version for version, answer in zip(wanted, answers, strict=True) if answer.get("Item")}
 
     def head(self, aggregate_id: str) -> int:
         items = self._client.query(
@@ -119,7 +111,7 @@ class DynamoDbEventStore:
 
     def _put(self, event: RecordedEvent, derived: bool) -> dict[str, Any]:
         item = codec.encode_new(event, derived=derived)
-        size = sum(len(name) + len(str(content).encode()) for name, av in item.items() for content in av.values())
+        size = size_of(item)
         if size > self._limits.item_bytes:
             raise AppendTooLargeError(
                 f"event {event.event_id} ({event.type}) takes about {size} bytes; "
@@ -142,24 +134,27 @@ class DynamoDbEventStore:
         self, appends: Sequence[Append], puts: Sequence[dict[str, Any]], also: Sequence[ConditionalWrite]
     ) -> None:
         items: list[Any] = [{"Put": put} for put in puts] + [_transact_item(write) for write in also]
-        for attempt in range(1, _CONFLICT_ATTEMPTS + 1):
-            try:
-                self._client.transact_write_items(TransactItems=items)
-            except self._client.exceptions.TransactionCanceledException as error:
-                reasons = _reasons(error)
-                if "ConditionalCheckFailed" not in reasons:
-                    if attempt == _CONFLICT_ATTEMPTS or not _TRANSIENT_REASONS.intersection(reasons):
-                        raise
-                    self._pause(attempt)
-                    continue
-                if not self._settle_conflict(appends):
-                    raise WriteRefusedError(
-                        also[reasons.index("ConditionalCheckFailed", len(puts)) - len(puts)]
-                    ) from error
-            break
+        try:
+            self._transact(partial(self._client.transact_write_items, TransactItems=items))
+        except self._client.exceptions.TransactionCanceledException as error:
+            reasons = _reasons(error)
+            if _LOST_CONDITION not in reasons:
+                raise
+            if not self._settle_conflict(appends):
+                raise WriteRefusedError(also[reasons.index(_LOST_CONDITION, len(puts)) - len(puts)]) from error
 
-    def _pause(self, attempt: int) -> None:
-        self._sleep(random.uniform(0, _CONFLICT_BASE_SECONDS * 2**attempt))  # noqa: S311  # jitter
+    def _transact(self, call: Callable[[], Any]) -> Any:
+        """Calls, and again while somebody is at one of the items just now and no condition was lost."""
+        attempt = 1
+        while True:
+            try:
+                return call()
+            except self._client.exceptions.TransactionCanceledException as error:
+                again = kind_of(error) is FailureKind.TRANSIENT and _LOST_CONDITION not in _reasons(error)
+                if attempt == _CONFLICT_ATTEMPTS or not again:
+                    raise
+                self._sleep(random.uniform(0, _CONFLICT_BASE_SECONDS * 2**attempt))  # noqa: S311  # jitter
+                attempt += 1
 
     def _settle_conflict(self, appends: Sequence[Append]) -> bool:
         """Whether a lost condition was our own earlier try, found by event id (all were written, or none).
