@@ -15,6 +15,7 @@ import click
 from cli import letters_view, waiting
 from cli.certainty import seen_within
 from cli.inventory import Inventory, consumer_of_queue, dead_letter_queues, opened
+from cli.kept import reason_option, recorder
 from cli.letters_view import RedriveFailedError
 from cli.output import as_json as json_text
 from cli.output import print_json
@@ -162,7 +163,7 @@ def redrive(
 
 @dead_letters.command()
 @click.argument("identifier", metavar="ID")
-@click.option("--reason", required=True, help="Why nobody will miss it. It is recorded, with your name.")
+@reason_option("Why nobody will miss it. It is recorded, with your name.")
 @click.pass_obj
 def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
     """Takes one dead letter off for good. A record of it, with the reason, is kept for a year.
@@ -171,21 +172,11 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
     letters that event is given up, and they go on from the next one. With fan_out's, of an event that nobody can
     read, all of them do.
     """
-    if not reason.strip():
-        raise click.BadParameter("say why", param_hint="--reason")
     stack = target()
     with opened(stack) as found:
         letter = found.find(identifier)
-        now = timestamp(datetime.now(UTC))
-        record = {
-            **_summary(found, letter),
-            "reason_to_discard": reason,
-            "discarded_by": stack.client("sts").get_caller_identity()["Arn"],
-            "discarded_at": now,
-            "events": letter.events,
-            "raw": letter.raw,
-        }
-        keep = _recorder(stack, f"discarded/{now[:10]}/{found.ids[letter.key]}-{now[11:]}.json", record)
+        facts = {**_summary(found, letter), "events": letter.events, "raw": letter.raw}
+        keep = recorder(stack, found.ids[letter.key], facts, verb="discard", done="discarded", reason=reason)
         last = _is_last(found, letter)
         # First the record: a command that dies in between has discarded nothing.
         kept = keep()
@@ -205,7 +196,7 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
 @dead_letters.command()
 @click.option("--consumer", required=True, help="Whose rows: badges, or the name of a read model.")
 @click.option("--aggregate", required=True, help="Which one stands still, such as 'player#0199…' (in quotes).")
-@click.option("--reason", required=True, help="Why it is done by hand. It is recorded, with your name.")
+@reason_option("Why it is done by hand. It is recorded, with your name.")
 @click.pass_obj
 def release(target: Callable[[], Target], consumer: str, aggregate: str, reason: str) -> None:
     """Lets an aggregate go on that stands still although none of its dead letters is left: the last one expired.
@@ -213,8 +204,6 @@ def release(target: Callable[[], Target], consumer: str, aggregate: str, reason:
     It is applied from the event store, and gives up no event: at one that still fails it stops, and its next event
     parks it anew, to be seen, redriven or discarded. One that cannot be read is parked at once.
     """
-    if not reason.strip():
-        raise click.BadParameter("say why", param_hint="--reason")
     stack = target()
     with opened(stack) as found:
         if any(each.place == waiting.PARKED for each in found.chosen(consumer, aggregate)):
@@ -228,31 +217,11 @@ def release(target: Callable[[], Target], consumer: str, aggregate: str, reason:
                 failing = bootstrap.redrive().release(consumer, aggregate)
             except (NotStoppedError, StillFailingError) as error:
                 raise click.ClickException(str(error)) from error
-        now = timestamp(datetime.now(UTC))
-        record = {
-            "consumer": consumer,
-            "aggregate": aggregate,
-            "reason_to_release": reason,
-            "released_by": stack.client("sts").get_caller_identity()["Arn"],
-            "released_at": now,
-            "still_failing": failing,
-        }
-        kept = _recorder(stack, f"discarded/{now[:10]}/release-{consumer}-{now[11:]}.json", record)()
+        facts = {"consumer": consumer, "aggregate": aggregate, "still_failing": failing}
+        kept = recorder(stack, f"release-{consumer}", facts, verb="release", done="released", reason=reason)()
     if failing:
         click.echo(f"It still fails, and is parked anew, now or with its next event: {failing}")
     click.echo(f"Released. {kept} keeps a record of it for a year.")
-
-
-def _recorder(target: Target, key: str, record: Mapping[str, Any]) -> Callable[..., str]:
-    """Keeps a record of what was done, with what is added to it; gives its address."""
-    bucket = target.output("FailedBatchesBucketName")
-
-    def keep(**more: Any) -> str:
-        body = json_text({**record, **more}).encode()
-        target.client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
-        return f"s3://{bucket}/{key}"
-
-    return keep
 
 
 def _is_last(found: Inventory, letter: DeadLetter) -> bool:

@@ -4,7 +4,6 @@ import base64
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -16,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli.kept import reason_option, recorder
 from cli.output import as_json as json_text
 from cli.output import plain
 from cli.target import Target
-from headwater.clock import timestamp
 from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.event_store.dynamodb import DynamoDbEventStore
@@ -117,7 +116,7 @@ def show(target: Callable[[], Target], aggregate: str, after: int, as_json: bool
 @click.option("--schema-version", type=click.IntRange(min=1), help="Of its type's data.")
 @click.option("--occurred-at", help="When it happened, such as 2026-03-01T12:00:00.000Z.")
 @click.option("--event-id", help="Its own id. What was done under the one before is then not known to have been.")
-@click.option("--reason", required=True, help="What was wrong, and how you know what is right. It is recorded.")
+@reason_option("What was wrong, and how you know what is right. It is recorded.")
 @click.option("--dry-run", is_flag=True, help="Only prints the event as it would be.")
 @click.pass_obj
 def mend(
@@ -130,8 +129,6 @@ def mend(
     redrive fan_out's dead letter.
     """
     _demand_typed(aggregate)
-    if not reason.strip():
-        raise click.BadParameter("say why", param_hint="--reason")
     changes = _changes(aggregate, given)
     stack = target()
     table, dynamodb = stack.output("EventsTableName"), stack.client("dynamodb")
@@ -147,7 +144,8 @@ def mend(
     if dry_run:
         click.echo(json_text(_shown(after), indent=True))
         return
-    kept = _record(stack, before, changes, reason)
+    facts = {"mended": _plain_item(before.item), "unreadable": before.wrong, "changes": changes}
+    kept = recorder(stack, "mended", facts, verb="mend", done="mended", reason=reason)()
     _write(dynamodb, table, key, old, changes)
     click.echo(
         f"Mended: version {version} of {aggregate}. {kept} keeps what it was, with your reason.\n"
@@ -196,23 +194,6 @@ def _json_object(name: str, given: str) -> str:
     if not isinstance(value, dict):
         raise click.BadParameter('it is not a JSON object, such as {"name": "Ada"}', param_hint=hint)
     return orjson.dumps(value).decode()
-
-
-def _record(target: Target, before: Stored, changes: Item, reason: str) -> str:
-    """Keeps what the item was, who changed it and why, beside what was discarded; gives its address."""
-    now, bucket = timestamp(datetime.now(UTC)), target.output("FailedBatchesBucketName")
-    record = {
-        "mended": _plain_item(before.item),
-        "unreadable": before.wrong,
-        "changes": changes,
-        "reason_to_mend": reason,
-        "mended_by": target.client("sts").get_caller_identity()["Arn"],
-        "mended_at": now,
-    }
-    key = f"discarded/{now[:10]}/mended-{now[11:]}.json"
-    body = json_text(record).encode()
-    target.client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
-    return f"s3://{bucket}/{key}"
 
 
 def _write(dynamodb: Any, table: str, key: Item, old: Item, changes: Item) -> None:

@@ -192,7 +192,7 @@ def test_an_event_that_somebody_changed_meanwhile_is_left_as_it_is(
         bootstrap.dynamodb().put_item(TableName=SETTINGS["EVENTS_TABLE"], Item=theirs)
         return ""
 
-    monkeypatch.setattr("cli.events._record", meanwhile)
+    monkeypatch.setattr("cli.events.recorder", lambda *_, **__: meanwhile)
     refused = shop.mend("--data", json.dumps(DATA))
 
     assert refused.exit_code == 1
