@@ -1,6 +1,5 @@
 """`headwater events`: histories as the event store holds them, and an event that nobody can read made readable."""
 
-import base64
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from cli.kept import reason_option, recorder
 from cli.output import as_json as json_text
 from cli.output import plain
 from cli.target import Target
+from headwater.change_stream.dynamodb import as_delivered
 from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.event_store.dynamodb import DynamoDbEventStore
@@ -26,15 +26,7 @@ from headwater.event_store.dynamodb import DynamoDbEventStore
 type Item = Mapping[str, Any]
 
 #: How the attributes that can be mended are stored. The key is none of them: it is what an event is found by.
-_MENDABLE: Final = {
-    "event_id": "S",
-    "type": "S",
-    "schema_version": "N",
-    "occurred_at": "S",
-    "aggregate_type": "S",
-    "data": "S",
-    "metadata": "S",
-}
+_MENDABLE: Final = {name: kind for name, kind in codec.KINDS.items() if name not in {"aggregate_id", "version"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +45,16 @@ class Stored:
     def text(self, name: str) -> str:
         """An attribute as it is, readable or not; empty if there is none."""
         attribute = self.item.get(name, {})
-        value = attribute.get("S", attribute.get("N", None))
-        return json_text(_plain_item(attribute)) if attribute and value is None else str(value or "")
+        value = attribute.get("S", attribute.get("N"))
+        return json_text(as_delivered(attribute)) if attribute and value is None else str(value or "")
 
 
 def read(item: Item) -> Stored:
     """The item with its event, checked as its readers check it."""
-    event = None
     try:
-        event = codec.decode(item)
-        _ = event.payload
+        return Stored(item, codec.decode(item), None)
     except (MalformedEventError, UnknownEventError) as error:
-        return Stored(item, event, str(error))
-    return Stored(item, event, None)
+        return Stored(item, None, str(error))
 
 
 @click.group()
@@ -144,7 +133,7 @@ def mend(
     if dry_run:
         click.echo(json_text(_shown(after), indent=True))
         return
-    facts = {"mended": _plain_item(before.item), "unreadable": before.wrong, "changes": changes}
+    facts = {"mended": as_delivered(before.item), "unreadable": before.wrong, "changes": changes}
     kept = recorder(stack, "mended", facts, verb="mend", done="mended", reason=reason)()
     _write(dynamodb, table, key, old, changes)
     click.echo(
@@ -227,13 +216,13 @@ def _write(dynamodb: Any, table: str, key: Item, old: Item, changes: Item) -> No
 
 def _shown(stored: Stored) -> dict[str, Any]:
     event = stored.event
-    if stored.wrong is not None or event is None:
+    if event is None:
         return {
             "aggregate_id": stored.text("aggregate_id"),
             "version": _number(stored.version),
             "event_id": stored.text("event_id") or None,
             "unreadable": stored.wrong,
-            "item": _plain_item(stored.item),
+            "item": as_delivered(stored.item),
         }
     return {
         "aggregate_id": event.aggregate_id,
@@ -250,18 +239,6 @@ def _shown(stored: Stored) -> dict[str, Any]:
 
 def _number(value: Decimal) -> int | str:
     return int(value) if value == value.to_integral_value() else str(value)
-
-
-def _plain_item(value: Any) -> Any:
-    """DynamoDB's JSON as its own tools write it: binary values in base64."""
-    match value:
-        case bytes():
-            return base64.b64encode(value).decode()
-        case dict():
-            return {name: _plain_item(member) for name, member in value.items()}
-        case list():
-            return [_plain_item(member) for member in value]
-    return value
 
 
 def _table(aggregate: str, history: Sequence[Stored]) -> Table:

@@ -52,7 +52,7 @@ def delivered(record: Mapping[str, Any], stream_arn: str) -> dict[str, Any]:
         "eventVersion": record.get("eventVersion", "1.1"),
         "eventSource": "aws:dynamodb",
         "awsRegion": record.get("awsRegion") or stream_arn.split(":")[3],
-        "dynamodb": _as_json(record["dynamodb"]),
+        "dynamodb": as_delivered(record["dynamodb"]),
         "eventSourceARN": stream_arn,
     }
     if identity := record.get("userIdentity"):
@@ -135,12 +135,13 @@ def captured_at(raw: Mapping[str, Any]) -> float:
     return float(moment)
 
 
-def _as_json(value: Any) -> Any:
+def as_delivered(value: Any) -> Any:
+    """What boto3 gives, in values that JSON has: binary in base64, times in epoch seconds."""
     match value:
         case dict():
-            return {name: _as_json(member) for name, member in value.items()}
+            return {name: as_delivered(member) for name, member in value.items()}
         case list():
-            return [_as_json(member) for member in value]
+            return [as_delivered(member) for member in value]
         case bytes() | bytearray():
             return base64.b64encode(value).decode()
         case datetime():

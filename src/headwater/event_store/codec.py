@@ -15,7 +15,7 @@ from headwater.domain.events import EVENT_TYPES, EventTypes, MalformedEventError
 
 _decode_metadata: Final = msgspec.json.Decoder(dict[str, str]).decode
 #: The attributes that an item must have, and each one's kind.
-_KINDS: Final = {
+KINDS: Final = {
     **dict.fromkeys(("aggregate_id", "aggregate_type", "event_id", "type", "occurred_at", "data", "metadata"), "S"),
     **dict.fromkeys(("version", "schema_version"), "N"),
 }
@@ -138,7 +138,7 @@ def expiry_of(item: AttributeMap) -> int | None:
 
 def _missing(item: AttributeMap) -> MalformedEventError:
     """The first attribute that is not there, or not of its kind."""
-    for name, kind in _KINDS.items():
+    for name, kind in KINDS.items():
         attribute = item.get(name)
         if not (isinstance(attribute, Mapping) and type(attribute.get(kind)) is str):
             break
