@@ -19,7 +19,6 @@ from cli.kept import reason_option, recorder
 from cli.letters_view import RedriveFailedError
 from cli.output import as_json as json_text
 from cli.output import print_json
-from cli.queues import HOLD_SECONDS
 from cli.target import Target
 from cli.waiting import DeadLetter
 from headwater.change_stream.claim_checks import S3ClaimStore
@@ -404,7 +403,7 @@ def _tell_none(target: Target, found: Inventory, *, wait: bool, to_stderr: bool)
 def _tell_unseen(unseen: Mapping[str, int]) -> None:
     """Says what could not be looked at; a listing is not whole then."""
     for place, count in sorted(unseen.items()):
-        click.echo(f"{count} more in {place}: {waiting.on_their_way(place, HOLD_SECONDS)}", err=True)
+        click.echo(f"{count} more in {place}: {waiting.on_their_way(place)}", err=True)
 
 
 def _summary(found: Inventory, letter: DeadLetter) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 from botocore.exceptions import ClientError
 
-from cli.queues import Message
+from cli.queues import HOLD_SECONDS, Message
 from headwater.change_stream.batch import records_of
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.clock import read_timestamp
@@ -201,16 +201,13 @@ def unknown(place: str, consumer: str, message: Message, error: str) -> DeadLett
     )
 
 
-def on_their_way(place: str, hold_seconds: int) -> str:
+def on_their_way(place: str) -> str:
     """Why messages of a place cannot be looked at, and what becomes of them."""
-    match place:
-        case _ if place == FAILED:
-            return "failed batches that are on their way to be parked; it may take two hours."
-        case _ if place in {PARKED, UNRESOLVED} or place.endswith("DeadLetterQueue"):
-            return (
-                "being looked at by somebody else, or sent a moment ago. "
-                f"They show again within {hold_seconds // 60} minutes."
-            )
-        case _ if place == ARCHIVER:
-            return "they came a moment ago: list again."
+    if place == FAILED:
+        return "failed batches that are on their way to be parked; it may take two hours."
+    if place in {PARKED, UNRESOLVED} or place.endswith("DeadLetterQueue"):
+        minutes = HOLD_SECONDS // 60
+        return f"being looked at by somebody else, or sent a moment ago. They show again within {minutes} minutes."
+    if place == ARCHIVER:
+        return "they came a moment ago: list again."
     return "they are tried again by themselves, and parked if that does not help."

@@ -5,11 +5,11 @@ An object a source and month under ``curated-days/``, a JSON line a day, for Ath
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
 
 import orjson
 
 from headwater.archive.growing_objects import GrowingObjects, ObjectChangedError
+from headwater.archive.inventory import is_day
 
 _ATTEMPTS = 5
 
@@ -104,13 +104,19 @@ class Boundary:
 def _day(key: str, number: int, line: bytes) -> PublishedDay:
     try:
         day = PublishedDay(**orjson.loads(line))
-        date.fromisoformat(day.dt)
+        dated = is_day(day.dt)
     except (TypeError, ValueError) as error:
-        raise UnreadableListError(
-            f"{key}: line {number} is no compacted day ({error}). Put an earlier version of the object back, or "
-            "delete it: its days are read from raw then, and compacted again"
-        ) from error
+        raise _unreadable(key, number, error) from error
+    if not dated:
+        raise _unreadable(key, number, "its dt is no day")
     return day
+
+
+def _unreadable(key: str, number: int, reason: object) -> UnreadableListError:
+    return UnreadableListError(
+        f"{key}: line {number} is no compacted day ({reason}). Put an earlier version of the object back, or "
+        "delete it: its days are read from raw then, and compacted again"
+    )
 
 
 def _key(source: str, month: str) -> str:
