@@ -35,8 +35,6 @@ from devstack.try_input.traces import Before, Traces, watch
 from devstack.try_input.verdicts import Ended, Judge, Logged, Outcome, Run, read_models
 from headwater import bootstrap
 
-#: The SDK's tries of a call, as in bootstrap.
-_SDK_ATTEMPTS: Final = 4
 #: Rounds of delivering on what was written, before something must go round in circles.
 _ROUNDS: Final = 20
 _NOBODY: Final = ("route-not-found", "method-not-allowed")
@@ -277,7 +275,7 @@ def opened(blueprint: Blueprint, tried: Input | None = None) -> Iterator[Bench]:
     engine = Engine(0)
     engine.now = (tried and tried.latest) or time.time()
     faults = FaultPlan(engine, 0.0)
-    cloud = Cloud(engine.clock, faults, engine.chance, attempts=_SDK_ATTEMPTS)
+    cloud = Cloud(engine.clock, faults, engine.chance)
     blueprint.build(cloud, shards=1)
     watch(cloud)
     missing = _Missing("Step Functions")

@@ -53,9 +53,6 @@ class Callees:
             )
         return cls(callees, front=front)
 
-    def __iter__(self) -> Iterable[Callee]:
-        return iter(self._all)
-
     def named(self, name: str) -> Callee:
         """By its own name or its logical id.
 

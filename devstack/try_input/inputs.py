@@ -20,7 +20,7 @@ type Source = Literal["dynamodb", "kinesis", "sqs", "pipe", "http", "http-body",
 SOURCES: Final[tuple[Source, ...]] = get_args(Source.__value__)
 #: Those whose event is a batch in ``Records``.
 BATCHES: Final = frozenset({"dynamodb", "kinesis", "sqs"})
-#: Where a record says when it arrived, by source: seconds, or milliseconds as text.
+#: Epoch seconds: what lies outside is no time that a record tells.
 _YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
 
 
@@ -90,7 +90,7 @@ def read(path: Path, *, post: str | None = None) -> Input:
     except (UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
     stem, _, named = path.name.removesuffix(".json").rpartition(".")
-    if named in SOURCES and named == "http-body":
+    if named == "http-body":
         word = (stem or named).partition("-")[0]
         return Input(name=path.name, stem=stem, source="http-body", event=text, path=post or f"/{word}")
     appended: Any = ()
@@ -138,7 +138,7 @@ def _check(path: Path, source: Source, content: Any) -> None:
 
 
 def _times(event: Any) -> Iterator[float]:
-    """The arrivals that records tell."""
+    """The arrivals that records tell: in seconds, or in milliseconds as text."""
     for record in event if isinstance(event, list) else event["Records"]:
         for part, field, unit in (
             ("dynamodb", "ApproximateCreationDateTime", 1),

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli.output import plain
 from devstack.try_input.verdicts import Fate, Outcome, Run
 
 _WIDTH: Final = 80
@@ -56,29 +57,30 @@ def to_text(tried: Sequence[Tried], *, colour: bool = False) -> str:
     )
     for each in tried:
         for run in each.runs:
-            console.print(Text(_plain(f"{each.name} → {run.function}"), style="bold"))
+            console.print(Text(plain(f"{each.name} → {run.function}"), style="bold"))
             if run.source in {"http", "http-body"}:
                 for outcome in run.outcomes:
-                    console.print(Text(_plain(f" {outcome.record.title}  {outcome.fate}  {outcome.reason}")))
+                    console.print(Text(plain(f" {outcome.record.title}  {outcome.fate}  {outcome.reason}")))
             else:
                 console.print(_table(run.outcomes))
             for mail in run.mails:
-                console.print(Text(_plain(f"  e-mail to {mail}")))
+                console.print(Text(plain(f"  e-mail to {mail}")))
         for asked in each.asked:
-            console.print(Text(_plain(f"GET {asked.path} → {asked.status}"), style="bold"))
-            console.print(Text(_plain(f"  {asked.body}")), soft_wrap=False)
+            console.print(Text(plain(f"GET {asked.path} → {asked.status}"), style="bold"))
+            console.print(Text(plain(f"  {asked.body}")))
     if left_out := [each.name for each in tried if each.left_out]:
-        console.print(Text(_plain(f"left out, as they are for other functions: {', '.join(left_out)}"), style="dim"))
+        console.print(Text(plain(f"left out, as they are for other functions: {', '.join(left_out)}"), style="dim"))
     outcomes = [outcome for each in tried for run in each.runs for outcome in run.outcomes]
     if outcomes:
-        again, lost = (sum(map(of, outcomes)) for of in (_is_retried, _is_lost))
+        again = sum(outcome.retried for outcome in outcomes)
+        lost = sum(outcome.fate is Fate.LOST for outcome in outcomes)
         console.print(f"{len(outcomes)} record(s): Lambda would deliver {again} again; {lost} lost.")
     # Rich pads each line to the table's width.
     return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
 
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
-    again = any(map(_is_retried, outcomes))
+    again = any(outcome.retried for outcome in outcomes)
     table = Table(box=None, padding=(0, 1), pad_edge=True, show_edge=False, width=_WIDTH)
     table.add_column("record", width=_TITLE_WIDTH, no_wrap=True)
     table.add_column("became", no_wrap=True)
@@ -87,10 +89,10 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
     table.add_column("why, or where", overflow="fold", ratio=1)
     for outcome in outcomes:
         table.add_row(
-            Text(_short(_plain(outcome.record.title))),
+            Text(_short(plain(outcome.record.title))),
             Text(outcome.fate, style=_STYLES.get(outcome.fate, "")),
             *([Text("yes" if outcome.retried else "")] if again else []),
-            Text(_plain(outcome.reason)),
+            Text(plain(outcome.reason)),
         )
     return table
 
@@ -130,19 +132,3 @@ def _short(text: str) -> str:
         return text
     end = _TITLE_WIDTH // 2
     return f"{text[: _TITLE_WIDTH - end - 1]}…{text[-end:]}"
-
-
-def _plain(text: str) -> str:
-    """The text as a terminal can show it: no control characters, nothing that UTF-8 cannot hold."""
-    return "".join(
-        character if character.isprintable() or character == " " else character.encode("unicode_escape").decode()
-        for character in text
-    )
-
-
-def _is_retried(outcome: Outcome) -> bool:
-    return outcome.retried
-
-
-def _is_lost(outcome: Outcome) -> bool:
-    return outcome.fate is Fate.LOST
