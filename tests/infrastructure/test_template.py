@@ -958,9 +958,8 @@ def test_no_role_may_write_to_the_archives_bucket_what_its_policy_refuses(expand
     for role in of_type(expanded, "AWS::IAM::Role").values():
         for policy in role.get("Policies", []):
             for statement in policy["PolicyDocument"]["Statement"]:
-                if "s3:PutObject" in statement["Action"]:
-                    of = statement["Resource"]
-                    written |= {each["Fn::Sub"] for each in (of if isinstance(of, list) else [of]) if "Fn::Sub" in each}
+                if "s3:PutObject" in as_list(statement["Action"]):
+                    written |= {each["Fn::Sub"] for each in as_list(statement["Resource"]) if "Fn::Sub" in each}
     places = {each.replace("${ArchiveBucket.Arn}/", "") for each in written if each.startswith("${ArchiveBucket.Arn}/")}
     assert places
     assert {place.partition("/")[0] for place in places} <= prefixes
