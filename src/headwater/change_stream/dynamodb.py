@@ -101,12 +101,11 @@ def aggregate_id(raw: Mapping[str, Any]) -> str:
 
 
 def versions(raw: Mapping[str, Any]) -> list[int]:
-    """The version of the record's event, where its keys tell one that JSON's readers hold: 64 bits."""
+    """The version of the record's event, where its keys tell a whole one, of however many digits."""
     try:
-        version = int(raw["dynamodb"]["Keys"]["version"]["N"])
+        return [int(raw["dynamodb"]["Keys"]["version"]["N"])]
     except (KeyError, TypeError, ValueError):
         return []
-    return [version] if -(2**63) <= version < 2**63 else []
 
 
 def sequence_number(raw: Mapping[str, Any]) -> str:

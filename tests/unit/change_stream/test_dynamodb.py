@@ -100,7 +100,7 @@ def test_what_is_no_record_at_all_is_refused(raw: Any) -> None:
 
 @pytest.mark.parametrize(
     ("number", "told"),
-    [("3", [3]), ("9223372036854775807", [2**63 - 1]), ("9223372036854775808", []), ("1E+37", []), ("9" * 38, [])],
+    [("3", [3]), ("-1", [-1]), ("9" * 38, [10**38 - 1]), ("1.5", []), ("1E+37", [])],
 )
-def test_a_version_is_told_where_json_can_hold_it(number: str, told: list[int]) -> None:
+def test_a_version_is_told_where_it_is_a_whole_number(number: str, told: list[int]) -> None:
     assert versions({"dynamodb": {"Keys": {"version": {"N": number}}}}) == told
