@@ -23,9 +23,6 @@ ODD_KEY, SOUND_KEY = "019930c2-6d1e-7a40-9c35-5be0f1a2c3d4", "019930c2-6d1e-7a40
 ODD_EVENT = "019930c2-0000-7000-8000-0000000000e1"
 
 
-#: What is still wrong; the mark goes with the fault.
-
-
 @contextmanager
 def case(blueprint: Blueprint, name: str) -> Iterator[tuple[Bench, Input]]:
     """A world in which what the case appended is in the table."""

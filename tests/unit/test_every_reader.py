@@ -179,7 +179,7 @@ def histories(draw: st.DrawFn) -> dict[str, list[DomainEvent]]:
     return {f"user#{user_id}": account, f"player#{user_id}": plays, **single, **visit}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(written=histories(), data=st.data())
 def test_what_an_append_takes_is_read_by_everyone(written: dict[str, list[DomainEvent]], data: st.DataObject) -> None:
     aws = FakeAws()
