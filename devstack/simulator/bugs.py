@@ -1,4 +1,4 @@
-"""Code that fails for one event, in a way that nobody foresaw, until it is repaired: minutes after the last event."""
+"""Code that fails for one record, in a way that nobody foresaw, until it is repaired: minutes after the last event."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from headwater.applications import enrichment
+from headwater.applications.parking import CONSUMER
 from headwater.domain.events import RecordedEvent
 from headwater.projections.projection import Projection
 
-#: Of the events that a projection folds, compared with other faults, so many are such: one or so in a thousand.
+#: Of the events that a projection folds, compared with other faults, so many are such: one or so in a thousand. Of the
+#: actions that the Pipe enriches, which are far fewer, ten times as many.
 _SCALE: Final = 0.004
+_ACTIONS_SCALE: Final = 0.04
 #: So long after the last event a deployment repairs it, in seconds.
 REPAIRED_AFTER: Final = 600.0
 
 
 class Bugs:
-    """Which events a projection fails on; ``aggregates`` are theirs.
+    """Which events a projection fails on, and which actions the Pipe's enrichment; ``aggregates`` are theirs.
 
-    ``decides`` is asked once for each projection and event. Nothing fails where ``applies`` says so: outside of a
+    ``decides`` is asked once for each of them and record. Nothing fails where ``applies`` says so: outside of a
     function.
     """
 
@@ -31,25 +35,32 @@ class Bugs:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Within it the projections have the bugs."""
-        evolve = Projection.evolve
+        """Within it the code has the bugs."""
+        evolve, change = Projection.evolve, enrichment._change
 
-        def failing(projection: Projection, state: Any, event: RecordedEvent) -> Any:
-            if not self.repaired and self._applies() and self._fails(projection.name, event):
-                raise ZeroDivisionError(f"{projection.name} fails on {event.event_id}")
+        def failing_evolve(projection: Projection, state: Any, event: RecordedEvent) -> Any:
+            self._fail(projection.name, event.event_id, event.aggregate_id, _SCALE)
             return evolve(projection, state, event)
 
+        def failing_change(action: Any, found: Any) -> Any:
+            if isinstance(action, dict):
+                self._fail(CONSUMER, str(action.get("action_id")), str(action["application_id"]), _ACTIONS_SCALE)
+            return change(action, found)
+
         patched: Any = Projection
-        patched.evolve = failing
+        patched.evolve, enrichment._change = failing_evolve, failing_change
         try:
             yield
         finally:
-            patched.evolve = evolve
+            patched.evolve, enrichment._change = evolve, change
 
-    def _fails(self, projection: str, event: RecordedEvent) -> bool:
-        key = projection, event.event_id
+    def _fail(self, consumer: str, record_id: str, aggregate_id: str, scale: float) -> None:
+        if self.repaired or not self._applies():
+            return
+        key = consumer, record_id
         if key not in self._known:
-            self._known[key] = self._decides("bug", _SCALE)
+            self._known[key] = self._decides("bug", scale)
             if self._known[key]:
-                self.aggregates.add(event.aggregate_id)
-        return self._known[key]
+                self.aggregates.add(aggregate_id)
+        if self._known[key]:
+            raise ZeroDivisionError(f"{consumer} fails on {record_id}")

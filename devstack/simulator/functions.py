@@ -26,10 +26,9 @@ from devstack.simulator.engine import Engine
 from devstack.simulator.faults import FaultPlan, SimulatedCrash
 from devstack.simulator.newer import Newer
 from devstack.template import Application, EventSourceMapping, Pipe
-from headwater import bootstrap, incidents
+from headwater import bootstrap
 from headwater.accounts.passwords import Argon2Passwords
 from headwater.archive import compaction, s3_objects
-from headwater.functions import entry
 from headwater.settings import ReceiverSettings, Settings
 
 #: The least that argon2 takes: thousands of registrations must not cost minutes.
@@ -193,7 +192,10 @@ class Functions:
 
 @contextmanager
 def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[FailureLog]:
-    """Within it, bootstrap builds on the cloud and on virtual time; what it built before is as it was afterwards."""
+    """Within it, bootstrap builds on the cloud and on virtual time; what it built before is as it was afterwards.
+
+    Gives the log to use, by `logging_to`, once the functions are loaded.
+    """
     environment = shared_environment(application.functions.values())
     settings, receiver_settings = Settings.from_environment(environment), ReceiverSettings.from_environment(environment)
     log = FailureLog(engine)
@@ -223,14 +225,11 @@ def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[F
     kept = [(module, name, getattr(module, name)) for module, name, _ in inner]
     modules = _function_modules()
     metrics = os.environ.get("POWERTOOLS_METRICS_DISABLED")
-    loggers = (entry.logger, incidents.logger)
     jitter = random.getstate()
     try:
         os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
         # Production code draws its jitter from here.
         random.seed(engine.chance.getrandbits(64))
-        setattr(entry, "logger", log)  # noqa: B010  # another type, on purpose
-        setattr(incidents, "logger", log)  # noqa: B010
         for name, stand_in in stand_ins.items():
             setattr(bootstrap, name, stand_in)
         for module, name, stand_in in inner:
@@ -246,7 +245,6 @@ def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[F
         for name, module in modules.items():
             sys.modules[name] = module
             setattr(sys.modules["headwater.functions"], name.rpartition(".")[2], module)
-        entry.logger, incidents.logger = loggers
         random.setstate(jitter)
         if metrics is None:
             os.environ.pop("POWERTOOLS_METRICS_DISABLED", None)

@@ -412,12 +412,13 @@ class OddRecords:
 
     def _by_hand(self, item: Item, changed: Item | None) -> None:
         world = self._world
-        if changed == item:
-            # Of such a change there is nothing to see anywhere.
+        key = {name: item[name] for name in ("aggregate_id", "version")}
+        table = {"TableName": world.table_stream, "Key": key}
+        if changed == item or "Item" not in world.cloud.dynamodb.get_item(**table, ConsistentRead=True):
+            # Of a change that changes nothing there is nothing to see, and what has expired cannot be changed.
             return
         if changed is None:
-            key = {name: item[name] for name in ("aggregate_id", "version")}
-            world.cloud.dynamodb.delete_item(TableName=world.table_stream, Key=key)
+            world.cloud.dynamodb.delete_item(**table)
         else:
             world.cloud.dynamodb.put_item(TableName=world.table_stream, Item=changed)
         self.done.changes[place_of_item(item)] += 1
@@ -435,9 +436,7 @@ class OddRecords:
         answer = self._world.cloud.kinesis.put_records(
             StreamName=stream, Records=[{"Data": _bytes(content), "PartitionKey": key}]
         )
-        self.done.aggregates |= {key, aggregate_id}
-        if isinstance(content, dict) and isinstance(content.get("subject"), str):
-            self.done.aggregates.add(content["subject"])
+        self.done.aggregates |= {key, aggregate_id, *_named(content)}
         self.done.records[answer["Records"][0]["SequenceNumber"]] = Foreign(self._kind, key, _bytes(content))
         return True
 
@@ -480,6 +479,7 @@ class OddRecords:
             text = _YEAR.sub('"2001-', text)
         spoilt = spoil(json.loads(text))
         body = spoilt if isinstance(spoilt, str) else defects.write(spoilt)
+        self.done.aggregates |= _named(spoilt)
         if isinstance(spoilt, dict):
             self.done.applications.add(str(spoilt.get("application_id")))
         self.done.addresses.update(addresses_in(body))
@@ -622,6 +622,12 @@ class OddRecords:
 
         self.pending += 1
         self._world.engine.after(self._chance.uniform(*_FILLED_AFTER), run)
+
+
+def _named(content: Any) -> set[str]:
+    """The aggregate that a document of CloudEvents names."""
+    subject = content.get("subject") if isinstance(content, dict) else None
+    return {subject} if isinstance(subject, str) else set()
 
 
 @cache

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from devstack.event_source_mapping import StreamRecord
+from devstack.logging_to import logging_to
 from devstack.simulator.bugs import REPAIRED_AFTER, Bugs
 from devstack.simulator.cloud import Cloud
 from devstack.simulator.compacting import Compacting
@@ -562,8 +563,10 @@ def opened(config: Config, blueprint: Blueprint) -> Iterator[World]:
     newest = newer.installed() if config.poison else nullcontext()
     with hosted(blueprint.application, cloud, engine) as log, newest, bugs.installed():
         world = World(blueprint, config, engine, faults, cloud, newer=newer, bugs=bugs)
-        world.deliver(Functions(blueprint.application, engine, faults, log, newer))
-        yield world
+        functions = Functions(blueprint.application, engine, faults, log, newer)
+        with logging_to(log):
+            world.deliver(functions)
+            yield world
 
 
 def simulate(

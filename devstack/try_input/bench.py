@@ -6,25 +6,24 @@ import contextlib
 import importlib
 import io
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, Final
 
-from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
 from devstack.emulator import HOST
 from devstack.event_source_mapping import failed_identifiers
 from devstack.gateway import request_event
+from devstack.logging_to import logging_to
 from devstack.mappings import queue_message
 from devstack.simulator.cloud import Cloud
 from devstack.simulator.cloud.sqs import BATCH_ENTRIES
 from devstack.simulator.engine import Engine
 from devstack.simulator.faults import FaultPlan
-from devstack.simulator.functions import FailureLog, Functions, hosted
+from devstack.simulator.functions import Functions, hosted
 from devstack.simulator.graph import Blueprint
 from devstack.template import EventSourceMapping, Pipe, Route
 from devstack.try_input.callees import Callee, Callees, mapping_of
@@ -285,28 +284,10 @@ def opened(blueprint: Blueprint, tried: Input | None = None) -> Iterator[Bench]:
         try:
             Functions(blueprint.application, engine, faults, failures).offer(cloud)
             bench = Bench(blueprint, cloud, engine, log, missing)
-            with _logging_to(log):
+            with logging_to(log):
                 yield bench
         finally:
             setattr(bootstrap, "stepfunctions", stepfunctions)  # noqa: B010
-
-
-@contextmanager
-def _logging_to(log: Log) -> Iterator[None]:
-    """Within it, every module of the functions logs there."""
-    modules = [module for name, module in sys.modules.items() if name.startswith("headwater.")]
-    saved = [
-        (module, logger)
-        for module in modules
-        if isinstance(logger := getattr(module, "logger", None), Logger | FailureLog)
-    ]
-    try:
-        for module, _ in saved:
-            setattr(module, "logger", log)  # noqa: B010
-        yield
-    finally:
-        for module, logger in saved:
-            setattr(module, "logger", logger)  # noqa: B010
 
 
 def _request(method: str, target: str, body: str = "") -> dict[str, Any]:

@@ -550,12 +550,13 @@ def application_enrichment() -> "Enrichment":
 
 @cache
 def application_target() -> "Target":
-    from headwater.applications.parking import ElementParking
+    from headwater.applications.parking import CONSUMER, ElementParking
     from headwater.applications.target import Target
     from headwater.sending import QueueSender, RetryPolicy
 
     inbox = QueueSender(sqs(), settings().application_inbox_queue, retry=RetryPolicy(sleep=sleep))
-    return Target(inbox, ElementParking(parking_lot(), utc_now))
+    parking = ElementParking(parking_lot(), utc_now, aside=_lot(settings().set_aside_queue))
+    return Target(inbox, parking, _patience(CONSUMER))
 
 
 # The account domain's functions (receiver.yaml): another stack, and by intent another AWS account.

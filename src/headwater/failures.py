@@ -203,6 +203,16 @@ def name_of(error: BaseException) -> str:
     return (error.code if isinstance(error, JudgedError) else None) or type(error).__name__
 
 
+def loggable(error: BaseException) -> str:
+    """What of it may stand in a log: our own message, and AWS's about the place; any other may quote the record."""
+    ours = type(error).__module__.startswith("headwater.")
+    about_place = isinstance(error, ClientError | BotoCoreError) and kind_of(error) in (
+        FailureKind.TRANSIENT,
+        FailureKind.OUTAGE,
+    )
+    return str(error) if ours or about_place else name_of(error)
+
+
 def _kind_of_answer(error: ClientError) -> FailureKind:
     answer: Any = error.response
     code = name_of(error)

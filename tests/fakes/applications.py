@@ -107,12 +107,19 @@ class InMemoryParking:
 
     def __init__(self) -> None:
         self.parked: list[Element] = []
+        self.aside: list[Element] = []
         self.down = False
 
     def park(self, element: Element) -> None:
+        self._put(element, self.parked)
+
+    def set_aside(self, element: Element) -> None:
+        self._put(element, self.aside)
+
+    def _put(self, element: Element, there: list[Element]) -> None:
         if self.down:
             raise SendError("SQS: RequestThrottled", FailureKind.TRANSIENT)
-        self.parked.append(element)
+        there.append(element)
 
 
 class InMemoryTracking:

@@ -39,6 +39,7 @@ from headwater.projections.dynamodb import RANKINGS_INDEX
 from headwater.settings import Settings
 from tests.fakes.applications import InMemoryApplications, InMemoryInbox, InMemoryParking, action, application, record
 from tests.fakes.odd_objects import FOREIGN
+from tests.fakes.patience import patience
 from tests.infrastructure.expansion import PROJECT, TEMPLATE, Node
 from tests.infrastructure.iam import Call, allows
 
@@ -241,7 +242,7 @@ def test_nobody_but_the_target_may_send_to_the_account_domain_since_nobody_else_
     }
 
     assert senders == {"ApplicationTargetRole"}
-    assert invokers == {"ApplicationStatusPipeRole", "DeadLettersRedrivePolicy"}
+    assert invokers == {"ApplicationStatusPipeRole", "DeadLettersRedrivePolicy", "RedriveRole"}
 
 
 def test_no_function_gets_a_managed_policy_of_aws(expanded: Node) -> None:
@@ -528,7 +529,7 @@ def test_row_36_an_operator_hears_at_once_of_what_the_account_domains_queue_refu
     inbox = InMemoryInbox()
     inbox.refuses = {"x1"}
     elements = Enrichment(InMemoryApplications(application())).enrich([record(action()), record(action("x2"))])
-    handler = target_handler("application_target", Target(inbox, InMemoryParking()).deliver)
+    handler = target_handler("application_target", Target(inbox, InMemoryParking(), patience()).deliver)
     answer = handler([element.to_json() for element in elements], SimpleNamespace(aws_request_id="request-1"))
     assert len(answer["batchItemFailures"]) == 1
     (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"RecordsFailed"' in line]

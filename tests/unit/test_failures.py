@@ -171,3 +171,24 @@ def test_an_entry_that_was_not_taken_calls_for(code: str, *, sender_fault: bool,
 def test_a_code_calls_for_the_same_in_an_exception_and_beside_an_entry(code: str, status: int) -> None:
     assert kind_of(answer(code, status)) is kind_of_code(code, status)
     assert name_of(answer(code, status)) == code
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("alice@example.org"), "KeyError"),
+        ("\udcff of alice", "UnicodeEncodeError"),
+        (answer("ValidationException", 400), "ValidationException"),
+        (PermanentError("'score' must be an integer"), "'score' must be an integer"),
+        (MalformedEventError("no event"), "no event"),
+        (ConnectionError("no route to alice"), "ConnectionError"),
+        (answer("AccessDeniedException", 400), str(answer("AccessDeniedException", 400))),
+    ],
+)
+def test_a_log_gets_our_own_words_and_those_about_the_place(error: Exception | str, said: str) -> None:
+    if isinstance(error, str):
+        with pytest.raises(UnicodeError) as raised:
+            error.encode()
+        error = raised.value
+
+    assert failures.loggable(error) == said

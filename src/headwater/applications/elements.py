@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from headwater.failures import FailureKind
+
 
 class IncompleteBatchError(Exception):
     """Elements of a batch are missing, double or of another shape; the whole batch must be retried."""
@@ -20,8 +22,8 @@ class Element:
     """Element ``position`` (0, 1, …) of the ``of`` elements of a batch.
 
     It holds ``status``, a message as schemas/ApplicationStatus.1.json has it; or, if there can be none, the ``error``
-    (a name), the ``reason`` (for a person) and the ``record`` as the stream had it. A status has its record with it
-    where that is short: what the queue refuses can then be parked.
+    (a name), the ``kind`` (what it calls for), the ``reason`` (for a person) and the ``record`` as the stream had it. A
+    status has its record with it where that is short: what the queue refuses can then be parked.
     """
 
     event_id: str
@@ -29,6 +31,7 @@ class Element:
     of: int
     status: Mapping[str, Any] | None = None
     error: str | None = None
+    kind: FailureKind = FailureKind.PERMANENT
     reason: str | None = None
     record: Any = None
 
@@ -36,7 +39,8 @@ class Element:
         place = {"eventID": self.event_id, "position": self.position, "of": self.of}
         if self.status is not None:
             return {**place, "status": self.status} | ({} if self.record is None else {"record": self.record})
-        return {**place, "failure": {"error": self.error, "reason": self.reason}, "record": self.record}
+        failure = {"error": self.error, "kind": self.kind, "reason": self.reason}
+        return {**place, "failure": failure, "record": self.record}
 
 
 def parse_batch(values: object) -> Sequence[Element]:
@@ -65,8 +69,16 @@ def _parse(value: object) -> Element:
             "eventID": str(event_id),
             "position": int(position),
             "of": int(of),
-            "failure": {"error": str(error), "reason": str(reason)},
+            "failure": {"error": str(error), "kind": str(kind), "reason": str(reason)},
             "record": record,
-        }:
-            return Element(event_id=event_id, position=position, of=of, error=error, reason=reason, record=record)
+        } if kind in set(FailureKind):
+            return Element(
+                event_id=event_id,
+                position=position,
+                of=of,
+                error=error,
+                kind=FailureKind(kind),
+                reason=reason,
+                record=record,
+            )
     raise IncompleteBatchError("an element has another shape than the enrichment gives it")

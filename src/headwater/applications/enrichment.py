@@ -14,7 +14,7 @@ from headwater.attribute_values import unmarshal_item
 from headwater.batch_get import batch_get
 from headwater.change_stream import dynamodb
 from headwater.domain.tracking import SCHEMA_VERSION, StatusChange, parse_id, to_milliseconds
-from headwater.failures import FailureKind, PermanentError, kind_of
+from headwater.failures import BLAMELESS, PermanentError, kind_of, name_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -65,8 +65,8 @@ class Enrichment:
     def enrich(self, records: Sequence[Any]) -> list[Element]:
         """One element a record, in the records' order.
 
-        What one record cannot be enriched for is in its element; an application that cannot be read for the moment
-        raises, so that the Pipe retries the batch.
+        What one record cannot be enriched for is in its element, also an error that nobody foresaw; an application that
+        cannot be read for the moment raises, so that the Pipe retries the batch.
         """
         actions = [_action(record) for record in records]
         found = self._applications.get(
@@ -91,9 +91,9 @@ class Enrichment:
         try:
             change = _change(action, found)
         except Exception as error:
-            if kind_of(error) is not FailureKind.PERMANENT:
+            if (kind := kind_of(error)) in BLAMELESS:
                 raise
-            return Element(**place, error=type(error).__name__, reason=str(error), record=record)
+            return Element(**place, error=name_of(error), kind=kind, reason=str(error), record=record)
         # Usually there: a batch of long records would not fit into an answer.
         carried = record if len(orjson.dumps(record)) <= _CARRIED_BYTES else None
         return Element(**place, status={"schema_version": SCHEMA_VERSION, **asdict(change)}, record=carried)

@@ -14,7 +14,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from headwater.change_stream.batch import BatchOutcome, records_of
-from headwater.failures import FailureKind, JudgedError, kind_of, name_of
+from headwater.failures import FailureKind, kind_of, loggable
 from headwater.incidents import LoggedIncidents
 
 type Source = Literal["dynamodb", "kinesis", "sqs"]
@@ -61,7 +61,7 @@ def log_failures(function: str, outcome: BatchOutcome, context: Any) -> None:
             function=function,
             identifier=failure.identifier,
             error=type(failure.error).__name__,
-            reason=str(failure.error),
+            reason=loggable(failure.error),
             request_id=context.aws_request_id,
         )
     tell_outage(function, [failure.error for failure in outcome.failures])
@@ -74,7 +74,7 @@ def tell_outage(function: str, errors: Sequence[Exception]) -> None:
         LoggedIncidents(function).report(
             "Outages",
             "something that this function needs is missing or forbidden; its records come again",
-            cause=str(outages[0]) if isinstance(outages[0], JudgedError) else name_of(outages[0]),
+            cause=loggable(outages[0]),
             records=str(len(outages)),
         )
 

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from headwater.applications.elements import Element, IncompleteBatchError, parse_batch
+from headwater.applications.elements import Element, parse_batch
 from headwater.change_stream.batch import BatchOutcome
+from headwater.failures import FailureKind, loggable
 from headwater.functions import entry
 from headwater.functions.entry import log_failures, report, tell_outage
 
@@ -50,14 +51,16 @@ def target_handler(function: str, deliver: Callable[[Sequence[Element]], BatchOu
             _batch_failed(function, error, context)
             report(function, "pipe", started, RecordsSucceeded=0, RecordsFailed=received)
             raise
+        again = {failure.identifier for failure in outcome.failures}
         for element in elements:
-            if element.status is None:
+            if element.status is None and element.event_id not in again:
                 entry.logger.error(
                     "record parked",
                     function=function,
                     identifier=element.event_id,
                     error=element.error,
-                    reason=element.reason,
+                    # What was not foreseen may quote the record.
+                    reason=element.reason if element.kind is FailureKind.PERMANENT else "",
                     request_id=context.aws_request_id,
                 )
         log_failures(function, outcome, context)
@@ -74,7 +77,7 @@ def _batch_failed(function: str, error: Exception, context: Any) -> None:
         "batch failed",
         function=function,
         error=type(error).__name__,
-        reason=str(error) if isinstance(error, IncompleteBatchError) else "",
+        reason=loggable(error),
         request_id=context.aws_request_id,
     )
     tell_outage(function, [error])

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from headwater.applications import enrichment
 from headwater.applications.elements import Element
 from headwater.applications.enrichment import Enrichment
+from headwater.failures import FailureKind
 from headwater.functions.pipe import enrichment_handler
 from tests.fakes.applications import ACCOUNT, InMemoryApplications, action, application, record
 from tests.fakes.schemas import validator
@@ -108,3 +110,20 @@ def test_a_record_comes_with_its_status_unless_it_is_long() -> None:
 
     assert [element.record for element in elements] == [short, None]
     assert all(element.status for element in elements)
+
+
+def test_what_nobody_foresaw_of_one_record_is_in_its_element(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FAULTS row 42: and its neighbours have their status."""
+    change = enrichment._change
+
+    def failing(read: Any, found: Any) -> Any:
+        if read["action_id"] == "x2":
+            raise ZeroDivisionError("nobody foresaw it")
+        return change(read, found)
+
+    monkeypatch.setattr(enrichment, "_change", failing)
+
+    elements = Enrichment(InMemoryApplications(application())).enrich([record(action()), record(action("x2"))])
+
+    assert [element.status is None for element in elements] == [False, True]
+    assert (elements[1].error, elements[1].kind) == ("ZeroDivisionError", FailureKind.UNFORESEEN)

@@ -16,7 +16,7 @@ from tests.fakes.parking_lot import InMemoryParkingLot
 def parked(*records: Any) -> list[ParkedRecords]:
     lot = InMemoryParkingLot()
     for element in Enrichment(InMemoryApplications()).enrich(list(records)):
-        ElementParking(lot, lambda: NOW).park(element)
+        ElementParking(lot, lambda: NOW, aside=InMemoryParkingLot()).park(element)
     return lot.parked
 
 
@@ -36,6 +36,16 @@ def test_whatever_the_stream_held_can_be_parked(raw: Any) -> None:
     (found,) = parked(raw)
 
     assert (found.aggregate_id, list(found.parsed), list(found.raw)) == ("", [None], [raw])
+
+
+def test_what_nobody_foresaw_goes_where_it_is_redriven_by_itself() -> None:
+    lot, aside = InMemoryParkingLot(), InMemoryParkingLot()
+    (element,) = Enrichment(InMemoryApplications()).enrich([record(action())])
+
+    ElementParking(lot, lambda: NOW, aside=aside).set_aside(element)
+
+    (found,) = aside.parked
+    assert (found.reason, found.aggregate_id, lot.parked) == ("unforeseen", "APPLICATION#a1", [])
 
 
 def test_the_pipes_own_dead_letters_go_by_the_same_name() -> None:

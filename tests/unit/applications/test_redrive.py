@@ -16,6 +16,7 @@ from headwater.applications.target import Target
 from headwater.dead_letters.redrive import Redrive, StillFailingError
 from headwater.functions.pipe import target_handler
 from tests.fakes.applications import InMemoryApplications, InMemoryInbox, InMemoryParking, action, application, record
+from tests.fakes.patience import patience
 
 
 class DeployedTarget:
@@ -24,7 +25,7 @@ class DeployedTarget:
     def __init__(self) -> None:
         self.inbox, self.parking = InMemoryInbox(), InMemoryParking()
         self.invoked: list[str] = []
-        handler = target_handler("application_target", Target(self.inbox, self.parking).deliver)
+        handler = target_handler("application_target", Target(self.inbox, self.parking, patience()).deliver)
         self.answer: Callable[[Any], Any] = lambda event: handler(event, SimpleNamespace(aws_request_id="request-1"))
 
     def invoke(self, **request: Any) -> Any:

@@ -14,6 +14,7 @@ from headwater.limits import SqsLimits
 from headwater.sending import QueueSender, RetryPolicy
 from tests.fakes.applications import InMemoryInbox, InMemoryParking
 from tests.fakes.cloud import FakeAws
+from tests.fakes.patience import Patient, patience
 from tests.fakes.publishers import AT_ONCE, client_error
 
 
@@ -30,7 +31,7 @@ def test_what_can_be_told_is_sent_and_what_cannot_is_parked() -> None:
     inbox, parking = InMemoryInbox(), InMemoryParking()
     elements = [told(0, 3), marked(1, 3), told(2, 3)]
 
-    outcome = Target(inbox, parking).deliver(elements)
+    outcome = Target(inbox, parking, patience()).deliver(elements)
 
     assert [message["action_id"] for message in inbox.messages] == ["x0", "x2"]
     assert parking.parked == [elements[1]]
@@ -42,7 +43,7 @@ def test_what_the_queue_refuses_and_what_cannot_be_parked_is_named_alone() -> No
     inbox, parking = InMemoryInbox(), InMemoryParking()
     inbox.refuses, parking.down = {"x0"}, True
 
-    outcome = Target(inbox, parking).deliver([told(0, 3), marked(1, 3), told(2, 3)])
+    outcome = Target(inbox, parking, patience()).deliver([told(0, 3), marked(1, 3), told(2, 3)])
 
     assert outcome.queue_response() == {
         "batchItemFailures": [{"itemIdentifier": "event-0"}, {"itemIdentifier": "event-1"}]
@@ -55,13 +56,46 @@ def test_what_the_queue_refuses_for_good_is_parked_with_its_record_and_its_neigh
     inbox.refuses, inbox.kind = {"x0", "x1"}, FailureKind.REFUSED
     carried = replace(told(0, 3), record={"eventID": "raw"})
 
-    outcome = Target(inbox, parking).deliver([carried, told(1, 3), told(2, 3)])
+    outcome = Target(inbox, parking, patience()).deliver([carried, told(1, 3), told(2, 3)])
 
     assert [message["action_id"] for message in inbox.messages] == ["x2"]
     (parked,) = parking.parked
     assert (parked.event_id, parked.status, parked.record) == ("event-0", None, {"eventID": "raw"})
     # Whose record was too long to come with it is tried again, until its age points to it.
     assert [failure.identifier for failure in outcome.failures] == ["event-1"]
+
+
+def test_what_nobody_foresaw_of_one_record_is_set_aside_after_a_while_and_its_neighbours_are_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """FAULTS row 42."""
+    inbox, parking, patient = InMemoryInbox(), InMemoryParking(), Patient()
+    handler = target_handler("application_target", Target(inbox, parking, patient.patience).deliver)
+    odd = replace(marked(1, 3), error="ZeroDivisionError", reason="alice divides", kind=FailureKind.UNFORESEEN)
+    batch = [element.to_json() for element in (told(0, 3), odd, told(2, 3))]
+
+    first = handler(batch, _context())
+    patient.after = 31
+    last = handler(batch, _context())
+
+    assert first == {"batchItemFailures": [{"itemIdentifier": "event-1"}]}
+    assert last == {"batchItemFailures": []}
+    assert (parking.aside, parking.parked) == ([odd], [])
+    assert [message["action_id"] for message in inbox.messages] == ["x0", "x2"] * 2
+    assert "alice" not in caplog.text
+
+
+def test_where_nearly_all_fail_alike_nothing_is_set_aside() -> None:
+    parking, patient = InMemoryParking(), Patient()
+    odd = [replace(marked(position, 30), kind=FailureKind.UNFORESEEN) for position in range(30)]
+    target = Target(InMemoryInbox(), parking, patient.patience)
+
+    target.deliver(odd)
+    patient.after = 31
+
+    assert len(target.deliver(odd).failures) == 30
+    assert (parking.aside, parking.parked) == ([], [])
+    assert [incident for incident, _ in patient.incidents.reports] == ["SystemicFailures"] * 2
 
 
 @pytest.mark.parametrize(
@@ -82,7 +116,7 @@ def test_what_the_queue_refuses_for_good_is_parked_with_its_record_and_its_neigh
 def test_row_35_a_batch_that_is_not_whole_is_sent_nowhere(batch: Any) -> None:
     """FAULTS row 35: fewer elements than records, and whatever else is not one for each."""
     inbox, parking = InMemoryInbox(), InMemoryParking()
-    handler = target_handler("application_target", Target(inbox, parking).deliver)
+    handler = target_handler("application_target", Target(inbox, parking, patience()).deliver)
 
     with pytest.raises(IncompleteBatchError):
         handler(batch, _context())
@@ -92,7 +126,7 @@ def test_row_35_a_batch_that_is_not_whole_is_sent_nowhere(batch: Any) -> None:
 
 def test_row_35_the_reason_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """FAULTS row 35: a Pipe's dead letter has no reason, so that the log must."""
-    handler = target_handler("application_target", Target(InMemoryInbox(), InMemoryParking()).deliver)
+    handler = target_handler("application_target", Target(InMemoryInbox(), InMemoryParking(), patience()).deliver)
 
     with pytest.raises(IncompleteBatchError):
         handler([told(0, 3).to_json()], _context())
@@ -186,7 +220,7 @@ def test_a_request_stays_below_its_bytes() -> None:
 
 def test_what_sqs_takes_for_invalid_is_sent_escaped() -> None:
     aws = FakeAws()
-    target = Target(QueueSender(aws.sqs, aws.queue, retry=RetryPolicy(attempts=1)), InMemoryParking())
+    target = Target(QueueSender(aws.sqs, aws.queue, retry=RetryPolicy(attempts=1)), InMemoryParking(), patience())
     element = Element(event_id="e", position=0, of=1, status={"note": "odd \ufffe\uffff"})
 
     assert target.deliver([element]).failures == ()
