@@ -220,7 +220,8 @@ class Evidence:
         return any(
             int(batch["startSequenceNumber"]) <= int(sequence_number) <= int(batch["endSequenceNumber"])
             for each in self.unresolved
-            if function in str(each.get("requestContext")) and (batch := each.get("KinesisBatchInfo"))
+            if str(each.get("requestContext", {}).get("functionArn")).endswith(f"-{function}")
+            and (batch := each.get("KinesisBatchInfo"))
         )
 
     @cached_property

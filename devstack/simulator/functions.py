@@ -69,7 +69,8 @@ class FailureLog:
 
     def error(self, message: str, **fields: Any) -> None:
         facts = {**fields, **fields.get("extra", {})}
-        kind = facts.get("error") or facts.get("incident") or message
+        # The Pipe's target says of each record that it has parked why; no other consumer does.
+        kind = message if message == "record parked" else facts.get("error") or facts.get("incident") or message
         self.reasons[f"{facts.get('function', '')}: {kind}"] += 1
         if "incident" in facts:
             self.reported.update(str(fact) for fact in facts.values())

@@ -16,6 +16,7 @@ from headwater.change_stream.records import Operation
 from headwater.dead_letters.pointers import consumer_of
 from headwater.domain.badges import Award, no_progress, record_play
 from headwater.domain.events import PlayCompleted, RecordedEvent
+from headwater.failures import PERMANENT_ERRORS, PermanentError
 from headwater.projections.achievements import ACHIEVEMENTS
 from headwater.projections.leaderboard import LEADERBOARD
 from headwater.projections.player_profiles import PLAYER_PROFILES
@@ -122,12 +123,20 @@ def parked_is_poisoned(evidence: Evidence) -> Iterator[Finding]:
                 yield Finding(Harm.WRONG, aggregate_id, f"{function} parked version {version}, and it is no poison")
 
 
+def _no_try_helps() -> set[str]:
+    """The names of all errors, loaded here, that judge the record."""
+    classes: list[type] = [PermanentError, *PERMANENT_ERRORS]
+    for each in classes:
+        classes += each.__subclasses__()
+    return {each.__name__ for each in classes}
+
+
 def poison_holds_up_nobody(evidence: Evidence) -> Iterator[Finding]:
     """No stream's batch is tried again for a poison record, with its neighbours in it: it is parked at once."""
     failed = evidence.world.functions.log.reasons
     for function in sorted({mapping.function for mapping in evidence.world.mappings if mapping.kind != "sqs"}):
         consumer = consumer_of(f"arn:aws:lambda:::function:{function}")
-        for error in ("MalformedEventError", "MalformedRecordError", "UnknownEventError"):
+        for error in sorted(_no_try_helps()):
             if count := failed[f"{consumer}: {error}"]:
                 found = f"{consumer} gave {count} records back with {error}, which no other try can help"
                 yield Finding(Harm.WRONG, "", found)

@@ -53,8 +53,6 @@ from headwater.clock import timestamp
 from headwater.dead_letters.pointers import consumer_of
 from headwater.domain.events import DomainEvent, PlayCompleted, UserProfileChanged
 
-#: The SDK's tries of a call, as in bootstrap; SES has one.
-_SDK_ATTEMPTS: Final = 4
 #: Faults go on for so long after the last event, so that they meet the end of every stream too.
 _GRACE_SECONDS: Final = 30.0
 #: Within so much virtual time after the faults the backlog must be gone. What is set aside is tried again for days.
@@ -62,7 +60,7 @@ _DRAIN_SECONDS: Final = 2 * 3600.0
 _POISONED_DRAIN_SECONDS: Final = 14 * 24 * 3600.0
 _SAMPLES: Final = 400
 _SHARDS_AT_MOST: Final = 12
-#: What a poison record is: of a type, and with data, that no consumer knows. The fan-out passes both on.
+#: What a poison record is: of a type, and with data, that no consumer knows. The fan-out parks both.
 _POISONS: Final = (("SomethingUnheardOf", "{}"), ("PlayCompleted", '{"game":"chess"}'))
 #: Rounds of redriving during the faults, this many seconds apart; and how many there are before it is given up.
 _REDRIVE_SECONDS: Final = 10.0
@@ -556,7 +554,7 @@ def opened(config: Config, blueprint: Blueprint) -> Iterator[World]:
     """A world that is ready to run: its cloud is built, its functions are started."""
     engine = Engine(config.seed, keep_trace=config.keep_trace)
     faults = FaultPlan(engine, config.faults, config.off)
-    cloud = Cloud(engine.clock, faults, engine.chance, attempts=_SDK_ATTEMPTS)
+    cloud = Cloud(engine.clock, faults, engine.chance, attempts=bootstrap.SDK_ATTEMPTS)
     blueprint.build(cloud, config.shards)
     newer = Newer()
     bugs = Bugs(faults.happens, lambda: newer.consuming)

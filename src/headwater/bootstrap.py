@@ -63,10 +63,12 @@ if TYPE_CHECKING:
 
     type Prepare = Callable[[RecordedEvent], Effects]
 
+#: Tries of a call, the first one included.
+SDK_ATTEMPTS = 5
 #: Standard mode backs off with jitter and retries throttles, timeouts and 5xx; the read timeout leaves room for a
 #: second try within the shortest function timeout. The pool fits the threads that publishers and projections use.
 _CONFIG = Config(
-    retries={"mode": "standard", "max_attempts": 4},
+    retries={"mode": "standard", "total_max_attempts": SDK_ATTEMPTS},
     connect_timeout=2,
     read_timeout=10,
     max_pool_connections=32,

@@ -78,7 +78,7 @@ class TransientError(JudgedError):
 
 
 #: What the domain raises over a record; it imports nothing, so that its errors have no base of ours.
-_PERMANENT: Final = (
+PERMANENT_ERRORS: Final = (
     InvalidFieldError,
     InvalidFieldsError,
     MalformedAttributeError,
@@ -159,7 +159,7 @@ def kind_of(error: BaseException) -> FailureKind:
             return error.kind
         case ParamValidationError():
             return FailureKind.REFUSED
-        case _ if isinstance(error, _PERMANENT):
+        case _ if isinstance(error, PERMANENT_ERRORS):
             return FailureKind.PERMANENT
         case TimeoutError() | ConnectionError():
             return FailureKind.TRANSIENT

@@ -126,14 +126,15 @@ class ArchivedRecords:
             if columns.get("operation") != Operation.INSERT:
                 continue
             record = change_record(columns)
+            if not since <= record.captured_at <= until:
+                continue
+            # First what costs little: of a shard's pointers each passes over the events of all others.
+            if keys is not None and _hash_key(record.keys["aggregate_id"]["S"]) not in keys:
+                continue
             try:
                 event = cloud_events.encode(record.new_image or {})
             except (MalformedEventError, UnknownEventError):
                 # It was never published.
-                continue
-            if not since <= record.captured_at <= until:
-                continue
-            if keys is not None and _hash_key(event.aggregate_id) not in keys:
                 continue
             yield kinesis.event_record(
                 event.body,

@@ -9,7 +9,7 @@ from typing import Final
 from headwater.domain import user
 from headwater.domain.events import RecordedEvent, UserEmailChanged, UserProfileChanged
 from headwater.effects.consumer import Effect, Effects, UnexpectedEventError
-from headwater.event_store.store import EventStore
+from headwater.event_store.store import EventStore, folded
 from headwater.notifications.mailer import Email, Mailer
 from headwater.notifications.templating import EmailTemplate
 
@@ -50,7 +50,9 @@ class ChangeNotice:
                     NEW_ADDRESS: self._email(new, ADDRESS_CHANGED, self._address_gained.render(address=_masked(old))),
                 }
             case UserProfileChanged(name=name):
-                state = user.fold(past.payload for past in self._events.load(event.aggregate_id))
+                state = folded(
+                    self._events.load(event.aggregate_id), lambda events: user.fold(past.payload for past in events)
+                )
                 if state is None or state.deleted:
                     return {}
                 return {"": self._email(state.email, PROFILE_CHANGED, self._profile_changed.render(name=name))}
