@@ -1,7 +1,7 @@
 """One suite against the store in memory and on DynamoDB (the simulator's and moto's), so that no fake can rot."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from copy import replace
 from typing import Any
 
 import boto3

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
 import orjson
+from msgspec import structs
 
 from headwater.attribute_values import AttributeMap, unmarshal_item
 from headwater.change_stream import cloud_events, dynamodb, kinesis
@@ -102,13 +102,13 @@ def _contents(kind: StreamKind, raw: Mapping[str, Any]) -> dict[str, Any]:
         except UnknownEventError:
             message = orjson.loads(body)
             return {**message, "aggregate_id": message["subject"], "version": int(message["sequence"])}
-        event = asdict(delivery.event)
+        event = structs.asdict(delivery.event)
         return event if delivery.dataref is None else {**event, "data": None, "dataref": delivery.dataref}
     change = dynamodb.parse(raw)
     if "aggregate_id" in change.keys:
         # What newer code wrote is shown as it stands: its item is one, whoever can read its data.
         with suppress(UnknownEventError):
-            return asdict(codec.decode(_image(change)))
+            return structs.asdict(codec.decode(_image(change)))
     return unmarshal_item(_image(change))
 
 

@@ -77,6 +77,10 @@ class Patience:
 
     def judge(self, tried: Mapping[str, Tried]) -> Verdicts:
         """What to do about each aggregate of a batch that failed. ``tried`` holds those that did not, too."""
+        if len(tried) >= MEMORY and not any(tried.values()):
+            # The normal case: these alone are remembered, and there is nothing to say about any of them.
+            self._outcomes = OrderedDict.fromkeys(tried, "")
+            return Verdicts()
         kinds = {
             aggregate_id: kind_of(failed.error) for aggregate_id, failed in tried.items() if isinstance(failed, Failed)
         }

@@ -8,7 +8,7 @@ besides.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Final
@@ -179,16 +179,7 @@ class ActivityRecorded(DomainEvent, frozen=True, kw_only=True):
     details: Annotated[Details, Meta(description="Free texts by name; they may say something about a person.")]
 
 
-class _Envelope:
-    """What a recorded event remembers beside its fields."""
-
-    __slots__ = ("_payload",)
-
-    _payload: DomainEvent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedEvent(_Envelope):
+class RecordedEvent(Struct, frozen=True, kw_only=True, dict=True):
     """One stored event.
 
     ``aggregate_id`` is ``<type>#<id>``; ``version`` counts 1, 2, 3 … without gaps; ``occurred_at`` is ISO 8601 UTC
@@ -206,7 +197,7 @@ class RecordedEvent(_Envelope):
     schema_version: int
     occurred_at: Moment
     data: Mapping[str, Any]
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = msgspec.field(default_factory=dict)
     expires_at: int | None = None
 
     @property
@@ -218,7 +209,7 @@ class RecordedEvent(_Envelope):
         """The id without its type: the user's id for ``user#…`` and ``player#…``."""
         return self.aggregate_id.partition("#")[2]
 
-    @property
+    @cached_property
     def payload(self) -> DomainEvent:
         """The data as its typed event: what was read, or made from the data that this one was built with.
 
@@ -229,16 +220,11 @@ class RecordedEvent(_Envelope):
         MalformedEventError
             The data lacks a field, or has one that the type does not know.
         """
-        try:
-            return self._payload
-        except AttributeError:
-            reader = EVENT_TYPES.of(self.type, self.schema_version, self.event_id)
-            payload = reader.read(_encoded(self.data), self.event_id)
-            return self.with_payload(payload)._payload
+        return EVENT_TYPES.of(self.type, self.schema_version, self.event_id).read(_encoded(self.data), self.event_id)
 
     def with_payload(self, payload: DomainEvent) -> "RecordedEvent":
         """This event, which need not read its data any more: the payload is what it says."""
-        object.__setattr__(self, "_payload", payload)
+        self.__dict__["payload"] = payload
         return self
 
 
@@ -340,12 +326,9 @@ class EventReader:
         self.plain_key = type_.plain_key
 
     @cached_property
-    def _decode(self) -> Any:
-        return msgspec.json.Decoder(self._type).decode
-
-    @cached_property
-    def _moments(self) -> tuple[str, ...]:
-        return moments(self._type)
+    def _tools(self) -> tuple[Callable[[str | bytes | Raw], DomainEvent], tuple[str, ...]]:
+        """What decodes, and which fields are moments."""
+        return msgspec.json.Decoder(self._type).decode, moments(self._type)
 
     def read(self, data: str | bytes | Raw, event_id: str) -> DomainEvent:
         """The event that a JSON text holds.
@@ -355,11 +338,12 @@ class EventReader:
         MalformedEventError
             It is not what the type demands; the message names the field.
         """
+        decode, moments_ = self._tools
         try:
-            payload: DomainEvent = self._decode(data)
+            payload = decode(data)
         except (ValueError, RecursionError) as error:
             raise MalformedEventError(f"{_of(event_id, self._type.__name__)}: {_expected(error)}") from None
-        for name in self._moments:
+        for name in moments_:
             if not is_moment(getattr(payload, name)):
                 raise MalformedEventError(f"{_of(event_id, self._type.__name__)}: {name!r} {NO_MOMENT}")
         return payload

@@ -21,6 +21,8 @@ KINDS: Final = {
 }
 #: A number of this many digits need not have 64 bits.
 _MOST_DIGITS: Final = 19
+#: What nearly all versions are, so that their digits need not be looked at one by one.
+_NUMBERS: Final = {str(number): number for number in range(1, 1000)}
 _SECONDS: Final = range(-(2**63), 2**63)
 
 
@@ -98,20 +100,18 @@ def attributes_of(item: AttributeMap) -> tuple[tuple[str, int, str, str, int, st
         event_id, type_, occurred_at = item["event_id"]["S"], item["type"]["S"], item["occurred_at"]["S"]
         version, schema_version = item["version"]["N"], item["schema_version"]["N"]
         data, metadata = item["data"]["S"], item["metadata"]["S"]
+        # Raises a TypeError unless all are texts.
+        "".join((aggregate_id, aggregate_type, event_id, type_, occurred_at, version, schema_version, data, metadata))
     except (KeyError, TypeError):
         raise _missing(item) from None
-    texts = (aggregate_id, aggregate_type, event_id, type_, occurred_at, version, schema_version, data, metadata)
-    for text in texts:
-        if type(text) is not str:
-            raise _missing(item)
     if aggregate_type != aggregate_id.partition("#")[0]:
         raise MalformedEventError("the event item's 'aggregate_type' must be the type in its 'aggregate_id'")
     envelope = (
         aggregate_id,
-        _integer("version", version),
+        _NUMBERS.get(version) or _integer("version", version),
         event_id,
         type_,
-        _integer("schema_version", schema_version),
+        _NUMBERS.get(schema_version) or _integer("schema_version", schema_version),
         occurred_at,
     )
     try:

@@ -96,9 +96,9 @@ class Folding:
                 raise inbox.unreadable
         while True:
             if applied + 1 not in deliveries:
-                arrived = min((version for version in deliveries if version > applied), default=0)
-                if not (arrived or reads_on):
+                if max(deliveries, default=0) <= applied and not reads_on:
                     return
+                arrived = min((version for version in deliveries if version > applied), default=0)
                 stored, whole = self._history.missing(inbox.aggregate_id, applied, arrived)
                 if not stored:
                     return

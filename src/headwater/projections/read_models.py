@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
 from heapq import merge
 from itertools import islice
 from typing import NamedTuple, Protocol
+
+import msgspec
+from msgspec import Struct
 
 from headwater.failures import PermanentError, TransientError
 from headwater.incidents import Incidents
@@ -42,8 +44,7 @@ class UnreadableRowsError(ReadModelError, PermanentError):
         self.unreadable = frozenset(unreadable)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(Struct, frozen=True, kw_only=True):
     """One row of a read model.
 
     ``state`` is None in a tombstone. ``applied`` holds, by `Projection.gate`, the last version folded in: it moves
@@ -58,8 +59,8 @@ class Row:
     applied: Mapping[str, int]
     revision: int
     rank: Rank | None = None
-    parked_from: Mapping[str, int] = field(default_factory=dict)
-    waits_for: Mapping[str, int] = field(default_factory=dict)
+    parked_from: Mapping[str, int] = msgspec.field(default_factory=dict)
+    waits_for: Mapping[str, int] = msgspec.field(default_factory=dict)
 
 
 class Ranked(NamedTuple):

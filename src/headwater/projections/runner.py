@@ -108,6 +108,9 @@ class ProjectionRunner:
         verdicts = self._judge(settled)
         parked, stopped = given_up[None], list[str]()
         for each in settled:
+            # Where nothing stopped and no mark stands, all that came is applied.
+            if not (each.stops or each.row.parked_from or each.row.waits_for):
+                continue
             failed = [failure for stop in each.stops for failure in self._set_down(stop, each, verdicts)]
             applied = {inbox.gate: each.row.applied.get(inbox.gate, 0) for inbox in each.inboxes}
             # Neither applied nor reported: parked, or behind a mark.
@@ -205,14 +208,14 @@ class ProjectionRunner:
         by_key: dict[str, list[Inbox]] = {}
         for inbox in inboxes:
             by_key.setdefault(inbox.key, []).append(inbox)
-        rows, unreadable = self._read([self._projection.pk(key) for key in by_key])
+        pks = {key: self._projection.pk(key) for key in by_key}
+        rows, unreadable = self._read(list(pks.values()))
         settled: list[Settled] = []
-        for key in list(by_key):
-            if error := unreadable.get(self._projection.pk(key)):
-                those = by_key.pop(key)
-                stops = [Stop(inbox, error, 0) for inbox in those]
-                settled.append(Settled(those, self._settling.new_row(key), stops))
-        stored = [rows.get(self._projection.pk(key)) or self._settling.new_row(key) for key in by_key]
+        for key in [key for key, pk in pks.items() if pk in unreadable]:
+            those = by_key.pop(key)
+            stops = [Stop(inbox, unreadable[pks[key]], 0) for inbox in those]
+            settled.append(Settled(those, self._settling.new_row(key), stops))
+        stored = [rows.get(pks[key]) or self._settling.new_row(key) for key in by_key]
         return settled + list(self._map(self._settling.settle, by_key.keys(), by_key.values(), stored))
 
     def _read(self, pks: Sequence[str]) -> tuple[Mapping[str, Row], Mapping[str, Exception]]:
@@ -224,7 +227,9 @@ class ProjectionRunner:
     def _judge(self, settled: Sequence[Settled]) -> Verdicts:
         tried: dict[str, Failed | None] = {}
         for each in settled:
-            tried |= {inbox.aggregate_id: None for inbox in each.inboxes if not _standing(each.row, inbox)}
+            for inbox in each.inboxes:
+                if not _standing(each.row, inbox):
+                    tried[inbox.aggregate_id] = None
             for stop in each.stops:
                 aggregate_id = stop.inbox.aggregate_id
                 waits = isinstance(stop.error, UnreadableVersionError)

@@ -2,7 +2,8 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
 
 from headwater.domain.events import MalformedEventError, RecordedEvent
 from headwater.failures import FailureKind, kind_of

@@ -1,7 +1,7 @@
 """Awarding badges: the event first, then the progress; once, whoever races and however often it is delivered."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from copy import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest

@@ -1,7 +1,7 @@
 """The outgoing event, there and back, with and without a claim check."""
 
 import json
-from dataclasses import replace
+from copy import replace
 from typing import Any
 
 import pytest

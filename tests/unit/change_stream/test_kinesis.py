@@ -20,7 +20,9 @@ def test_the_data_comes_out_of_its_base64() -> None:
     assert kinesis.sequence_number(record) == "49590338271490256608559692538361571095921575989136588898"
 
 
-@pytest.mark.parametrize("record", [raw("not base64!"), raw(None), {"kinesis": None}, {}, None])
+@pytest.mark.parametrize(
+    "record", [raw("not base64!"), raw("YWJj\n"), raw("YWJ"), raw("é"), raw(None), {"kinesis": None}, {}, None]
+)
 def test_data_that_cannot_be_read_is_refused(record: Any) -> None:
     with pytest.raises(MalformedRecordError):
         kinesis.body(record)

@@ -146,9 +146,10 @@ def test_small_batches_are_judged_by_what_the_process_saw_before() -> None:
     assert verdicts.waits == {"bad4-0"}
 
 
-def test_healthy_aggregates_of_earlier_batches_speak_for_the_code() -> None:
+@pytest.mark.parametrize("aggregates", [5, 20, 100])
+def test_healthy_aggregates_of_earlier_batches_speak_for_the_code(aggregates: int) -> None:
     bench = Bench()
-    bench.judge(0, **healthy(5))
+    bench.judge(0, **healthy(aggregates))
 
     assert bench.judge(0, **alike(5, RefusedError("x"))).park == set(alike(5, RefusedError("x")))
 

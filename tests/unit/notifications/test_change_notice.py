@@ -1,6 +1,6 @@
 """The notices of changes, with a mailer in memory."""
 
-from dataclasses import replace
+from copy import replace
 
 import pytest
 

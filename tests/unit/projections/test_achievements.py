@@ -1,6 +1,7 @@
 """Achievements: awards from their events, sums from plays, one row a user, whatever way both are delivered."""
 
 from collections.abc import Sequence
+from copy import replace
 from typing import cast
 
 from hypothesis import given, settings
@@ -132,8 +133,7 @@ def test_a_deleted_user_has_no_achievements_and_late_ones_do_not_bring_them_back
 def test_a_malformed_award_stops_no_other() -> None:
     """FAULTS row 2: what one aggregate holds up is itself."""
     system = System()
-    broken = award("a")
-    broken = RecordedEvent(**{name: getattr(broken, name) for name in broken.__slots__} | {"data": {"badge": "a"}})
+    broken = replace(award("a"), data={"badge": "a"})
 
     outcome = system.runner.process(kinesis_batch([broken, award("b"), play(1)]))
 

@@ -1,7 +1,8 @@
 """Whatever is odd, in whichever order it is delivered, stops its own aggregate alone; mended, all is applied once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
 from typing import Literal
 
 from hypothesis import given, settings

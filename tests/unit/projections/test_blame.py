@@ -1,7 +1,7 @@
 """Whatever goes wrong is laid to the aggregate that brings it; its neighbours are applied and acknowledged."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from copy import replace
 from typing import Any
 
 import pytest

@@ -1,6 +1,6 @@
 """Of a failed batch, what the projection's rows do not hold yet."""
 
-from dataclasses import replace
+from copy import replace
 
 import pytest
 

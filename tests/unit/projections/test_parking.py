@@ -1,7 +1,7 @@
 """Delivery rule 6: a permanent error parks its aggregate, whose later events wait in the event store."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from copy import replace
 from typing import Any
 
 import pytest

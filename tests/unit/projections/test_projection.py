@@ -1,6 +1,6 @@
 """What a projection declares, and the pure fold of player profiles."""
 
-from dataclasses import replace
+from copy import replace
 from typing import Any
 
 import pytest

@@ -1,7 +1,7 @@
 """Versions that are missing, or that nobody can read: a gate waits for them, and heals by itself."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from copy import replace
 from typing import Any
 
 import pytest
