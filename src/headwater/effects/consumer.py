@@ -175,8 +175,9 @@ class QueueConsumer:
 
     def _claim(self, event: RecordedEvent, name: str) -> Claim | None:
         effect_id = f"{event.event_id}#{name}" if name else event.event_id
+        of = f"{event.aggregate_id}#{event.version}"
         try:
-            return self._ledger.claim(self._name, effect_id)
+            return self._ledger.claim(self._name, effect_id, of)
         except UnconfirmedClaimError:
             if self._on_unconfirmed is not OnUnconfirmed.RESUME:
                 self._incidents.report(
@@ -188,7 +189,7 @@ class QueueConsumer:
                 )
             if self._on_unconfirmed is OnUnconfirmed.HOLD:
                 raise
-        return self._ledger.claim(self._name, effect_id, take_over=True)
+        return self._ledger.claim(self._name, effect_id, of, take_over=True)
 
     def _wait_out(self, message: sqs.QueueMessage, error: Exception) -> None:
         """An outage is no message's fault: it must not use up the receives that its queue allows."""
