@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
+from botocore.exceptions import BotoCoreError, ClientError
 
 from cli import letters_view, waiting
 from cli.certainty import seen_within
@@ -22,6 +23,7 @@ from cli.output import print_json
 from cli.target import Target
 from cli.waiting import DeadLetter
 from headwater.change_stream.claim_checks import S3ClaimStore
+from headwater.change_stream.records import MalformedRecordError
 from headwater.clock import timestamp
 from headwater.dead_letters.redrive import Discarded, StillFailingError, in_order
 from headwater.dead_letters.unresolved import REASON
@@ -216,6 +218,12 @@ def release(target: Callable[[], Target], consumer: str, aggregate: str, reason:
                 failing = bootstrap.redrive().release(consumer, aggregate)
             except (NotStoppedError, StillFailingError) as error:
                 raise click.ClickException(str(error)) from error
+            except (BotoCoreError, ClientError):
+                raise
+            except Exception as error:
+                raise click.ClickException(
+                    f"it stands still as before, as it cannot be tried now: {type(error).__name__}: {error}"
+                ) from error
         facts = {"consumer": consumer, "aggregate": aggregate, "still_failing": failing}
         kept = recorder(stack, f"release-{consumer}", facts, verb="release", done="released", reason=reason)()
     if failing:
@@ -254,7 +262,17 @@ def _go_on(target: Target, letter: DeadLetter) -> Discarded:
         # Late: it reads the environment.
         from headwater import bootstrap
 
-        return bootstrap.redrive().discard(letter.consumer, letter.raw)
+        try:
+            return bootstrap.redrive().discard(letter.consumer, letter.raw)
+        except MalformedRecordError:
+            # No stream delivers such records, so that no aggregate can stand still for them.
+            return Discarded()
+        except (BotoCoreError, ClientError):
+            raise
+        except Exception as error:
+            raise click.ClickException(
+                f"it stays, as its aggregate cannot go on now: {type(error).__name__}: {error}"
+            ) from error
 
 
 class _Redriving:

@@ -10,5 +10,6 @@ WHERE dt >= :since
   AND operation = 'INSERT'
   AND version IS NOT NULL
 GROUP BY aggregate_id
-HAVING count(DISTINCT version) < max(version) - min(version) + 1
+-- Any program may append any version: the difference of two may be more than a bigint holds.
+HAVING count(DISTINCT version) < CAST(max(version) AS double) - min(version) + 1
 ORDER BY aggregate_id

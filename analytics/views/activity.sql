@@ -15,7 +15,8 @@ SELECT
   user_id,
   json_format(json_extract(payload, '$.details')) AS details,
   CAST(TRY(from_iso8601_timestamp(occurred_at)) AT TIME ZONE 'UTC' AS timestamp) AS recorded_at,
-  CAST(from_unixtime(expires_at) AT TIME ZONE 'UTC' AS timestamp) AS expires_at,
+  -- Any program may append any number; no moment is beyond the year 9999.
+  CAST(from_unixtime(CASE WHEN expires_at BETWEEN 0 AND 253402300799 THEN expires_at END) AT TIME ZONE 'UTC' AS timestamp) AS expires_at,
   dt,
   month
 FROM events_all

@@ -223,6 +223,26 @@ def test_a_gap_stops_its_aggregate_alone_and_heals_when_what_was_missing_arrives
     assert all(stopped[pk]["applied"].get("player", 0) < versions[-1] for pk in followers if pk in stopped)
 
 
+def test_events_of_two_users_that_have_one_id_reach_everybody(blueprint: Blueprint) -> None:
+    """A program that counts its events for each aggregate gives them such ids. Large ones travel by claim check."""
+    users = [sound_item("UserRegistered", key, event_id="1") for key in (BEFORE, AFTER)]
+    for number, user in enumerate(users):
+        name = f"{number}" * 300_000
+        user["data"] = {"S": json.dumps({"name": name, "email": f"user-{number}@example.org"})}
+
+    with opened(blueprint) as bench:
+        runs = delivered(bench, *users)
+        export = bench.cloud.s3.get_object(Bucket="ArchiveBucket", Key="bi/events/dt=2026-03-01-1.json")
+        exported = [json.loads(line)["aggregate_id"] for line in export["Body"].read().splitlines()]
+        preferences = bench.cloud.dynamodb.scan(TableName="PreferencesTable")["Items"]
+
+    assert not retried(runs)
+    mails = [mail.partition(":")[0] for run in runs for mail in run.mails]
+    assert sorted(mails) == ["user-0@example.org", "user-1@example.org"]
+    assert sorted(exported) == [f"user#{key}" for key in (BEFORE, AFTER)]
+    assert len(preferences) == len(users)
+
+
 def on_the_stream(*bodies: bytes) -> Input:
     records = [
         {

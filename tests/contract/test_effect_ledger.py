@@ -14,7 +14,7 @@ from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 
 LEASE, MEMORY = timedelta(minutes=2), timedelta(days=400)
-CONSUMER, EVENT = "welcome_email", "0199-event"
+CONSUMER, EVENT, OF = "welcome_email", "0199-event", "user#ada#1"
 
 
 class Clock:
@@ -52,7 +52,7 @@ def ledger(request: pytest.FixtureRequest, clock: Clock) -> Iterator[EffectLedge
 
 
 def claimed(ledger: EffectLedger, *, take_over: bool = False) -> Claim:
-    claim = ledger.claim(CONSUMER, EVENT, take_over=take_over)
+    claim = ledger.claim(CONSUMER, EVENT, OF, take_over=take_over)
     assert claim
     return claim
 
@@ -61,16 +61,16 @@ def test_a_confirmed_effect_is_never_claimed_again(ledger: EffectLedger, clock: 
     ledger.confirm(claimed(ledger))
     clock.now += timedelta(days=399)
 
-    assert ledger.claim(CONSUMER, EVENT) is None
-    assert ledger.claim(CONSUMER, EVENT, take_over=True) is None
+    assert ledger.claim(CONSUMER, EVENT, OF) is None
+    assert ledger.claim(CONSUMER, EVENT, OF, take_over=True) is None
 
 
 def test_a_refused_effect_is_never_claimed_again(ledger: EffectLedger, clock: Clock) -> None:
     ledger.confirm(claimed(ledger), refused=True)
     clock.now += timedelta(days=399)
 
-    assert ledger.claim(CONSUMER, EVENT) is None
-    assert ledger.claim(CONSUMER, EVENT, take_over=True) is None
+    assert ledger.claim(CONSUMER, EVENT, OF) is None
+    assert ledger.claim(CONSUMER, EVENT, OF, take_over=True) is None
 
 
 @pytest.mark.parametrize("take_over", [False, True])
@@ -79,7 +79,7 @@ def test_nobody_else_gets_a_claim_within_its_lease(ledger: EffectLedger, clock: 
     clock.now += LEASE - timedelta(seconds=1)
 
     with pytest.raises(ClaimHeldError):
-        ledger.claim(CONSUMER, EVENT, take_over=take_over)
+        ledger.claim(CONSUMER, EVENT, OF, take_over=take_over)
 
 
 def test_a_claim_past_its_lease_is_told_apart_and_taken_over_on_demand_only(ledger: EffectLedger, clock: Clock) -> None:
@@ -87,10 +87,10 @@ def test_a_claim_past_its_lease_is_told_apart_and_taken_over_on_demand_only(ledg
     clock.now += LEASE
 
     with pytest.raises(UnconfirmedClaimError):
-        ledger.claim(CONSUMER, EVENT)
+        ledger.claim(CONSUMER, EVENT, OF)
     claimed(ledger, take_over=True)
     with pytest.raises(ClaimHeldError):
-        ledger.claim(CONSUMER, EVENT, take_over=True)
+        ledger.claim(CONSUMER, EVENT, OF, take_over=True)
 
 
 def test_a_released_claim_is_free_at_once(ledger: EffectLedger) -> None:
@@ -107,7 +107,7 @@ def test_a_claim_that_was_taken_over_cannot_be_released_by_its_first_holder(ledg
     ledger.release(first)
 
     with pytest.raises(ClaimHeldError):
-        ledger.claim(CONSUMER, EVENT)
+        ledger.claim(CONSUMER, EVENT, OF)
 
 
 def test_a_confirmed_effect_cannot_be_released(ledger: EffectLedger) -> None:
@@ -116,7 +116,7 @@ def test_a_confirmed_effect_cannot_be_released(ledger: EffectLedger) -> None:
 
     ledger.release(claim)
 
-    assert ledger.claim(CONSUMER, EVENT) is None
+    assert ledger.claim(CONSUMER, EVENT, OF) is None
 
 
 def test_releasing_twice_is_harmless(ledger: EffectLedger) -> None:
@@ -131,8 +131,54 @@ def test_releasing_twice_is_harmless(ledger: EffectLedger) -> None:
 def test_effects_of_other_consumers_and_events_are_apart(ledger: EffectLedger) -> None:
     ledger.confirm(claimed(ledger))
 
-    assert ledger.claim("change_notice", EVENT)
-    assert ledger.claim(CONSUMER, "0199-other")
+    assert ledger.claim("change_notice", EVENT, OF)
+    assert ledger.claim(CONSUMER, "0199-other", OF)
+
+
+def test_events_that_have_one_id_are_claimed_apart(ledger: EffectLedger, clock: Clock) -> None:
+    """Nothing keeps programs from it, and neither may go without its effect."""
+    ledger.confirm(claimed(ledger))
+
+    other = ledger.claim(CONSUMER, EVENT, "user#bob#1")
+    assert other
+    with pytest.raises(ClaimHeldError):
+        ledger.claim(CONSUMER, EVENT, "user#bob#1", take_over=True)
+    ledger.release(other)
+    unconfirmed = ledger.claim(CONSUMER, EVENT, "user#bob#1")
+    clock.now += LEASE
+    with pytest.raises(UnconfirmedClaimError):
+        ledger.claim(CONSUMER, EVENT, "user#bob#1")
+    assert unconfirmed
+    ledger.confirm(unconfirmed)
+
+    assert ledger.claim(CONSUMER, EVENT, "user#bob#1") is None
+    assert ledger.claim(CONSUMER, EVENT, OF) is None
+    assert ledger.claim(CONSUMER, EVENT, "user#bob#2")
+
+
+def test_a_claim_past_its_lease_is_not_taken_over_for_another_event(ledger: EffectLedger, clock: Clock) -> None:
+    claimed(ledger)
+    clock.now += LEASE
+
+    assert ledger.claim(CONSUMER, EVENT, "user#bob#1", take_over=True)
+    with pytest.raises(UnconfirmedClaimError):
+        ledger.claim(CONSUMER, EVENT, OF)
+
+
+@mock_aws()
+def test_an_entry_from_before_events_of_one_id_were_told_apart_settles_its_effect(clock: Clock) -> None:
+    client = boto3.client("dynamodb")
+    create_tables(client)
+    ledger = DynamoDbEffectLedger(client, "ledger", lease=LEASE, memory=MEMORY, clock=clock)
+    for event, state in (("0199-settled", "confirmed"), (EVENT, "claimed")):
+        lease = {"lease_until": {"N": str(int((clock.now - LEASE).timestamp()))}} if state == "claimed" else {}
+        item = {"pk": {"S": f"effect#{CONSUMER}#{event}"}, "state": {"S": state}, **lease}
+        client.put_item(TableName="ledger", Item=item)
+
+    assert ledger.claim(CONSUMER, "0199-settled", OF) is None
+    with pytest.raises(UnconfirmedClaimError):
+        ledger.claim(CONSUMER, EVENT, OF)
+    claimed(ledger, take_over=True)
 
 
 @mock_aws()

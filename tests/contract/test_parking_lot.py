@@ -159,6 +159,12 @@ def test_a_message_that_is_none_of_ours_is_told(body: str) -> None:
         decode(body, InMemoryClaimStore())
 
 
+def test_a_message_of_no_record_is_none_of_ours() -> None:
+    """Or a redrive of it would be told as done."""
+    with pytest.raises(MalformedParkedError):
+        decode(encode(replace(parked(), raw=[], parsed=[])), InMemoryClaimStore())
+
+
 def test_a_message_is_json_that_a_person_can_read() -> None:
     message: dict[str, Any] = orjson.loads(encode(parked()))
 

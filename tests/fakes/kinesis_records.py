@@ -20,8 +20,8 @@ class InMemoryClaimStore:
         self.claims: dict[str, bytes] = {}
         self.gets: list[str] = []
 
-    def put(self, event_id: str, body: bytes) -> str:
-        dataref = f"memory://claims/{event_id}"
+    def put(self, name: str, body: bytes) -> str:
+        dataref = f"memory://claims/{name}"
         self.claims[dataref] = body
         return dataref
 

@@ -11,6 +11,7 @@ from headwater.effects.ledger import Claim, ClaimHeldError, UnconfirmedClaimErro
 
 @dataclass(slots=True)
 class Entry:
+    of: str
     token: str
     lease_until: datetime
     confirmed: bool = False
@@ -33,8 +34,10 @@ class InMemoryEffectLedger:
         self._clock = clock
         self._tokens = count()
 
-    def claim(self, consumer: str, effect_id: str, *, take_over: bool = False) -> Claim | None:
+    def claim(self, consumer: str, effect_id: str, of: str, *, take_over: bool = False) -> Claim | None:
         held = self.entries.get((consumer, effect_id))
+        if held and held.of != of:
+            return self.claim(consumer, f"{effect_id}@{of}", of, take_over=take_over)
         if held:
             if held.confirmed:
                 return None
@@ -42,13 +45,13 @@ class InMemoryEffectLedger:
                 raise ClaimHeldError(f"{effect_id} is claimed")
             if not take_over:
                 raise UnconfirmedClaimError(f"{effect_id} was never confirmed")
-        claim = Claim(consumer=consumer, effect_id=effect_id, token=str(next(self._tokens)))
-        self.entries[consumer, effect_id] = Entry(claim.token, self._clock() + self._lease)
+        claim = Claim(consumer=consumer, effect_id=effect_id, of=of, token=str(next(self._tokens)))
+        self.entries[consumer, effect_id] = Entry(of, claim.token, self._clock() + self._lease)
         return claim
 
     def confirm(self, claim: Claim, *, refused: bool = False) -> None:
         self.entries[claim.consumer, claim.effect_id] = Entry(
-            claim.token, self._clock(), confirmed=True, refused=refused
+            claim.of, claim.token, self._clock(), confirmed=True, refused=refused
         )
 
     def release(self, claim: Claim) -> None:

@@ -462,6 +462,33 @@ def test_each_event_that_fan_out_parked_is_given_up_with_its_own_last_dead_lette
     assert sum("Read models and badges go on without version" in each for each in said) == 2
 
 
+def test_a_letter_whose_records_no_stream_delivers_can_be_discarded(scene: Scene) -> None:
+    scene.park({"no": "record"})
+    (letter,) = scene.listed()
+
+    discarded = scene.run("discard", letter["id"], "--reason", "somebody tried the queue out")
+
+    assert (discarded.exit_code, scene.listed()) == (0, []), discarded.output
+
+
+def test_a_row_that_cannot_be_read_is_told_by_a_discard_and_by_a_release(scene: Scene) -> None:
+    """In words, and the letter stays."""
+    row = {"pk": {"S": "leaderboard@1#ada"}, "applied": {"S": "odd"}}
+    bootstrap.dynamodb().put_item(TableName=SETTINGS["READ_MODELS_TABLE"], Item=row)
+    scene.park(kinesis_record(recorded("player#ada", 1, PLAY), 1))
+    (letter,) = scene.listed()
+
+    discarded = scene.run("discard", letter["id"], "--reason", "nobody misses it")
+    assert discarded.exit_code == 1
+    assert "it stays, as its aggregate cannot go on now: UnreadableRowsError" in discarded.output
+    assert scene.listed() == [letter]
+
+    bootstrap.sqs().purge_queue(QueueUrl=scene.outputs["ParkedRecordsQueueUrl"])
+    release = released(scene)
+    assert release.exit_code == 1
+    assert "it stands still as before, as it cannot be tried now: UnreadableRowsError" in release.output
+
+
 # Showing
 
 

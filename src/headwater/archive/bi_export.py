@@ -33,6 +33,9 @@ OBJECT_BYTES: Final = 32 * 1024 * 1024
 _WRITE_ATTEMPTS: Final = 8
 _WRITE_BASE_SECONDS: Final = 0.05
 
+#: Whose a line is: event id, aggregate id and version, as nothing keeps programs from giving two events one id.
+type _Identity = tuple[str, str, int]
+
 
 class BiExport:
     """Adds each event to the object of its day (UTC), once."""
@@ -78,7 +81,7 @@ class BiExport:
         self._publish_manifest()
         exported: list[str] = []
         errors: dict[int, Exception] = {}
-        by_day: dict[str, dict[str, bytes]] = {}
+        by_day: dict[str, dict[_Identity, bytes]] = {}
         places: dict[str, list[int]] = {}
         for index, raw in enumerate(records):
             try:
@@ -87,7 +90,7 @@ class BiExport:
             except Exception as error:  # noqa: BLE001  # whatever one record meets, the others are exported
                 errors[index] = error
             else:
-                by_day.setdefault(day, {})[event.event_id] = line
+                by_day.setdefault(day, {})[event.event_id, event.aggregate_id, event.version] = line
                 places.setdefault(day, []).append(index)
         for day, lines in by_day.items():
             try:
@@ -98,7 +101,7 @@ class BiExport:
                 exported += [kinesis.partition_key(records[index]) for index in places[day]]
         return exported, errors
 
-    def _add(self, day: str, lines: Mapping[str, bytes]) -> None:
+    def _add(self, day: str, lines: Mapping[_Identity, bytes]) -> None:
         for attempt in range(1, _WRITE_ATTEMPTS + 1):
             key, body, tag, missing = self._room(day, lines)
             if not missing:
@@ -112,7 +115,9 @@ class BiExport:
             else:
                 return
 
-    def _room(self, day: str, lines: Mapping[str, bytes]) -> tuple[str, bytes, str | None, Mapping[str, bytes]]:
+    def _room(
+        self, day: str, lines: Mapping[_Identity, bytes]
+    ) -> tuple[str, bytes, str | None, Mapping[_Identity, bytes]]:
         """The object with room for more, its content and tag, and the lines that none of the day's objects has.
 
         One that is damaged has no room: it stays as it is for whoever repairs it, and its whole lines count.
@@ -122,9 +127,9 @@ class BiExport:
         while True:
             key = f"{PREFIX}dt={day}-{part}.json"
             body, tag = self._objects.read(key)
-            event_ids, whole = _event_ids(body)
-            for event_id in event_ids:
-                missing.pop(event_id, None)
+            identities, whole = _identities(body)
+            for identity in identities:
+                missing.pop(identity, None)
             if not whole:
                 self._report_damaged(key)
             elif len(body) < OBJECT_BYTES:
@@ -182,18 +187,20 @@ def _line(event: RecordedEvent) -> bytes:
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _event_ids(body: bytes) -> tuple[list[str], bool]:
-    """Event ids of an object's lines, and whether each is one that the export writes, to the last."""
-    found: list[str] = []
+def _identities(body: bytes) -> tuple[list[_Identity], bool]:
+    """Whose an object's lines are, and whether each is one that the export writes, to the last."""
+    found: list[_Identity] = []
     # A line is added behind the last one's end.
     whole = not body or body.endswith(b"\n")
     for line in filter(None, body.split(b"\n")):
         try:
-            event_id = orjson.loads(line)["event_id"]
+            columns = orjson.loads(line)
+            identity = columns["event_id"], columns["aggregate_id"], columns["version"]
         except (ValueError, TypeError, KeyError):
-            event_id = None
-        if isinstance(event_id, str):
-            found.append(event_id)
+            whole = False
+            continue
+        if tuple(map(type, identity)) == (str, str, int):
+            found.append(identity)
         else:
             whole = False
     return found, whole

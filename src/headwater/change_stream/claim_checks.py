@@ -13,10 +13,10 @@ _PREFIX = "claims/"
 
 
 class ClaimStore(Protocol):
-    """Keeps whole outgoing events by event id."""
+    """Keeps whole outgoing events, and other large bodies, by name."""
 
-    def put(self, event_id: str, body: bytes) -> str:
-        """Stores the event, harmlessly if it is there already; gives the ``dataref`` to send."""
+    def put(self, name: str, body: bytes) -> str:
+        """Stores the body, in place of any of that name; gives the ``dataref`` to send."""
         ...
 
     def get(self, dataref: str) -> bytes:
@@ -37,8 +37,8 @@ class S3ClaimStore:
         self._client = client
         self._bucket = bucket
 
-    def put(self, event_id: str, body: bytes) -> str:
-        key = f"{_PREFIX}{event_id}.json"
+    def put(self, name: str, body: bytes) -> str:
+        key = f"{_PREFIX}{name}.json"
         self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType="application/cloudevents+json")
         return f"s3://{self._bucket}/{key}"
 
@@ -54,4 +54,13 @@ class S3ClaimStore:
 def resolve(body: bytes | str, claims: ClaimStore) -> Delivery:
     """Reads an outgoing event, fetching it whole where only a claim check arrived."""
     delivery = cloud_events.decode(body)
-    return cloud_events.decode(claims.get(delivery.dataref)) if delivery.dataref else delivery
+    if not delivery.dataref:
+        return delivery
+    claimed, light = cloud_events.decode(claims.get(delivery.dataref)), delivery.event
+    if (claimed.event.event_id, claimed.event.aggregate_id, claimed.event.version) != (
+        light.event_id,
+        light.aggregate_id,
+        light.version,
+    ):
+        raise MalformedEventError("the event's claim check leads to another event")
+    return claimed

@@ -87,6 +87,9 @@ def _checked(parked: ParkedRecords) -> ParkedRecords:
         _typed(name, getattr(parked, name), str)
     for name in ("versions", "parsed", "raw"):
         _typed(name, getattr(parked, name), list)
+    if not parked.raw:
+        # Whoever redrove it would be told that it was done.
+        raise ValueError("its 'raw' holds no record")
     for version in parked.versions:
         _typed("versions", version, int)
     _typed("error", parked.error, str, type(None))

@@ -172,8 +172,9 @@ class QueueConsumer:
 
     def _claim(self, event: RecordedEvent, name: str) -> Claim | None:
         effect_id = f"{event.event_id}#{name}" if name else event.event_id
+        of = f"{event.aggregate_id}#{event.version}"
         try:
-            return self._ledger.claim(self._name, effect_id)
+            return self._ledger.claim(self._name, effect_id, of)
         except UnconfirmedClaimError:
             if self._on_unconfirmed is not OnUnconfirmed.RESUME:
                 self._incidents.report(
@@ -185,7 +186,7 @@ class QueueConsumer:
                 )
             if self._on_unconfirmed is OnUnconfirmed.HOLD:
                 raise
-        return self._ledger.claim(self._name, effect_id, take_over=True)
+        return self._ledger.claim(self._name, effect_id, of, take_over=True)
 
     def _postpone(self, message: sqs.QueueMessage, errors: Sequence[Exception]) -> None:
         """Hides the message if nothing but waiting is left to do for it."""

@@ -44,12 +44,12 @@ class DynamoDbEffectLedger:
     def memory(self) -> timedelta:
         return self._memory
 
-    def claim(self, consumer: str, effect_id: str, *, take_over: bool = False) -> Claim | None:
+    def claim(self, consumer: str, effect_id: str, of: str, *, take_over: bool = False) -> Claim | None:
         now = self._clock()
-        claim = Claim(consumer=consumer, effect_id=effect_id, token=self._new_token())
+        claim = Claim(consumer=consumer, effect_id=effect_id, of=of, token=self._new_token())
         condition = "attribute_not_exists(pk)"
         if take_over:
-            condition += " OR (#state = :claimed AND lease_until <= :now)"
+            condition += " OR (#state = :claimed AND lease_until <= :now AND (attribute_not_exists(#of) OR #of = :of))"
         try:
             self._client.put_item(
                 TableName=self._table,
@@ -57,6 +57,7 @@ class DynamoDbEffectLedger:
                     {
                         "pk": _pk(claim),
                         "state": _CLAIMED,
+                        "of": of,
                         "token": claim.token,
                         "lease_until": _seconds(now + self._lease),
                         "expires_at": _seconds(now + self._memory),
@@ -64,7 +65,7 @@ class DynamoDbEffectLedger:
                 ),
                 ConditionExpression=condition,
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                **_parameters({":claimed": _CLAIMED, ":now": _seconds(now)} if take_over else {}),
+                **_parameters({":claimed": _CLAIMED, ":now": _seconds(now), ":of": of} if take_over else {}),
             )
         except self._client.exceptions.ConditionalCheckFailedException as error:
             answer: dict[str, Any] = {**error.response}
@@ -72,6 +73,9 @@ class DynamoDbEffectLedger:
             if held.get("token") == claim.token:
                 # The SDK tried twice: the first answer was lost, and this claim is what it left.
                 return claim
+            # Entries from before there was an ``of`` are taken for this event's, as they nearly always are.
+            if held.get("of", of) != of:
+                return self.claim(consumer, f"{effect_id}@{of}", of, take_over=take_over)
             if held["state"] != _CLAIMED:
                 return None
             if held["lease_until"] > _seconds(now):
@@ -89,6 +93,7 @@ class DynamoDbEffectLedger:
                 {
                     "pk": _pk(claim),
                     "state": _REFUSED if refused else _CONFIRMED,
+                    "of": claim.of,
                     "confirmed_at": _seconds(now),
                     "expires_at": _seconds(now + self._memory),
                 }
@@ -120,4 +125,7 @@ def _seconds(moment: datetime) -> int:
 def _parameters(values: dict[str, Any]) -> dict[str, Any]:
     if not values:
         return {}
-    return {"ExpressionAttributeNames": {"#state": "state"}, "ExpressionAttributeValues": marshal_item(values)}
+    return {
+        "ExpressionAttributeNames": {"#state": "state", "#of": "of"},
+        "ExpressionAttributeValues": marshal_item(values),
+    }

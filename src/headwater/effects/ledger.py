@@ -27,11 +27,13 @@ class UnconfirmedClaimError(EffectLedgerError):
 class Claim:
     """The right to perform one effect of one consumer. ``token`` tells this claim from any other.
 
-    ``effect_id`` is the event's id; where an event has several effects, followed by ``#`` and the effect's name.
+    ``effect_id`` is the event's id; where an event has several effects, followed by ``#`` and the effect's name. It
+    is followed by ``@`` and ``of``, the event's place in the event store, where another event took the id first.
     """
 
     consumer: str
     effect_id: str
+    of: str
     token: str
 
 
@@ -44,8 +46,10 @@ class EffectLedger(Protocol):
     @property
     def memory(self) -> timedelta: ...
 
-    def claim(self, consumer: str, effect_id: str, *, take_over: bool = False) -> Claim | None:
+    def claim(self, consumer: str, effect_id: str, of: str, *, take_over: bool = False) -> Claim | None:
         """Claims the effect; None if it is settled already. ``take_over`` replaces a claim past its lease.
+
+        Nothing keeps programs from giving two events one id: ``of`` tells them apart.
 
         Raises
         ------

@@ -111,6 +111,18 @@ def test_row_4_what_comes_again_with_whichever_bounds_is_in_the_export_once() ->
     assert bench.objects.writes == [MANIFEST, DAY, DAY]
 
 
+def test_events_of_two_aggregates_that_have_one_id_are_both_in_the_export() -> None:
+    """A program that counts its events for each aggregate gives them such ids."""
+    bench = Bench()
+    payload = PlayCompleted(game="chess", score=42, played_at="2026-03-01T11:59:00.000Z")
+    ada, bob, eve = (recorded(f"player#{name}", 1, payload, event_id="1") for name in ("ada", "bob", "eve"))
+
+    bench.deliver(kinesis_record(ada, 1), kinesis_record(bob, 2))
+    bench.deliver(kinesis_record(bob, 2), kinesis_record(eve, 3))
+
+    assert [line["aggregate_id"] for line in bench.lines()] == ["player#ada", "player#bob", "player#eve"]
+
+
 def test_each_day_has_its_own_object() -> None:
     bench = Bench()
     times = ["2026-03-01T23:59:59.999Z", "2026-03-02T00:00:00.000Z", "2026-03-02T01:30:00.000+02:00"]
@@ -223,7 +235,9 @@ def test_an_object_that_somebody_else_wrote_meanwhile_is_read_again() -> None:
         found = read(key)
         if key == DAY and not met:
             met.append(key)
-            bench.objects.write(key, found[0] + b'{"event_id":"redriven","version":9}\n', found[1])
+            bench.objects.write(
+                key, found[0] + b'{"event_id":"redriven","aggregate_id":"player#ada","version":9}\n', found[1]
+            )
         return found
 
     bench.objects.read = overtaken  # type: ignore[method-assign]

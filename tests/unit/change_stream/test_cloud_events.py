@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 
 from headwater.change_stream import cloud_events
 from headwater.change_stream.claim_checks import resolve
-from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
+from headwater.domain.events import MalformedEventError, PlayCompleted, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from tests.fakes.event_strategies import events
+from tests.fakes.events import recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore
 from tests.fakes.stream_records import play_image
+
+PLAY = PlayCompleted(game="chess", score=7, played_at="2026-03-01T12:00:00.000Z")
 
 
 @given(event=events(limited=False), replay=st.booleans())
@@ -67,6 +70,16 @@ def test_a_claim_check_resolves_to_the_whole_event(event: RecordedEvent) -> None
     assert cloud_events.decode(ticket.body).dataref is not None
     assert resolve(ticket.body, claims).event == replace(event, expires_at=None)
     assert resolve(outgoing.body, claims).event == replace(event, expires_at=None)
+
+
+@pytest.mark.parametrize("other", [recorded("player#bob", 1, PLAY), recorded("player#ada", 2, PLAY)])
+def test_a_claim_check_that_leads_to_another_event_is_refused(other: RecordedEvent) -> None:
+    claims = InMemoryClaimStore()
+    light = cloud_events.encode(codec.encode(recorded("player#ada", 1, PLAY, event_id=other.event_id)))
+    ticket = cloud_events.without_data(light, claims.put("claim", cloud_events.encode(codec.encode(other)).body))
+
+    with pytest.raises(MalformedEventError, match="leads to another event"):
+        resolve(ticket.body, claims)
 
 
 @pytest.mark.parametrize(

@@ -522,3 +522,23 @@ def test_nothing_is_left_on_disk(store: InMemoryObjectStore, objects: InMemoryOb
     gc.collect()
 
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_the_largest_numbers_break_no_view_and_no_query(
+    store: InMemoryObjectStore, sql: LocalSql, compacted: bool
+) -> None:
+    """Any program may append them."""
+    largest = {"N": str(2**63 - 1)}
+    activity = {"type": {"S": "ActivityRecorded"}, "expires_at": largest}
+    images = [play_image(1), play_image(1) | {"version": {"N": "-1"}}, play_image(1) | {"version": largest} | activity]
+    records = [stream_record(number, image) for number, image in enumerate(images, start=1)]
+    for record in records:
+        record["dynamodb"]["Keys"]["version"] = record["dynamodb"]["NewImage"]["version"]
+    archive(store, records)
+    if compacted:
+        compact(store)
+
+    assert sql.query("SELECT expires_at FROM activity").rows == [(None,)]
+    missing = sql.query(saved_sql.queries()["missing-versions"].sql()).rows
+    assert [row[1:] for row in missing] == [(3, -1, 2**63 - 1)]

@@ -105,6 +105,20 @@ def test_rows_3_and_4_an_event_that_comes_again_has_its_effect_once() -> None:
     assert outcomes == [BatchOutcome(2), BatchOutcome(1)]
 
 
+def test_events_of_two_aggregates_that_have_one_id_have_an_effect_each() -> None:
+    """A program that counts its events for each aggregate gives them such ids."""
+    bench = Bench()
+    ada, bob = (
+        recorded(f"user#{name}", 1, UserRegistered(name=name, email=f"{name}@example.org"), event_id="1")
+        for name in ("ada", "bob")
+    )
+
+    for delivery in ("first", "again"):
+        bench.deliver(queue_message(ada, f"ada-{delivery}"), queue_message(bob, f"bob-{delivery}"))
+
+    assert bench.performed == ["1", "1"]
+
+
 def test_a_replayed_event_has_no_second_effect() -> None:
     bench, event = Bench(), registered()
     bench.deliver(queue_message(event, "m-1"))

@@ -34,11 +34,11 @@ def test_a_claim_whose_first_answer_was_lost_is_still_ones_own() -> None:
     cloud.create_table("ledger", "pk")
     ledger = DynamoDbEffectLedger(cast("DynamoDBClient", cloud.dynamodb), "ledger")
 
-    claim = ledger.claim("welcome_email", "event-1")
+    claim = ledger.claim("welcome_email", "event-1", "user#ada#1")
 
     assert claim is not None
     ledger.confirm(claim)
-    assert ledger.claim("welcome_email", "event-1") is None
+    assert ledger.claim("welcome_email", "event-1", "user#ada#1") is None
 
 
 class Clock:
@@ -55,31 +55,31 @@ def test_while_a_lease_runs_nobody_else_acts_even_who_would_repeat(after: timede
     """Or two functions would send the same e-mail at once."""
     clock = Clock()
     ledger = DynamoDbEffectLedger(FakeAws().dynamodb, "ledger", clock=clock)
-    ledger.claim("welcome_email", "event-1")
+    ledger.claim("welcome_email", "event-1", "user#ada#1")
     clock.now += after
 
     with pytest.raises(ClaimHeldError):
-        ledger.claim("welcome_email", "event-1", take_over=take_over)
+        ledger.claim("welcome_email", "event-1", "user#ada#1", take_over=take_over)
 
 
 def test_from_the_end_of_its_lease_a_claim_is_unconfirmed_and_can_be_taken_over() -> None:
     clock = Clock()
     ledger = DynamoDbEffectLedger(FakeAws().dynamodb, "ledger", clock=clock)
-    ledger.claim("welcome_email", "event-1")
+    ledger.claim("welcome_email", "event-1", "user#ada#1")
     clock.now += LEASE
 
     with pytest.raises(UnconfirmedClaimError):
-        ledger.claim("welcome_email", "event-1")
-    assert isinstance(ledger.claim("welcome_email", "event-1", take_over=True), Claim)
+        ledger.claim("welcome_email", "event-1", "user#ada#1")
+    assert isinstance(ledger.claim("welcome_email", "event-1", "user#ada#1", take_over=True), Claim)
 
 
 def test_who_took_over_holds_a_lease_of_their_own() -> None:
     clock = Clock()
     ledger = DynamoDbEffectLedger(FakeAws().dynamodb, "ledger", clock=clock)
-    ledger.claim("welcome_email", "event-1")
+    ledger.claim("welcome_email", "event-1", "user#ada#1")
     clock.now += LEASE
-    ledger.claim("welcome_email", "event-1", take_over=True)
+    ledger.claim("welcome_email", "event-1", "user#ada#1", take_over=True)
     clock.now += LEASE - timedelta(seconds=1)
 
     with pytest.raises(ClaimHeldError):
-        ledger.claim("welcome_email", "event-1", take_over=True)
+        ledger.claim("welcome_email", "event-1", "user#ada#1", take_over=True)

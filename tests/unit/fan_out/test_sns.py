@@ -7,9 +7,12 @@ import orjson
 import pytest
 from botocore.awsrequest import AWSRequest
 
+from headwater.change_stream.claim_checks import resolve
+from headwater.domain.events import PlayCompleted
 from headwater.failures import FailureKind
 from headwater.fan_out.sns import SnsPublisher, encode_once
 from headwater.limits import SnsLimits
+from tests.fakes.events import recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, outgoing
 from tests.fakes.publishers import AT_ONCE, FakeSns, client_error
 from tests.fakes.table_stream import play, plays
@@ -142,6 +145,18 @@ def test_row_13_a_400_kb_item_goes_by_claim_check() -> None:
     assert "data" not in light
     assert light["id"] == events[1].event_id
     assert len(sns.messages) == 2
+
+
+def test_two_large_events_of_one_id_have_a_claim_each() -> None:
+    """Nothing keeps programs from numbering their events alike, and neither may get the other's data."""
+    sns, claims = FakeSns(), InMemoryClaimStore()
+    payload = PlayCompleted(game="g" * 300_000, score=1, played_at="2026-03-01T12:00:00.000Z")
+    ada, bob = (recorded(f"player#{name}", 1, payload, event_id="1") for name in ("ada", "bob"))
+
+    assert publisher(sns, claims=claims).publish([outgoing(ada), outgoing(bob)]) == {}
+
+    found = sorted(resolve(message, claims).event.aggregate_id for message, _ in sns.messages)
+    assert found == ["player#ada", "player#bob"]
 
 
 def test_an_event_too_large_even_without_its_data_is_refused_alone() -> None:
