@@ -31,6 +31,8 @@ from headwater.accounts.passwords import Argon2Passwords
 from headwater.archive import compaction, s3_objects
 from headwater.settings import ReceiverSettings, Settings
 
+#: Before each function's logical id, in its name.
+FUNCTION_PREFIX: Final = "headwater-"
 #: The least that argon2 takes: thousands of registrations must not cost minutes.
 _CHEAP_HASH: Final = {"passes": 1, "memory_kib": 8, "lanes": 1}
 
@@ -116,7 +118,7 @@ class Functions:
         return self._invocations
 
     def function_name(self, logical_id: str) -> str:
-        return f"headwater-{logical_id}"
+        return f"{FUNCTION_PREFIX}{logical_id}"
 
     def function_arn(self, logical_id: str) -> str:
         return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{self.function_name(logical_id)}"
