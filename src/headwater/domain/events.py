@@ -401,8 +401,13 @@ def _expected(error: Exception) -> str:
         return "its data is nested too deeply" if isinstance(error, RecursionError) else "its data is not UTF-8"
     message = str(error)
     if found := _AT.fullmatch(message):
-        return f"{found['field']!r}: {found['problem'][:1].lower()}{found['problem'][1:]}"
-    return _shown(f"its data: {message[:1].lower()}{message[1:]}", 200)
+        return f"{found['field']!r}: {_continued(found['problem'])}"
+    return _shown(f"its data: {_continued(message)}", 200)
+
+
+def _continued(sentence: str) -> str:
+    """A sentence as it reads behind a colon; JSON keeps its capitals."""
+    return sentence if sentence[1:2].isupper() else sentence[:1].lower() + sentence[1:]
 
 
 def _encoded(data: Mapping[str, Any]) -> bytes:
