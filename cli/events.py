@@ -18,7 +18,7 @@ from rich.text import Text
 
 from cli.output import as_json as json_text
 from cli.output import plain
-from cli.target import Target
+from cli.target import Target, command_line
 from headwater.clock import timestamp
 from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
@@ -149,13 +149,14 @@ def mend(
         return
     kept = _record(stack, before, changes, reason)
     _write(dynamodb, table, key, old, changes)
+    again = command_line()
     click.echo(
         f"Mended: version {version} of {aggregate}. {kept} keeps what it was, with your reason.\n"
         "IllegalChanges will ring within minutes: this was the change.\n"
         "Nobody was told of the event yet. Next:\n"
-        f"  headwater dead-letters redrive --consumer fan_out --aggregate '{aggregate}'\n"
-        f"  headwater events show '{aggregate}'\n"
-        "  headwater dead-letters list"
+        f"  {again} dead-letters redrive --consumer fan_out --aggregate '{aggregate}'\n"
+        f"  {again} events show '{aggregate}'\n"
+        f"  {again} dead-letters list"
     )
 
 

@@ -243,6 +243,16 @@ def test_aws_that_refuses_is_one_line(stack: None, monkeypatch: pytest.MonkeyPat
     assert "was refused: ResourceNotFoundException" in shown.output
 
 
+def test_what_to_run_next_is_for_the_same_stack(stack: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop({"type": {"NULL": True}})
+    monkeypatch.setattr("cli.main.resolve", lambda *_: shop.target)
+    mend = ["events", "mend", PLAYER, "2", "--type", "PlayCompleted", "--reason", "r"]
+
+    mended = CliRunner().invoke(main, ["--stack", "headwater-dev", "--region", "eu-west-1", *mend])
+
+    assert "  headwater --stack headwater-dev --region eu-west-1 dead-letters redrive" in mended.output
+
+
 # The runbook's procedure, "An event that cannot be read"
 
 
