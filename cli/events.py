@@ -285,11 +285,13 @@ def _plain_item(value: Any) -> Any:
 
 
 def _table(aggregate: str, history: Sequence[Stored]) -> Table:
-    table = Table(title=Text(plain(aggregate)), title_justify="left")
+    """An event's type, id and data are below each other, so that the id stays whole in 80 columns."""
+    table = Table(title=Text(plain(aggregate)), title_justify="left", show_lines=True)
     table.add_column("version", justify="right")
-    for column in ("occurred at", "type", "data", "event id"):
-        table.add_column(column, overflow="fold")
+    table.add_column("occurred at", overflow="fold")
+    table.add_column("type, event id, data", overflow="fold")
     for each in history:
-        cells = [f"{each.version:f}", *(each.text(name) for name in ("occurred_at", "type", "data", "event_id"))]
-        table.add_row(*(Text(plain(cell)) for cell in cells), style=None if each.wrong is None else "red")
+        event = "\n".join(plain(each.text(name)) for name in ("type", "event_id", "data"))
+        cells = (f"{each.version:f}", plain(each.text("occurred_at")), event)
+        table.add_row(*map(Text, cells), style=None if each.wrong is None else "red")
     return table

@@ -90,6 +90,7 @@ def test_the_readable_events_are_shown_and_the_others_marked(stack: None) -> Non
         table = shop.events("show", PLAYER)
         assert (table.exit_code, table.stdout.count("version 2 cannot be read: ")) == (1, 1), name
         assert max(map(len, table.stdout.splitlines())) <= 80
+        assert all(play.event_id in table.stdout for play in (shop.plays[0], shop.plays[2])), "ids can be copied"
 
 
 def test_a_history_that_can_be_read_is_shown_with_code_0(stack: None) -> None:
