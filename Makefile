@@ -45,7 +45,14 @@ SAM := PATH="$(CURDIR)/$(TOOLS):$$PATH" $(TOOLS)/sam
 .PHONY: help
 help: ## List the targets
 	@echo "usage: make TARGET [VARIABLE=value]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { \
+	  line = sprintf("  %-16s", $$1); \
+	  words = split($$2, word, " "); \
+	  for (i = 1; i <= words; i++) { \
+	    if (length(line " " word[i]) > 80) { print line; line = sprintf("%18s", "") } \
+	    line = line " " word[i] \
+	  } \
+	  print line }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: .venv/.installed ## Make the development environment (.venv) from hash-locked requirements; needs python3.13 alone

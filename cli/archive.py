@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import shutil
 import sys
 import time
 from collections import Counter
@@ -345,9 +346,10 @@ def _show_stats(told: Sequence[Mapping[str, Any]]) -> None:
 
 def _list(queries: Any) -> None:
     for saved in queries:
-        click.echo(f"{saved.name}\n    {saved.about}\n    reads {saved.cost}")
-        for each in saved.parameters:
-            click.echo(f"    -p {each.name}={each.default}  {each.about}")
+        click.echo(saved.name)
+        parameters = (f"-p {each.name}={each.default}  {each.about}" for each in saved.parameters)
+        for line in (saved.about, f"reads: {saved.cost}", *parameters):
+            click.echo(click.wrap_text(line, shutil.get_terminal_size().columns, "    ", "        "))
 
 
 def _tell(foreign: Sequence[Foreign], damaged: Sequence[Damaged]) -> None:

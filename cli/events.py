@@ -17,7 +17,7 @@ from rich.text import Text
 from cli.kept import reason_option, recorder
 from cli.output import as_json as json_text
 from cli.output import plain
-from cli.target import Target
+from cli.target import Target, command_line
 from headwater.change_stream.dynamodb import as_delivered
 from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
@@ -136,13 +136,14 @@ def mend(
     facts = {"mended": as_delivered(before.item), "unreadable": before.wrong, "changes": changes}
     kept = recorder(stack, "mended", facts, verb="mend", done="mended", reason=reason)()
     _write(dynamodb, table, key, old, changes)
+    again = command_line()
     click.echo(
         f"Mended: version {version} of {aggregate}. {kept} keeps what it was, with your reason.\n"
         "IllegalChanges will ring within minutes: this was the change.\n"
         "Nobody was told of the event yet. Next:\n"
-        f"  headwater dead-letters redrive --consumer fan_out --aggregate '{aggregate}'\n"
-        f"  headwater events show '{aggregate}'\n"
-        "  headwater dead-letters list"
+        f"  {again} dead-letters redrive --consumer fan_out --aggregate '{aggregate}'\n"
+        f"  {again} events show '{aggregate}'\n"
+        f"  {again} dead-letters list"
     )
 
 
@@ -242,11 +243,13 @@ def _number(value: Decimal) -> int | str:
 
 
 def _table(aggregate: str, history: Sequence[Stored]) -> Table:
-    table = Table(title=Text(plain(aggregate)), title_justify="left")
+    """An event's type, id and data are below each other, so that the id stays whole in 80 columns."""
+    table = Table(title=Text(plain(aggregate)), title_justify="left", show_lines=True)
     table.add_column("version", justify="right")
-    for column in ("occurred at", "type", "data", "event id"):
-        table.add_column(column, overflow="fold")
+    table.add_column("occurred at", overflow="fold")
+    table.add_column("type, event id, data", overflow="fold")
     for each in history:
-        cells = [f"{each.version:f}", *(each.text(name) for name in ("occurred_at", "type", "data", "event_id"))]
-        table.add_row(*(Text(plain(cell)) for cell in cells), style=None if each.wrong is None else "red")
+        event = "\n".join(plain(each.text(name)) for name in ("type", "event_id", "data"))
+        cells = (f"{each.version:f}", plain(each.text("occurred_at")), event)
+        table.add_row(*map(Text, cells), style=None if each.wrong is None else "red")
     return table

@@ -92,7 +92,7 @@ class Inventory:
         """
         wanted = identifier.strip().lower()
         if not wanted:
-            raise click.ClickException("the ID is empty: 'dead-letters list' shows them")
+            raise click.ClickException("the ID is empty: 'dead-letters list' shows all")
         found = [
             each
             for each in self.letters
@@ -104,10 +104,10 @@ class Inventory:
             ids = ", ".join(sorted(self.ids[each.key] for each in found)[:10])
             raise click.ClickException(f"{len(found)} dead letters have an id that begins with {identifier!r}: {ids}")
         near = difflib.get_close_matches(wanted, self.ids.values(), n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "'dead-letters list' shows them"
+        hint = f"did you mean {' or '.join(near)}?" if near else "'dead-letters list' shows all"
         if self.unseen:
             hint += f" {sum(self.unseen.values())} more cannot be seen now, and it may be among them"
-        raise click.ClickException(f"0 dead letters have an id that begins with {identifier!r}: {hint}")
+        raise click.ClickException(f"no dead letter has an id that begins with {identifier!r}: {hint}")
 
     def chosen(self, consumer: str | None, aggregate: str | None) -> list[DeadLetter]:
         return [

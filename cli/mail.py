@@ -20,7 +20,7 @@ def mail() -> None:
 def list_mails(target: Callable[[], Target]) -> None:
     """Lists the e-mails, oldest first."""
     mails = _mails(target())
-    table = Table(title=f"{len(mails)} e-mails", title_justify="left")
+    table = Table(title=f"{len(mails)} e-mail{'' if len(mails) == 1 else 's'}", title_justify="left")
     for column in ("id", "to", "subject"):
         table.add_column(column, overflow="fold")
     for each in mails:

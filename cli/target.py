@@ -1,6 +1,7 @@
 """Which stack a command works on: the one running on this machine, or a deployed one."""
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -122,6 +123,15 @@ def resolve(stack: str, region: str | None) -> Target:
             )
         return _target(running.session(), running.endpoint_url, running.stack_name, running.url)
     return _target(boto3.session.Session(region_name=region), None, stack)
+
+
+def command_line() -> str:
+    """How the command that is running began, for what it suggests to run next: on the same stack."""
+    given = click.get_current_context().find_root().params
+    words = ["headwater"]
+    if (stack := given.get("stack", LOCAL)) != LOCAL:
+        words += ["--stack", stack, *(("--region", given["region"]) if given.get("region") else ())]
+    return shlex.join(words)
 
 
 def _target(

@@ -226,6 +226,8 @@ def _welcome(stack: LocalStack, seconds: float, state: Path | None) -> str:
     since = f", going on from {stack.resumed.saved_at}" if stack.resumed else ""
     tracking = f"\nTracking   {stack.receiver_url}/applications" if stack.has_receiver else ""
     end = f"keeps its state in {state}" if state else "forgets everything"
+    # --root may name another template, which has no such table.
+    events_table = stack.outputs.get("EventsTableName", "...")
     return f"""\
 Up after {seconds:.1f} s{since}. Ctrl-C stops it and {end}.
 
@@ -234,17 +236,22 @@ AWS        {stack.endpoint_url}
 E-mails    {stack.url}{mailbox.PATH}
 Logs       {stack.run_folder / "logs"}
 
-Try it:
-  curl -sS {stack.url}/register -H 'content-type: application/json' \\
-    -d '{{"name": "Ada", "email": "ada@example.com", "password": "correct horse battery"}}'
-  curl -sS {stack.url}/users/USER_ID/plays -H 'content-type: application/json' -d '{{"game": "chess", "score": 42}}'
-  curl -sS {stack.url}/users/USER_ID
+Try it (USER_ID is in the first answer):
+  curl -sS {stack.url}/register \\
+    -H 'content-type: application/json' -d '{{"name": "Ada",
+      "email": "ada@example.com", "password": "correct horse battery"}}'
+  USER_ID=...
+  curl -sS {stack.url}/users/$USER_ID/plays \\
+    -H 'content-type: application/json' -d '{{"game": "chess", "score": 42}}'
+  curl -sS {stack.url}/users/$USER_ID
   .venv/bin/headwater mail list
 
 AWS CLI and SDKs, in a shell of their own:
-  export AWS_ENDPOINT_URL={stack.endpoint_url} AWS_REGION={REGION} \\
-    AWS_ACCESS_KEY_ID={ACCESS_KEY} AWS_SECRET_ACCESS_KEY={SECRET_KEY}
-  aws dynamodb list-tables
+  export AWS_ENDPOINT_URL={stack.endpoint_url} \\
+    AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION} \\
+    AWS_ACCESS_KEY_ID={ACCESS_KEY} AWS_SECRET_ACCESS_KEY={SECRET_KEY} \\
+    TABLE={events_table}
+  aws dynamodb scan --table-name "$TABLE" --max-items 1
 """
 
 

@@ -371,7 +371,7 @@ def write(stack: LocalStack, item: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", "nope"], "0 dead letters have an id that begins with 'nope'"),
+        (["show", "nope"], "no dead letter has an id that begins with 'nope'"),
         (["redrive"], "say what to redrive"),
         (["redrive", "--all", "--consumer", "badges"], "say what to redrive"),
         (["discard", "nope", "--reason", " "], "say why"),

@@ -32,7 +32,7 @@ def main(build: Path) -> int:
         total = size(artefact)
         # A layer for Python is one folder, python/.
         limit = LAYER_LIMIT_BYTES if (artefact / "python").is_dir() else LIMIT_BYTES
-        print(f"{artefact.name:24} {total / 1e6:6.1f} MB unzipped, limit {limit / 1e6:.0f} MB")
+        print(f"{artefact.name:29} {total / 1e6:6.1f} MB unzipped, limit {limit / 1e6:.0f} MB")
         largest = sorted(artefact.iterdir(), key=lambda path: -_size(path))[:4]
         if artefact is artefacts[0]:
             print("  largest: " + ", ".join(f"{path.name} {_size(path) / 1e6:.1f}" for path in largest))

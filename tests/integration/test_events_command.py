@@ -90,6 +90,7 @@ def test_the_readable_events_are_shown_and_the_others_marked(stack: None) -> Non
         table = shop.events("show", PLAYER)
         assert (table.exit_code, table.stdout.count("version 2 cannot be read: ")) == (1, 1), name
         assert max(map(len, table.stdout.splitlines())) <= 80
+        assert all(play.event_id in table.stdout for play in (shop.plays[0], shop.plays[2])), "ids can be copied"
 
 
 def test_a_history_that_can_be_read_is_shown_with_code_0(stack: None) -> None:
@@ -241,6 +242,16 @@ def test_aws_that_refuses_is_one_line(stack: None, monkeypatch: pytest.MonkeyPat
 
     assert shown.exit_code == 1
     assert "was refused: ResourceNotFoundException" in shown.output
+
+
+def test_what_to_run_next_is_for_the_same_stack(stack: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop({"type": {"NULL": True}})
+    monkeypatch.setattr("cli.main.resolve", lambda *_: shop.target)
+    mend = ["events", "mend", PLAYER, "2", "--type", "PlayCompleted", "--reason", "r"]
+
+    mended = CliRunner().invoke(main, ["--stack", "headwater-dev", "--region", "eu-west-1", *mend])
+
+    assert "  headwater --stack headwater-dev --region eu-west-1 dead-letters redrive" in mended.output
 
 
 # The runbook's procedure, "An event that cannot be read"

@@ -115,6 +115,17 @@ def test_a_missing_field_is_named(field: str) -> None:
         codec.decode(play_image() | {"data": {"S": json.dumps(data)}})
 
 
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [('{"game": che', "its data: JSON is malformed"), ('{"game": "che', "its data: input data was truncated")],
+)
+def test_what_is_wrong_with_json_is_told_in_a_sentence(data: str, told: str) -> None:
+    image = play_image() | {"data": {"S": data}}
+
+    with pytest.raises(MalformedEventError, match=told):
+        codec.decode(image)
+
+
 def test_half_a_surrogate_pair_is_no_text() -> None:
     """JSON allows it, UTF-8 does not."""
     data = '{"name":"Ada \\ud83d","email":"ada@example.org"}'

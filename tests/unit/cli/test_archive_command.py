@@ -122,11 +122,13 @@ def test_a_saved_query_takes_parameters(folder: Path) -> None:
     assert [row["version"] for row in rows(query(folder, *asked, "--format", "json"))] == [4, 5]
 
 
-def test_saved_queries_are_listed_and_shown() -> None:
+def test_saved_queries_are_listed_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     listed = run("query", "--list")
     shown = run("query", "--name", "top-players", "-p", "game=o'clock", "--show")
 
     assert [line for line in listed.stdout.splitlines() if not line.startswith(" ")] == list(saved_sql.queries())
+    assert max(map(len, listed.stdout.splitlines())) <= 80
     assert "AND game = 'o''clock'" in shown.stdout
 
 
