@@ -459,6 +459,7 @@ def dead_letters() -> "Resolver":
     from headwater.archive.lookup import ArchivedRecords
     from headwater.archive.objects import S3ObjectStore
     from headwater.badges.progress import BADGE_PROGRESS
+    from headwater.dead_letters.parked_spans import DynamoDbParkedSpans
     from headwater.dead_letters.resolver import FILTERS, Resolver
     from headwater.dead_letters.shards import DynamoDbStream, KinesisStream, StreamShards
     from headwater.dead_letters.unresolved import SqsUnresolvedPointers
@@ -478,6 +479,7 @@ def dead_letters() -> "Resolver":
             S3ObjectStore(s3(), settings().archive_bucket),
             S3ObjectStore(s3(), settings().failed_batches_bucket),
             events_stream.hash_keys,
+            DynamoDbParkedSpans(dynamodb(), settings().ledger_table),
             sources={APPLICATION_STATUS: "applications"},
             now=utc_now,
         ),

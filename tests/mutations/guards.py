@@ -1118,4 +1118,20 @@ MUTATIONS = (
         without="            whole = True\n",
         tests=("tests/unit/dead_letters/test_resolver.py",),
     ),
+    Mutation(
+        name="what-is-parked-from-the-archive-is-parked-once",
+        rule="a shard's batches, each answered from the archive, do not park the same records hundreds of times",
+        module="headwater.dead_letters.resolver",
+        guard="            self._archive.parked(pointer)\n",
+        without="            pass\n",
+        tests=("tests/unit/dead_letters/test_resolver.py",),
+    ),
+    Mutation(
+        name="what-was-parked-is-left-out",
+        rule="a shard's batches, each answered from the archive, do not park the same records hundreds of times",
+        module="headwater.archive.lookup",
+        guard="            if not since <= at <= until or any(first <= at < last for first, last in parked):\n",
+        without="            if not since <= at <= until:\n",
+        tests=("tests/unit/archive/test_lookup.py",),
+    ),
 )

@@ -2,18 +2,20 @@
 
 The table's records are found by their sequence numbers. The archive knows no Kinesis records: those are published anew
 from the table's changes of the time before they arrived, for the hash keys of the failed shard. That is more than
-the batch, which does no harm: consumers discard what they have.
+the batch, which does no harm: consumers discard what they have. What was parked for another batch of the shard is left
+out.
 
 Neither numbers nor counts prove that nothing is missing in between. What does: the archiver has no more to come of that
 time, since it archives a change or gives it up before the table's stream forgets it; and what it gave up, none of which
 waits to be redriven.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
+from math import ceil
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from headwater.archive import curated, reader
 from headwater.archive.envelope import UnreadableRecordError, change_record
@@ -44,6 +46,17 @@ class NotArchivedError(Exception):
     """The archive does not hold the whole batch (yet)."""
 
 
+class ParkedSpans(Protocol):
+    """Which times of a shard of Kinesis were parked for a consumer already: pairs of epoch seconds, the end not within.
+
+    It remembers for as long as dead letters wait.
+    """
+
+    def of(self, consumer: str, shard: str, now: datetime) -> Sequence[tuple[int, int]]: ...
+
+    def add(self, consumer: str, shard: str, span: tuple[int, int], now: datetime) -> None: ...
+
+
 class ArchivedRecords:
     """The archive as a place to read failed batches from.
 
@@ -55,6 +68,7 @@ class ArchivedRecords:
         objects: ObjectStore,
         given_up: ObjectStore,
         hash_keys: HashKeys,
+        parked: ParkedSpans,
         *,
         sources: Mapping[str, str] = MappingProxyType({}),
         now: Callable[[], datetime] = utc_now,
@@ -62,6 +76,7 @@ class ArchivedRecords:
         self._objects = objects
         self._given_up = given_up
         self._hash_keys = hash_keys
+        self._parked = parked
         self._sources = sources
         self._now = now
 
@@ -90,6 +105,13 @@ class ArchivedRecords:
                 f"the archive holds {found} of {pointer.records} records from {pointer.first} to {pointer.last} "
                 f"of {pointer.shard_id}"
             )
+
+    def parked(self, pointer: Pointer) -> None:
+        """Remembers that all that `records` gave of a batch of Kinesis is parked: no other batch brings it again."""
+        since, until = _span(pointer)
+        # Whole seconds within it.
+        span = ceil(since.timestamp()), int(until.timestamp())
+        self._parked.add(pointer.consumer, _shard(pointer), span, self._now())
 
     def _demand_no_holes(self, pointer: Pointer) -> None:
         since, until = _span(pointer)
@@ -121,12 +143,14 @@ class ArchivedRecords:
     def _published(self, pointer: Pointer) -> Iterator[Raw]:
         keys = self._hash_keys(pointer.stream_arn, pointer.shard_id)
         since, until = (moment.timestamp() for moment in _span(pointer))
+        parked = self._parked.of(pointer.consumer, _shard(pointer), self._now())
         number = int(pointer.first)
         for columns in self._lines(pointer):
             if columns.get("operation") != Operation.INSERT:
                 continue
             record = change_record(columns)
-            if not since <= record.captured_at <= until:
+            at = record.captured_at
+            if not since <= at <= until or any(first <= at < last for first, last in parked):
                 continue
             # First what costs little: of a shard's pointers each passes over the events of all others.
             if keys is not None and _hash_key(record.keys["aggregate_id"]["S"]) not in keys:
@@ -179,6 +203,10 @@ def _span(pointer: Pointer) -> tuple[datetime, datetime]:
         datetime.fromtimestamp(pointer.arrived_from, UTC) - before - _SLACK,
         datetime.fromtimestamp(pointer.arrived_until, UTC) + _SLACK,
     )
+
+
+def _shard(pointer: Pointer) -> str:
+    return f"{pointer.stream_arn}/{pointer.shard_id}"
 
 
 def _first_sequence_number(key: str) -> int:

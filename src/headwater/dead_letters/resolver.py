@@ -61,6 +61,10 @@ class Archive(Protocol):
         """As `Shards.records`; raises an error of its own if the batch is not there whole."""
         ...
 
+    def parked(self, pointer: Pointer) -> None:
+        """Is told once all of a batch of Kinesis is parked, so that the shard's next one does not bring it again."""
+        ...
+
 
 class UnresolvedPointers(Protocol):
     """The queue of what could not be resolved."""
@@ -133,6 +137,8 @@ class Resolver:
         self._lot.park(_parked(pointer, aggregate_id, run, parked_at) for aggregate_id, run in runs.items())
         if not whole:
             self._unresolved.keep(body, FROM_ARCHIVE)
+            # At last: who is stopped before parks some twice, and loses none.
+            self._archive.parked(pointer)
 
     def _runs(self, pointer: Pointer, pages: Iterable[list[Raw]]) -> dict[str, list[bytes]]:
         """The records to park, by aggregate. As JSON, since thousands of them lie in memory together."""

@@ -1,6 +1,7 @@
 """Failed batches found in the archive, once their stream has forgotten them."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,10 +13,12 @@ from headwater.change_stream import cloud_events, dynamodb, kinesis
 from headwater.dead_letters.pointers import Pointer, StreamKind, parse
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.object_store import InMemoryObjectStore
+from tests.fakes.parked_spans import InMemoryParkedSpans
 from tests.fakes.pointers import TABLE_STREAM, from_lambda, from_pipe
 from tests.fakes.stream_records import BY_TTL, play_image, play_records, stream_record
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LATER = NOON + timedelta(hours=2)
 EVERYTHING = range(2**128)
 
 
@@ -26,7 +29,13 @@ class Archived:
         self.objects, self.given_up = InMemoryObjectStore(), InMemoryObjectStore()
         self.now = NOON + timedelta(days=7)
         self._archiver = Archiver(self.objects, RecordedIncidents())
-        self.lookup = ArchivedRecords(self.objects, self.given_up, lambda _arn, _shard: hash_keys, now=lambda: self.now)
+        self.lookup = ArchivedRecords(
+            self.objects,
+            self.given_up,
+            lambda _arn, _shard: hash_keys,
+            InMemoryParkedSpans(),
+            now=lambda: self.now,
+        )
 
     def give_up(self, at: datetime) -> None:
         self.given_up.now = at
@@ -236,6 +245,25 @@ def test_row_22_a_kinesis_batch_is_not_taken_from_an_archive_that_may_still_get_
     assert len(archive.found(pointer("kinesis", "495", "499", 4))) == 4
 
 
+def test_what_is_parked_for_one_batch_of_a_shard_no_other_one_brings_again() -> None:
+    """The first may have had all that the next one had: hundreds of them would park hundreds of times as much."""
+    archive = Archived()
+    late = stream_record(2, play_image(1, player="late", event_id="event-late"), at="2026-03-01T13:00:00Z")
+    archive.write(plays("early", at="2026-03-01T11:00:00Z"), [late], at=LATER)
+    noon = NOON.timestamp()
+    first = pointer("kinesis", "495", "499", 1, arrived=(noon, noon + 60))
+    second = pointer("kinesis", "500", "501", 1, arrived=(noon + 3600, noon + 3660))
+
+    before = [len(archive.found(each)) for each in (first, second)]
+    archive.lookup.parked(first)
+
+    assert before == [1, 2]
+    assert list(map(kinesis.partition_key, archive.found(second))) == ["player#late"]
+    assert archive.found(first) == []
+    assert len(archive.found(replace(second, consumer="achievements"))) == 2
+    assert len(archive.found(replace(second, shard_id="shardId-2"))) == 2
+
+
 def test_row_22_the_pipes_batch_is_looked_for_among_the_applications() -> None:
     """FAULTS row 22."""
     objects = InMemoryObjectStore()
@@ -244,6 +272,7 @@ def test_row_22_the_pipes_batch_is_looked_for_among_the_applications() -> None:
         objects,
         InMemoryObjectStore(),
         lambda _arn, _shard: EVERYTHING,
+        InMemoryParkedSpans(),
         sources={"application_status": "applications"},
     )
     noon = NOON.timestamp()

@@ -29,6 +29,7 @@ from tests.fakes.growing_objects import InMemoryGrowingObjects
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.object_store import InMemoryObjectStore
 from tests.fakes.odd_objects import DAMAGE, DAY, FOREIGN
+from tests.fakes.parked_spans import InMemoryParkedSpans
 from tests.fakes.pointers import from_lambda
 from tests.fakes.stream_records import play_records, stream_record
 
@@ -97,7 +98,11 @@ def by_dead_letters(objects: Objects) -> Told:
     for key, body in objects.items():
         store.put_new(key, body)
     lookup = ArchivedRecords(
-        store, InMemoryObjectStore(), lambda _arn, _shard: None, now=lambda: NOON + timedelta(days=7)
+        store,
+        InMemoryObjectStore(),
+        lambda _arn, _shard: None,
+        InMemoryParkedSpans(),
+        now=lambda: NOON + timedelta(days=7),
     )
     first, last = (stream_record(number)["dynamodb"]["SequenceNumber"] for number in (1, 6))
     noon = NOON.timestamp()

@@ -34,6 +34,10 @@ class Pages:
         self.records_ = list(records)
         self.then = then
         self.asked: list[Pointer] = []
+        self.told: list[Pointer] = []
+
+    def parked(self, pointer: Pointer) -> None:
+        self.told.append(pointer)
 
     def records(self, pointer: Pointer) -> Iterator[list[Raw]]:
         self.asked.append(pointer)
@@ -252,6 +256,7 @@ def test_row_22_what_others_put_onto_kinesis_is_in_no_archive_and_the_pointer_te
 
     assert len(scene.lot.parked) == 1
     assert [reason for _, reason in scene.unresolved.kept] == kept
+    assert len(scene.archive.told) == len(kept)
 
 
 def test_what_the_stream_still_has_leaves_no_pointer() -> None:
@@ -269,6 +274,7 @@ def test_row_22_what_is_nowhere_comes_again_and_parks_nothing() -> None:
 
     assert scene.failed(from_lambda("kinesis", "1", "3"), from_lambda("kinesis", "4", "9")) == ["1", "2"]
     assert scene.lot.parked == []
+    assert scene.archive.told == []
 
 
 def test_row_23_a_message_is_done_only_when_all_its_records_are_parked() -> None:
