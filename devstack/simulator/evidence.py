@@ -190,7 +190,7 @@ class Evidence:
                 for event in given_up.events
             }
         consumer = consumer_of(f"arn:aws:lambda:::function:{function}")
-        return self._parked.get(consumer, set()) | self._pointed_to.get(function, set())
+        return self._parked.get(consumer, set()) | self.pointed.get(function, set())
 
     def redriven(self, function: str) -> set[Place]:
         """Events that a function had parked and that were redriven."""
@@ -202,7 +202,7 @@ class Evidence:
         return [message for message in self.messages(UNRESOLVED) if isinstance(message, dict)]
 
     @cached_property
-    def _pointed_to(self) -> dict[str, set[Place]]:
+    def pointed(self) -> dict[str, set[Place]]:
         """By function, the given up events to which an unresolved pointer leads."""
         batches = [batch for each in self.unresolved for name, batch in each.items() if name.endswith("BatchInfo")]
         named = {

@@ -305,21 +305,23 @@ def badges_are_earned_once(evidence: Evidence) -> Iterator[Finding]:
 
 def export_is_the_log(evidence: Evidence) -> Iterator[Finding]:
     """The export for dashboards has every event that Kinesis has, once, and says of it what the log says."""
-    lines: dict[str, dict[str, Any]] = {}
+    # Two events may have one id.
+    lines: dict[tuple[str, str, int], dict[str, Any]] = {}
     for exported in evidence.exported():
-        if exported["event_id"] in lines:
+        identity = exported["event_id"], exported["aggregate_id"], exported["version"]
+        if identity in lines:
             found = f"version {exported['version']} is exported once more"
             yield Finding(Harm.DOUBLED, exported["aggregate_id"], found)
-        lines[exported["event_id"]] = exported
+        lines[identity] = exported
     parked = evidence.parked("BiExportFunction") | evidence.parked(_FAN_OUT)
     for event in evidence.events():
         place = event.aggregate_id, event.version
-        line = lines.pop(event.event_id, None)
+        line = lines.pop((event.event_id, *place), None)
         if line is None:
             waits = place in parked or event.event_id in evidence.damaged_exports
             harm = Harm.PARKED if waits else Harm.LOST
             yield Finding(harm, event.aggregate_id, f"version {event.version} is in no export")
-        elif (line["aggregate_id"], line["version"], line["type"]) != (*place, event.type):
+        elif line["type"] != event.type:
             yield Finding(Harm.WRONG, event.aggregate_id, f"the export has another version {event.version}")
     for line in lines.values():
         # An event that expired, or was poison, is in the export and no longer, or not readably, in the log.

@@ -56,6 +56,9 @@ class _Traces:
                 else:
                     key = "".join(value["S"] for value in keys.values())
                     self.places.setdefault(parked.consumer, set()).add((key, 0))
+        # A pointer that leads to them is a letter too.
+        for function, places in evidence.pointed.items():
+            self.aggregates.setdefault(_consumer(function), set()).update(aggregate_id for aggregate_id, _ in places)
 
     def stands(self, consumer: str, aggregate_id: str) -> bool:
         """Whether an operator sees that an aggregate stands still, in this consumer or before it."""
@@ -85,7 +88,9 @@ class _Traces:
         resources = queue.removesuffix("Queue")
         names = f"{resources}DeadLetterQueue", f"{resources}SubscriptionDeadLetterQueue"
         queues = self._evidence.world.cloud.sqs.queues.values()
-        return any(text in message.body for each in queues if each.name in names for message in each.messages.values())
+        bodies = [message.body for each in queues if each.name in names for message in each.messages.values()]
+        # As it is, and as JSON writes it.
+        return any(written in body for body in bodies for written in (text, orjson.dumps(text).decode()[1:-1]))
 
     @cached_property
     def exported(self) -> set[str]:
