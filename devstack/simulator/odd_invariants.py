@@ -24,7 +24,8 @@ from headwater.change_stream import cloud_events
 from headwater.change_stream.records import Operation
 from headwater.dead_letters import pointers
 from headwater.dead_letters.pointers import consumer_of
-from headwater.domain.events import RecordedEvent
+from headwater.domain.events import RecordedEvent, UserDeleted
+from headwater.notifications import change_notice
 from headwater.projections.achievements import ACHIEVEMENTS
 from headwater.projections.leaderboard import LEADERBOARD
 from headwater.projections.player_profiles import PLAYER_PROFILES
@@ -63,6 +64,12 @@ class _Traces:
     def stands(self, consumer: str, aggregate_id: str) -> bool:
         """Whether an operator sees that an aggregate stands still, in this consumer or before it."""
         return any(aggregate_id in self.aggregates.get(each, ()) for each in (consumer, _FAN_OUT))
+
+    @cached_property
+    def deleted(self) -> set[str]:
+        """The odd users who were deleted."""
+        items = self._evidence.odd_items.items()
+        return {place[0] for place, item in items if _text(item, "type") == UserDeleted.__name__}
 
     @cached_property
     def dealt_with(self) -> set[str]:
@@ -258,6 +265,9 @@ def _effects(evidence: Evidence, traces: _Traces, place: Place, item: Mapping[st
     event_id = _text(item, "event_id")
     for consumer, queue, types in traces.effects:
         if _text(item, "type") not in types or traces.settled(consumer, event_id) or traces.reported(event_id):
+            continue
+        if consumer == change_notice.CONSUMER and place[0] in traces.deleted:
+            # Who was deleted before their message came is told of no change.
             continue
         if traces.dead(queue, event_id):
             yield Finding(Harm.HELD, place[0], f"{consumer} waits in a dead-letter queue")
