@@ -1,6 +1,7 @@
 """How long an event takes from its append to each consumer: applied, confirmed, archived or exported.
 
-An outage's time does not count: where an attempt met a fault, the clock begins when it is tried again.
+An outage's time does not count: where an attempt met a fault, the clock begins when it is tried again. Nor do events
+that a mapping gave up: they wait for a person, or for their aggregate's next event.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class LagWatch:
         self._applied: dict[str, Mapping[str, int]] = {}
         self._gated: set[str] = set()
         self._done: dict[str, set[Place]] = {}
+        self._given_up: dict[str, set[Place]] = {}
 
     @contextmanager
     def during(self, attempt: Attempt) -> Iterator[None]:
@@ -114,8 +116,8 @@ class LagWatch:
                 self._settled_once(consumer, (record.body["kinesis"]["partitionKey"], version), first=False)
 
     def given_up(self, consumer: str, places: Iterable[Place]) -> None:
-        """A mapping has given these up: whoever redrives them, a checkpoint that passes them says nothing."""
-        self._done.setdefault(consumer, set()).update(places)
+        """A mapping has given these up: it says nothing of the consumer when they are applied after all."""
+        self._given_up.setdefault(consumer, set()).update(places)
 
     def _settled_once(self, consumer: str, place: Place, *, first: bool) -> None:
         """What comes again has been done with before."""
@@ -125,7 +127,7 @@ class LagWatch:
 
     def done(self, consumer: str, place: Place, *, first: bool = False) -> None:
         """A consumer has applied an event now; ``first``: it reads the table's stream, beside the fan-out."""
-        if place not in self._appended:
+        if place not in self._appended or place in self._given_up.get(consumer, ()):
             return
         since, before = self._appended[place], 0.0
         if not first:
