@@ -486,7 +486,9 @@ class World:
             if not driver.poll():
                 self._follow(driver)
         if self._polls % 50 == 0:
-            for name in {driver.log.name for driver in self.streams}:
+            # What was given up is read once more, by whoever resolves its pointer.
+            read_again = {given_up.stream_arn for given_up in self.given_up}
+            for name in {driver.log.name for driver in self.streams if driver.log.arn not in read_again}:
                 drivers = [*self.streams, *self.finished]
                 trim(self.cloud.log(name), [driver for driver in drivers if driver.log.name == name])
         self._plan_queues()
