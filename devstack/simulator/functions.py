@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import random
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -197,7 +196,7 @@ class Functions:
 def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[FailureLog]:
     """Within it, bootstrap builds on the cloud and on virtual time; what it built before is as it was afterwards.
 
-    Gives the log to use, by `logging_to`, once the functions are loaded.
+    Gives the log that is to stand in for theirs once the functions are loaded.
     """
     environment = shared_environment(application.functions.values())
     settings, receiver_settings = Settings.from_environment(environment), ReceiverSettings.from_environment(environment)
@@ -228,11 +227,8 @@ def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[F
     kept = [(module, name, getattr(module, name)) for module, name, _ in inner]
     modules = _function_modules()
     metrics = os.environ.get("POWERTOOLS_METRICS_DISABLED")
-    jitter = random.getstate()
     try:
         os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
-        # Production code draws its jitter from here.
-        random.seed(engine.chance.getrandbits(64))
         for name, stand_in in stand_ins.items():
             setattr(bootstrap, name, stand_in)
         for module, name, stand_in in inner:
@@ -248,7 +244,6 @@ def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[F
         for name, module in modules.items():
             sys.modules[name] = module
             setattr(sys.modules["headwater.functions"], name.rpartition(".")[2], module)
-        random.setstate(jitter)
         if metrics is None:
             os.environ.pop("POWERTOOLS_METRICS_DISABLED", None)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +13,6 @@ from functools import partial
 from typing import Any, Final
 
 from devstack.event_source_mapping import StreamRecord
-from devstack.logging_to import logging_to
 from devstack.simulator.bugs import REPAIRED_AFTER, Bugs
 from devstack.simulator.cloud import Cloud
 from devstack.simulator.compacting import Compacting
@@ -46,6 +46,7 @@ from devstack.simulator.places import key_of
 from devstack.simulator.readers import Readers
 from devstack.simulator.tracking import Applicants
 from devstack.simulator.workload import GAMES, Workload
+from devstack.standing_in import standing_in
 from devstack.template import EventSourceMapping
 from headwater import bootstrap
 from headwater.change_stream import dynamodb, kinesis
@@ -561,10 +562,12 @@ def opened(config: Config, blueprint: Blueprint) -> Iterator[World]:
     newer = Newer()
     bugs = Bugs(faults.happens, lambda: newer.consuming)
     newest = newer.installed() if config.poison else nullcontext()
+    jitter = random.Random(engine.chance.getrandbits(64))  # noqa: S311
     with hosted(blueprint.application, cloud, engine) as log, newest, bugs.installed():
         world = World(blueprint, config, engine, faults, cloud, newer=newer, bugs=bugs)
         functions = Functions(blueprint.application, engine, faults, log, newer)
-        with logging_to(log):
+        # Their jitter too: other threads of the process may draw from Python's own.
+        with standing_in("logger", log), standing_in("random", jitter):
             world.deliver(functions)
             yield world
 

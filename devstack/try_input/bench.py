@@ -17,7 +17,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from devstack.emulator import HOST
 from devstack.event_source_mapping import failed_identifiers
 from devstack.gateway import request_event
-from devstack.logging_to import logging_to
 from devstack.mappings import queue_message
 from devstack.simulator.cloud import Cloud
 from devstack.simulator.cloud.sqs import BATCH_ENTRIES
@@ -25,6 +24,7 @@ from devstack.simulator.engine import Engine
 from devstack.simulator.faults import FaultPlan
 from devstack.simulator.functions import Functions, hosted
 from devstack.simulator.graph import Blueprint
+from devstack.standing_in import standing_in
 from devstack.template import EventSourceMapping, Pipe, Route
 from devstack.try_input.callees import Callee, Callees, mapping_of
 from devstack.try_input.errors import UsageError
@@ -284,7 +284,7 @@ def opened(blueprint: Blueprint, tried: Input | None = None) -> Iterator[Bench]:
         try:
             Functions(blueprint.application, engine, faults, failures).offer(cloud)
             bench = Bench(blueprint, cloud, engine, log, missing)
-            with logging_to(log):
+            with standing_in("logger", log):
                 yield bench
         finally:
             setattr(bootstrap, "stepfunctions", stepfunctions)  # noqa: B010
