@@ -148,6 +148,9 @@ OUR_REQUEST: Final = _codes("""
     DurableExecutionAlreadyStarted UnsupportedMediaType
 """)
 
+#: Why a transaction is cancelled of which an item is not as it was taken to be.
+LOST_CONDITION: Final = "ConditionalCheckFailed"
+
 #: Rights that are refused under a code which nobody wrote into this table.
 _FORBIDDEN: Final = (401, 403)
 
@@ -203,6 +206,12 @@ def name_of(error: BaseException) -> str:
     return (error.code if isinstance(error, JudgedError) else None) or type(error).__name__
 
 
+def reasons_of(cancelled: ClientError) -> list[str]:
+    """Why a transaction was cancelled, item by item; ``None`` as text where an item was no reason."""
+    answer: Any = cancelled.response
+    return [str(reason.get("Code", "None")) for reason in answer.get("CancellationReasons", [])]
+
+
 def loggable(error: BaseException) -> str:
     """What of it may stand in a log: our own message, and AWS's about the place; any other may quote the record."""
     ours = type(error).__module__.startswith("headwater.")
@@ -217,8 +226,7 @@ def _kind_of_answer(error: ClientError) -> FailureKind:
     answer: Any = error.response
     code = name_of(error)
     if code == "TransactionCanceledException":
-        reasons = [str(reason.get("Code", "None")) for reason in answer.get("CancellationReasons", [])]
-        kinds = {kind_of_code(reason) for reason in reasons if reason != "None"}
+        kinds = {kind_of_code(reason) for reason in reasons_of(error) if reason != "None"}
         # One item that can never be written refuses the whole transaction, whatever befell the others.
         for kind in (FailureKind.REFUSED, FailureKind.OUTAGE, FailureKind.UNFORESEEN):
             if kind in kinds:

@@ -69,12 +69,12 @@ class Target:
         verdicts = self._patience.judge(tried)
         failures: list[Failure] = []
         for element, error in sorted(failed, key=lambda each: each[0].position):
-            if element.event_id in verdicts.waits or element.record is None:
+            put_away = verdicts.way(element.event_id, error, self._parking)
+            if put_away is None or element.record is None:
                 failures.append(Failure(element.event_id, error))
                 continue
-            put = self._parking.set_aside if element.event_id in verdicts.set_aside else self._parking.park
             try:
-                put(element)
+                put_away(element)
             except Exception as failure:  # noqa: BLE001  # whatever one meets, the next ones get their turn
                 failures.append(Failure(element.event_id, failure))
         return BatchOutcome(len(elements), tuple(failures))

@@ -20,6 +20,8 @@ from headwater.failures import JudgedError, name_of
 
 #: The reason of what was set aside, as long as that, and once it is parked at last.
 UNFORESEEN: Final = "unforeseen"
+#: `Parking.park`, or `Parking.set_aside`.
+type PutAway = Callable[[str, Sequence[int], Sequence[Mapping[str, Any]], Exception], None]
 
 
 class Parking:

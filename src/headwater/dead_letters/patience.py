@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol
 
 from aws_lambda_powertools import Logger
 
-from headwater.failures import FailureKind, kind_of, name_of
+from headwater.failures import BLAMELESS, FOR_GOOD, FailureKind, kind_of, name_of
 from headwater.incidents import Incidents
 
 #: How long an unforeseen error of one aggregate may hold up its shard.
@@ -49,6 +49,20 @@ class FirstFailures(Protocol):
         ...
 
 
+class Ways[W](Protocol):
+    """Where records go that do not come again."""
+
+    @property
+    def park(self) -> W:
+        """To where operators find them."""
+        ...
+
+    @property
+    def set_aside(self) -> W:
+        """To where they are redriven by themselves, until they are parked at last."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdicts:
     """What to do about the aggregates that failed, by id; each stands in exactly one.
@@ -60,6 +74,19 @@ class Verdicts:
     park: frozenset[str] = frozenset()
     set_aside: frozenset[str] = frozenset()
     waits: frozenset[str] = frozenset()
+
+    def way[W](self, aggregate_id: str, error: Exception, ways: Ways[W]) -> W | None:
+        """How a record of an aggregate that failed is put away; None: not at all, it comes again.
+
+        ``error`` is what the record itself met. Another of the aggregate's may have decided; a record that cannot be
+        helped is parked beside it, and what a destination refuses too, unless the aggregate waits.
+        """
+        kind = kind_of(error)
+        if aggregate_id in self.park or kind is FailureKind.PERMANENT:
+            return ways.park
+        if aggregate_id in self.set_aside:
+            return ways.park if kind is FailureKind.REFUSED else ways.set_aside
+        return None
 
 
 class Patience:
@@ -94,7 +121,7 @@ class Patience:
             if kind in _DOUBTFUL and name_of(failed.error) == common:
                 alike += 1
                 waits.add(aggregate_id)
-            elif kind in (FailureKind.PERMANENT, FailureKind.REFUSED):
+            elif kind in FOR_GOOD:
                 park.add(aggregate_id)
             elif kind is FailureKind.UNFORESEEN and self._overdue(failed.record):
                 set_aside.add(aggregate_id)
@@ -114,7 +141,7 @@ class Patience:
         for aggregate_id, failed in tried.items():
             kind = kinds.get(aggregate_id)
             # A bad moment says nothing about the code, in either direction.
-            if kind in (FailureKind.TRANSIENT, FailureKind.OUTAGE):
+            if kind in BLAMELESS:
                 continue
             self._outcomes[aggregate_id] = name_of(failed.error) if failed and kind in _DOUBTFUL else ""
             self._outcomes.move_to_end(aggregate_id)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from headwater.change_stream import dynamodb, kinesis
 from headwater.change_stream.batch import BatchOutcome
-from headwater.dead_letters.parking import Parking
+from headwater.dead_letters.parking import Parking, PutAway
 from headwater.dead_letters.patience import Failed, Patience, Tried
 from headwater.dead_letters.pointers import StreamKind
 from headwater.failures import FailureKind, kind_of, name_of
@@ -69,21 +69,19 @@ class Triage:
     def _park(self, records: Sequence[Raw], left: dict[int, Exception], tried: Mapping[str, Tried]) -> int:
         """Parks or sets aside what is not to come again, and takes it off ``left``; gives how many records."""
         verdicts = self._patience.judge(tried)
-        runs: dict[tuple[str, bool, str], list[int]] = {}
+        runs: dict[tuple[str, PutAway, str], list[int]] = {}
         for index, error in sorted(left.items()):
-            aggregate_id, kind = self._source.aggregate_id(records[index]), kind_of(error)
-            aside = kind is FailureKind.UNFORESEEN and aggregate_id in verdicts.set_aside
-            refused = kind is FailureKind.REFUSED and aggregate_id not in verdicts.waits
-            if aside or refused or kind is FailureKind.PERMANENT:
+            aggregate_id = self._source.aggregate_id(records[index])
+            way = verdicts.way(aggregate_id, error, self._parking)
+            if way:
                 # Records that tell no aggregate have none in common.
-                runs.setdefault((aggregate_id or str(index), aside, name_of(error)), []).append(index)
+                runs.setdefault((aggregate_id or str(index), way, name_of(error)), []).append(index)
         parked = 0
-        for (_, aside, _), indices in runs.items():
+        for (_, put_away, _), indices in runs.items():
             run = [records[index] for index in indices]
             versions = [version for raw in run for version in self._source.versions(raw)]
-            put = self._parking.set_aside if aside else self._parking.park
             try:
-                put(self._source.aggregate_id(run[0]), versions, run, left[indices[0]])
+                put_away(self._source.aggregate_id(run[0]), versions, run, left[indices[0]])
             except Exception as failure:  # noqa: BLE001  # whatever parking meets, other aggregates flow
                 left |= dict.fromkeys(indices, failure)
             else:

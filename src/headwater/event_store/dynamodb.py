@@ -21,7 +21,7 @@ from headwater.event_store.store import (
     UnreadableHistoryError,
     WriteRefusedError,
 )
-from headwater.failures import FailureKind, kind_of
+from headwater.failures import LOST_CONDITION, FailureKind, kind_of, reasons_of
 from headwater.limits import DynamoDbLimits
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 #: A transaction that met another one on the same item is cancelled without having lost a condition: try again.
 _CONFLICT_ATTEMPTS = 5
 _CONFLICT_BASE_SECONDS = 0.02
-_LOST_CONDITION = "ConditionalCheckFailed"
 
 
 class DynamoDbEventStore:
@@ -137,11 +136,11 @@ class DynamoDbEventStore:
         try:
             self._transact(partial(self._client.transact_write_items, TransactItems=items))
         except self._client.exceptions.TransactionCanceledException as error:
-            reasons = _reasons(error)
-            if _LOST_CONDITION not in reasons:
+            reasons = reasons_of(error)
+            if LOST_CONDITION not in reasons:
                 raise
             if not self._settle_conflict(appends):
-                raise WriteRefusedError(also[reasons.index(_LOST_CONDITION, len(puts)) - len(puts)]) from error
+                raise WriteRefusedError(also[reasons.index(LOST_CONDITION, len(puts)) - len(puts)]) from error
 
     def _transact(self, call: Callable[[], Any]) -> Any:
         """Calls, and again while somebody is at one of the items just now and no condition was lost."""
@@ -150,7 +149,7 @@ class DynamoDbEventStore:
             try:
                 return call()
             except self._client.exceptions.TransactionCanceledException as error:
-                again = kind_of(error) is FailureKind.TRANSIENT and _LOST_CONDITION not in _reasons(error)
+                again = kind_of(error) is FailureKind.TRANSIENT and LOST_CONDITION not in reasons_of(error)
                 if attempt == _CONFLICT_ATTEMPTS or not again:
                     raise
                 self._sleep(random.uniform(0, _CONFLICT_BASE_SECONDS * 2**attempt))  # noqa: S311  # jitter
@@ -176,11 +175,6 @@ class DynamoDbEventStore:
 def _version(item: Mapping[str, Any]) -> int:
     """The item's place among the others: its sort key, which is always a number, if not always a whole one."""
     return int(Decimal(item["version"]["N"]))
-
-
-def _reasons(error: Any) -> list[str]:
-    """Why a transaction was cancelled, item by item."""
-    return [str(reason.get("Code", "None")) for reason in error.response["CancellationReasons"]]
 
 
 def _unreadable(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.attribute_values import marshal, marshal_item, size_of, unmarshal_item
 from headwater.batch_get import KeysUnreadError, batch_get
+from headwater.failures import LOST_CONDITION, FailureKind, kind_of, reasons_of
 from headwater.limits import DynamoDbLimits
 from headwater.projections.projection import Rank
 from headwater.projections.read_models import (
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 #: The index that holds every row with a rank, as in template.yaml.
 RANKINGS_INDEX = "Rankings"
 
-#: Why a transaction is cancelled that another try may well get through (TransactWriteItems, API reference).
-_CONFLICT_REASONS = {"ConditionalCheckFailed", "TransactionConflict"}
-_THROTTLE_REASONS = {"ProvisionedThroughputExceeded", "ThrottlingError"}
+#: Why a transaction is cancelled that somebody else got ahead of: whatever befell its other items, they were folded
+#: from a row that is to be read again.
+_CONFLICTS = {LOST_CONDITION, "TransactionConflict"}
 
 
 class DynamoDbReadModels:
@@ -101,10 +102,10 @@ class DynamoDbReadModels:
         try:
             self._client.transact_write_items(TransactItems=[{"Put": put} for put in puts])
         except self._client.exceptions.TransactionCanceledException as error:
-            reasons = {reason.get("Code", "None") for reason in error.response["CancellationReasons"]}
-            if reasons & _CONFLICT_REASONS:
+            reasons = set(reasons_of(error))
+            if reasons & _CONFLICTS:
                 raise RowConflictError(row.pk, row.revision - 1) from error
-            if reasons & _THROTTLE_REASONS:
+            if kind_of(error) is FailureKind.TRANSIENT:
                 raise ReadModelThrottledError(f"the transaction of {row.pk} was refused: {sorted(reasons)}") from error
             raise
 

@@ -8,7 +8,8 @@ from headwater.change_stream import cloud_events
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import Delivery
 from headwater.domain.events import MalformedEventError, RecordedEvent
-from headwater.projections.history import History
+from headwater.failures import BLAMELESS, kind_of
+from headwater.projections.history import GapError, History, UnreadableVersionError
 from headwater.projections.inbox import Inbox
 from headwater.projections.projection import Projection, State
 from headwater.projections.read_models import Row
@@ -25,6 +26,22 @@ class Stop(NamedTuple):
     def version(self) -> int:
         """At which it stands."""
         return self.applied + 1
+
+    @property
+    def mark(self) -> dict[str, int]:
+        """What its row says of it, by the mark's name: whether it waits for a version that can still come."""
+        waits = isinstance(self.error, UnreadableVersionError | GapError)
+        return {"waits_for" if waits else "parked_from": self.version}
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether the next version is no event, so that fan_out has parked it and nothing of it is parked here."""
+        return isinstance(self.error, UnreadableVersionError)
+
+    @property
+    def blameless(self) -> bool:
+        """Whether no event is to blame, so that another try may get past it."""
+        return kind_of(self.error) in BLAMELESS
 
 
 @dataclass(slots=True)

@@ -23,18 +23,18 @@ from concurrent.futures import Executor
 from headwater.change_stream import kinesis
 from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.claim_checks import ClaimStore
-from headwater.dead_letters.parking import Parking
+from headwater.dead_letters.parking import Parking, PutAway
 from headwater.dead_letters.patience import Failed, Patience, Verdicts
 from headwater.event_store.store import EventStore
-from headwater.failures import FailureKind, PermanentError, TransientError, kind_of
+from headwater.failures import BLAMELESS, FailureKind, PermanentError, TransientError, kind_of
 from headwater.limits import DynamoDbLimits
 from headwater.projections import inbox as inboxes_of
 from headwater.projections.folding import Folding, Stop
-from headwater.projections.history import GapError, History, UnreadableVersionError
+from headwater.projections.history import History
 from headwater.projections.inbox import Inbox, Record
 from headwater.projections.projection import Projection
 from headwater.projections.read_models import ReadModelStore, Row, UnreadableRowsError
-from headwater.projections.settling import BLAMELESS, BeforeWrite, Settled, Settling
+from headwater.projections.settling import BeforeWrite, Settled, Settling
 
 
 class NotStoppedError(Exception):
@@ -138,7 +138,7 @@ class ProjectionRunner:
         inboxes, _ = inboxes_of.redriven(self._projection, records)
         stops = self._heal([inbox for inbox in inboxes if _standing(self._settling.row(inbox.key), inbox)])
         given_up: list[tuple[str, int]] = []
-        if not any(kind_of(stop.error) in BLAMELESS for stop in stops):
+        if not any(stop.blameless for stop in stops):
             given_up = [(stop.inbox.aggregate_id, stop.version) for stop in stops]
             stops = self._pass(stops)
         return given_up, BatchOutcome(len(records), _still_failing(stops))
@@ -160,18 +160,18 @@ class ProjectionRunner:
         inbox = Inbox.of(self._projection, aggregate_id, redriven=True)
         parked = inbox.gate in self._settling.row(inbox.key).parked_from
         stops = self._heal([inbox])
-        passed = bool(stops) and stops[0].version == version and kind_of(stops[0].error) not in BLAMELESS
+        passed = bool(stops) and stops[0].version == version and not stops[0].blameless
         if passed:
             stops = self._pass(stops)
         for stop in stops:
-            if kind_of(stop.error) in BLAMELESS:
+            if stop.blameless:
                 raise stop.error
             if stop.version < version:
                 raise StandsEarlierError(
                     f"{aggregate_id} stands at version {stop.version} in {self._projection.name}: see to that first"
                 )
             # Where it stands now, it may be the first to stand: nothing of it would be seen.
-            if not parked and not isinstance(stop.error, UnreadableVersionError):
+            if not parked and not stop.unreadable:
                 self._park_anew(stop)
         return passed
 
@@ -196,9 +196,9 @@ class ProjectionRunner:
         stop = next(iter(self._heal([inbox])), None)
         if stop is None:
             return None
-        if kind_of(stop.error) in BLAMELESS:
+        if stop.blameless:
             raise stop.error
-        if isinstance(stop.error, UnreadableVersionError):
+        if stop.unreadable:
             self._park_anew(stop)
         else:
             self._settling.mark(inbox, self._settling.row(inbox.key), stop.applied)
@@ -232,46 +232,32 @@ class ProjectionRunner:
                     tried[inbox.aggregate_id] = None
             for stop in each.stops:
                 aggregate_id = stop.inbox.aggregate_id
-                waits = isinstance(stop.error, UnreadableVersionError)
-                tried[aggregate_id] = None if waits else Failed(stop.error, f"{aggregate_id}#{stop.version}")
+                tried[aggregate_id] = None if stop.unreadable else Failed(stop.error, f"{aggregate_id}#{stop.version}")
         return self._patience.judge(tried)
 
     def _set_down(self, stop: Stop, settled: Settled, verdicts: Verdicts) -> list[Failure]:
         """Parks an aggregate, or sets it aside, and marks it; gives the records that have to come again."""
-        inbox, waits = stop.inbox, isinstance(stop.error, UnreadableVersionError)
+        inbox = stop.inbox
         try:
-            if not waits and not self._put_away(stop, verdicts):
-                return inbox.failures(stop.applied, stop.error)
-            marks = {"waits_for" if waits or isinstance(stop.error, GapError) else "parked_from": stop.version}
+            if not stop.unreadable:
+                put_away = verdicts.way(inbox.aggregate_id, stop.error, self._parking)
+                if put_away is None:
+                    return inbox.failures(stop.applied, stop.error)
+                _put(stop, put_away)
             try:
-                settled.row = self._settling.mark(inbox, settled.row, stop.applied, **marks)
+                settled.row = self._settling.mark(inbox, settled.row, stop.applied, **stop.mark)
             except Exception as error:
                 if kind_of(error) in BLAMELESS:
                     raise
                 # A row that takes no mark: each later event meets the same, and is parked by itself.
-                if waits:
-                    self._park(stop)
+                if stop.unreadable:
+                    _put(stop, self._parking.park)
             else:
-                if waits and not _standing(settled.row, inbox):
+                if stop.unreadable and not _standing(settled.row, inbox):
                     raise _MovedOnError(f"{inbox.aggregate_id} has moved on")
         except Exception as error:  # noqa: BLE001  # the queue's trouble, or the table's, and this aggregate's alone
             return inbox.failures(stop.applied, error)
         return []
-
-    def _put_away(self, stop: Stop, verdicts: Verdicts) -> bool:
-        if stop.inbox.aggregate_id in verdicts.park:
-            self._park(stop)
-        elif stop.inbox.aggregate_id in verdicts.set_aside:
-            self._park(stop, aside=True)
-        else:
-            return False
-        return True
-
-    def _park(self, stop: Stop, *, aside: bool = False) -> None:
-        run = stop.inbox.run(stop.applied)
-        put = self._parking.set_aside if aside else self._parking.park
-        versions = [arrival.version for arrival in run]
-        put(stop.inbox.aggregate_id, versions, [arrival.raw for arrival in run], stop.error)
 
     def _park_anew(self, stop: Stop) -> None:
         """Parks an aggregate of which no record is at hand: what stands for one names the aggregate alone."""
@@ -282,13 +268,11 @@ class ProjectionRunner:
     def _set_down_record(self, aggregate_id: str, raw: Record, error: Exception) -> Exception | None:
         """As `_set_down`, for a record that cannot be read; None once that is done. It needs no mark."""
         verdicts = self._patience.judge({aggregate_id: Failed(error, kinesis.sequence_number(raw))})
+        put_away = verdicts.way(aggregate_id, error, self._parking)
+        if put_away is None:
+            return error
         try:
-            if aggregate_id in verdicts.park:
-                self._parking.park(aggregate_id, [], [raw], error)
-            elif aggregate_id in verdicts.set_aside:
-                self._parking.set_aside(aggregate_id, [], [raw], error)
-            else:
-                return error
+            put_away(aggregate_id, [], [raw], error)
         except Exception as failed:  # noqa: BLE001  # as there
             return failed
         return None
@@ -298,15 +282,13 @@ class ProjectionRunner:
         stops: list[Stop] = []
         for settled in self._settle(inboxes):
             for stop in settled.stops:
-                kind = kind_of(stop.error)
+                unforeseen = kind_of(stop.error) is FailureKind.UNFORESEEN
                 # What nobody foresaw may be this machine's: it moves a mark, and sets none.
-                if kind in BLAMELESS or (kind is FailureKind.UNFORESEEN and not _standing(settled.row, stop.inbox)):
+                if stop.blameless or (unforeseen and not _standing(settled.row, stop.inbox)):
                     stops.append(stop)
                     continue
-                waits = isinstance(stop.error, UnreadableVersionError | GapError)
-                marks = {"waits_for" if waits else "parked_from": stop.version}
                 try:
-                    settled.row = self._settling.mark(stop.inbox, settled.row, stop.applied, **marks)
+                    settled.row = self._settling.mark(stop.inbox, settled.row, stop.applied, **stop.mark)
                 except Exception as error:  # noqa: BLE001  # a row that cannot be marked now is tried again later
                     stops.append(stop._replace(error=error))
                 else:
@@ -320,12 +302,17 @@ class ProjectionRunner:
         return self._heal([stop.inbox for stop in stops])
 
 
+def _put(stop: Stop, put_away: PutAway) -> None:
+    run = stop.inbox.run(stop.applied)
+    versions = [arrival.version for arrival in run]
+    put_away(stop.inbox.aggregate_id, versions, [arrival.raw for arrival in run], stop.error)
+
+
 def _still_failing(stops: Iterable[Stop]) -> list[Failure]:
     """Records of a redrive that have to stay."""
     failures: list[Failure] = []
     for stop in stops:
-        waits = isinstance(stop.error, UnreadableVersionError)
-        failures += (stop.inbox.unapplied if waits else stop.inbox.failures)(stop.applied, stop.error)
+        failures += (stop.inbox.unapplied if stop.unreadable else stop.inbox.failures)(stop.applied, stop.error)
     return failures
 
 

@@ -6,7 +6,7 @@ from copy import replace
 from dataclasses import dataclass
 
 from headwater.domain.events import MalformedEventError, RecordedEvent
-from headwater.failures import FailureKind, kind_of
+from headwater.failures import BLAMELESS, kind_of
 from headwater.projections.folding import Folded, Folding, Stop
 from headwater.projections.inbox import Inbox
 from headwater.projections.projection import Projection, State
@@ -16,9 +16,6 @@ from headwater.projections.read_models import ReadModelStore, ReadModelThrottled
 #: writer per source aggregate at a time (a lane of the mapping each), so that few rounds settle it.
 _WRITE_ATTEMPTS = 6
 _WRITE_BASE_SECONDS = 0.01
-
-#: Kinds that no event is to blame for.
-BLAMELESS = (FailureKind.TRANSIENT, FailureKind.OUTAGE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

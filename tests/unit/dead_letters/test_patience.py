@@ -32,6 +32,11 @@ class Bench:
         )
 
 
+class Places:
+    park = "parked"
+    set_aside = "aside"
+
+
 def healthy(count: int, prefix: str = "ok") -> dict[str, Exception | None]:
     return {f"{prefix}{number}": None for number in range(count)}
 
@@ -76,6 +81,24 @@ def test_what_we_judged_and_what_is_refused_is_parked_at_once() -> None:
     verdicts = bench.judge(0, malformed=MalformedEventError("x"), refused=RefusedError("x"), **healthy(3))
 
     assert verdicts == Verdicts(park=frozenset({"malformed", "refused"}))
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "unforeseen", "refused", "judged"),
+    [
+        (Verdicts(park=frozenset({"a"})), "parked", "parked", "parked"),
+        (Verdicts(set_aside=frozenset({"a"})), "aside", "parked", "parked"),
+        (Verdicts(waits=frozenset({"a"})), None, None, "parked"),
+    ],
+)
+def test_what_a_record_met_itself_counts_beside_what_decided_of_its_aggregate(
+    verdicts: Verdicts, unforeseen: str | None, refused: str | None, judged: str | None
+) -> None:
+    ways = [
+        verdicts.way("a", error, Places()) for error in (KeyError("x"), RefusedError("x"), MalformedEventError("x"))
+    ]
+
+    assert ways == [unforeseen, refused, judged]
 
 
 def test_a_bad_moment_or_place_is_waited_for_however_long() -> None:

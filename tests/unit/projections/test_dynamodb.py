@@ -62,9 +62,9 @@ def test_keys_that_stay_unread_fail_the_read() -> None:
 class RefusedError(ClientError):
     """A transaction that was cancelled, or a write that met one."""
 
-    def __init__(self, operation: str, *reasons: str) -> None:
-        answer = {"Error": {"Code": "Refused"}, "CancellationReasons": [{"Code": reason} for reason in reasons]}
-        super().__init__(cast(Any, answer), operation)
+    def __init__(self, code: str, *reasons: str) -> None:
+        answer = {"Error": {"Code": code}, "CancellationReasons": [{"Code": reason} for reason in reasons]}
+        super().__init__(cast(Any, answer), "Put")
 
 
 class CancelledError(RefusedError):
@@ -88,10 +88,10 @@ class Busy:
         self._reasons = reasons
 
     def transact_write_items(self, **request: Any) -> None:
-        raise CancelledError("TransactWriteItems", *self._reasons)
+        raise CancelledError("TransactionCanceledException", *self._reasons)
 
     def put_item(self, **request: Any) -> None:
-        raise ConflictError("PutItem")
+        raise ConflictError("TransactionConflictException")
 
 
 ROW = Row(pk="p@1#u1", state={}, applied={}, revision=1)
@@ -105,7 +105,10 @@ ROW = Row(pk="p@1#u1", state={}, applied={}, revision=1)
         (("ThrottlingError", "ConditionalCheckFailed"), RowConflictError),
         (("None", "ThrottlingError"), ReadModelThrottledError),
         (("ProvisionedThroughputExceeded", "None"), ReadModelThrottledError),
+        (("None", "InternalServerError"), ReadModelThrottledError),
         (("None", "ValidationError"), CancelledError),
+        (("ThrottlingError", "ValidationError"), CancelledError),
+        (("TransactionConflict", "ValidationError"), RowConflictError),
     ],
 )
 def test_a_cancelled_transaction_says_whether_to_read_again_or_to_wait(
