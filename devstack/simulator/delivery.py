@@ -99,6 +99,10 @@ class _Driver:
         self.outage_until = 0.0
         self._failing = False
 
+    def goes_on_after(self, parent: _Driver) -> None:
+        """An outage that held up the parent's shard has held up this one."""
+        self.outage_until, self._failing = parent.outage_until, parent._failing
+
     def restart(self) -> None:
         """Stops and starts again from where it had come; what is in flight is forgotten, and may go on."""
         raise NotImplementedError

@@ -532,7 +532,9 @@ class World:
         self.finished.append(driver)
         for shard in driver.log.shards:
             if shard.parent == driver.shard.id:
-                self.streams.append(StreamDriver(self, driver.mapping, driver.log, shard))
+                child = StreamDriver(self, driver.mapping, driver.log, shard)
+                child.goes_on_after(driver)
+                self.streams.append(child)
         self.stir()
 
     def _sample(self) -> None:
