@@ -170,8 +170,8 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
     """Takes one dead letter off for good. A record of it, with the reason, is kept for a year.
 
     A read model or the badges stand still at an aggregate's event that they cannot apply. With the last of its dead
-    letters that event is given up, and they go on from the next one. With fan_out's, of an event that nobody can
-    read, all of them do.
+    letters that event is given up, or all that are missing there, and they go on from the next one. With fan_out's,
+    of an event that nobody can read, all of them do.
     """
     stack = target()
     with opened(stack) as found:
@@ -184,8 +184,8 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
         if last:
             discarded = _go_on(stack, letter)
             goes = "Read models and badges go" if letter.consumer == _FAN_OUT else f"{letter.consumer} goes"
-            for aggregate, version in discarded.given_up:
-                click.echo(f"{goes} on without version {version} of {aggregate}.")
+            for given_up in discarded.given_up:
+                click.echo(f"{goes} on without {given_up}.")
             if discarded.given_up:
                 keep(given_up=discarded.given_up)
             if discarded.stopped:

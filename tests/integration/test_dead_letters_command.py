@@ -22,7 +22,7 @@ from cli.target import Target
 from headwater import bootstrap
 from headwater.change_stream.claim_checks import S3ClaimStore
 from headwater.dead_letters.parked import encode
-from headwater.dead_letters.redrive import Discarded, Redrive
+from headwater.dead_letters.redrive import Discarded, GivenUp, Redrive
 from headwater.domain.events import PlayCompleted, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.projections.leaderboard import LEADERBOARD
@@ -446,7 +446,7 @@ def test_each_event_that_fan_out_parked_is_given_up_with_its_own_last_dead_lette
 
     def discard(_: Redrive, consumer: str, records: Any) -> Discarded:
         given_up.extend(int(each["dynamodb"]["Keys"]["version"]["N"]) for each in records)
-        return Discarded([("player#ada", given_up[-1])])
+        return Discarded([GivenUp("player#ada", given_up[-1], given_up[-1])])
 
     monkeypatch.setattr(Redrive, "discard", discard)
     for odd in ({"dynamodb": "theirs"}, {}):

@@ -105,18 +105,24 @@ MUTATIONS = (
         name="discard-gives-up-one-event",
         rule="6, parking: a discard passes over the event at which the aggregate stands, and over no other",
         module="headwater.projections.folding",
-        guard="            if inbox.given_up and folded.applied.get(inbox.gate, 0) + 1 == inbox.given_up:\n"
-        "                folded.applied[inbox.gate] = inbox.given_up\n",
-        without="            if inbox.given_up and folded.applied.get(inbox.gate, 0) + 1 == inbox.given_up:\n"
-        "                folded.applied[inbox.gate] = inbox.given_up + 1\n",
+        guard="                folded.applied[inbox.gate] = inbox.given_up[-1]\n",
+        without="                folded.applied[inbox.gate] = inbox.given_up.stop\n",
         tests=("tests/unit/projections/test_parking.py",),
+    ),
+    Mutation(
+        name="gap-ends-below-what-is-there",
+        rule="6, parking: a discard of a gap passes over no version that the event store has",
+        module="headwater.projections.history",
+        guard="        raise GapError(aggregate_id, needed, min(above, lowest or above) - 1)\n",
+        without="        raise GapError(aggregate_id, needed, above - 1)\n",
+        tests=("tests/unit/projections/test_waiting.py",),
     ),
     Mutation(
         name="gap-is-proven",
         rule="1, version gate: a plain query that lacks a version proves nothing",
         module="headwater.projections.history",
-        guard="            if needed not in self._events.present(aggregate_id, {needed, above}):\n",
-        without="            if above:\n",
+        guard="        there = needed in self._events.present(aggregate_id, {needed, above})\n",
+        without="        there = False\n",
         tests=("tests/unit/projections/test_waiting.py",),
     ),
     Mutation(
@@ -244,8 +250,8 @@ MUTATIONS = (
         name="discard-never-sets-a-gate-back",
         rule="1, version gate: what a discard has passed over and gone beyond is not folded again",
         module="headwater.projections.folding",
-        guard="            if inbox.given_up and folded.applied.get(inbox.gate, 0) + 1 == inbox.given_up:\n",
-        without="            if inbox.given_up and row.parked_from.get(inbox.gate) == inbox.given_up:\n",
+        guard="            if inbox.given_up and folded.applied.get(inbox.gate, 0) + 1 == inbox.given_up.start:\n",
+        without="            if inbox.given_up and row.parked_from.get(inbox.gate) == inbox.given_up.start:\n",
         tests=("tests/unit/projections/test_leaderboard.py",),
     ),
     Mutation(

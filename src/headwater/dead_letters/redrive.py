@@ -2,14 +2,27 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from headwater.change_stream.batch import BatchOutcome
 from headwater.failures import FailureKind, JudgedError, kind_of
 
+
+class GivenUp(NamedTuple):
+    """The versions of an aggregate, ``first`` to ``last``, that its consumer goes on without."""
+
+    aggregate_id: str
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        versions = f"version {self.first}" if self.first == self.last else f"versions {self.first} to {self.last}"
+        return f"{versions} of {self.aggregate_id}"
+
+
 type Process = Callable[[Sequence[Mapping[str, Any]]], BatchOutcome]
-#: Gives up the events at which the records' aggregates stand: their ids and versions, and what fails then.
-type Discard = Callable[[Sequence[Mapping[str, Any]]], tuple[Sequence[tuple[str, int]], BatchOutcome]]
+#: Gives up the events at which the records' aggregates stand: which these are, and what fails then.
+type Discard = Callable[[Sequence[Mapping[str, Any]]], tuple[Sequence[GivenUp], BatchOutcome]]
 #: Takes an aggregate's mark away: the version that still fails, and why, if one does.
 type Release = Callable[[str], tuple[int, Exception] | None]
 #: What is redriven in order: a consumer and an aggregate, which is empty where nobody knows it.
@@ -30,9 +43,9 @@ class HeldUpError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Discarded:
-    """The events given up, by aggregate id and version; and why the aggregate stops again, if it does."""
+    """The events given up; and why the aggregate stops again, if it does."""
 
-    given_up: Sequence[tuple[str, int]] = ()
+    given_up: Sequence[GivenUp] = ()
     stopped: str | None = None
 
 
@@ -67,7 +80,7 @@ class Redrive:
             raise StillFailingError(f"{type(failure.error).__name__}: {failure.error}", kind_of(failure.error))
 
     def discard(self, consumer: str, records: Sequence[Mapping[str, Any]]) -> Discarded:
-        """Lets the consumer go on without the event at which the aggregate of its last parked records stands.
+        """Lets the consumer go on without the events at which the aggregate of its last parked records stands.
 
         A consumer that marks no aggregate, and an aggregate without a mark, have gone on already.
         """

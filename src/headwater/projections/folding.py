@@ -28,6 +28,11 @@ class Stop(NamedTuple):
         return self.applied + 1
 
     @property
+    def missing(self) -> range:
+        """The versions that keep it from going on: all of a gap, else the one at which it stands."""
+        return range(self.version, (self.error.last if isinstance(self.error, GapError) else self.version) + 1)
+
+    @property
     def mark(self) -> dict[str, int]:
         """What its row says of it, by the mark's name: whether it waits for a version that can still come."""
         waits = isinstance(self.error, UnreadableVersionError | GapError)
@@ -87,8 +92,8 @@ class Folding:
                 continue
             inbox.reads_on = inbox.reads_on or inbox.gate in row.waits_for
             # Not by the mark: it stands until the last of several transactions, and would set the gate back.
-            if inbox.given_up and folded.applied.get(inbox.gate, 0) + 1 == inbox.given_up:
-                folded.applied[inbox.gate] = inbox.given_up
+            if inbox.given_up and folded.applied.get(inbox.gate, 0) + 1 == inbox.given_up.start:
+                folded.applied[inbox.gate] = inbox.given_up[-1]
                 # By itself, so that a write that is refused for what follows does not take this back.
                 folded.full = True
                 break

@@ -9,7 +9,11 @@ from headwater.failures import PermanentError
 
 
 class GapError(PermanentError):
-    """A version arrived, and one below it had not been appended before it."""
+    """Versions below one that arrived had not been appended before it: from the next one up to ``last``."""
+
+    def __init__(self, aggregate_id: str, first: int, last: int) -> None:
+        super().__init__(f"{aggregate_id} has reached version {last + 1}, and there is no {first}")
+        self.last = last
 
 
 class UnreadableVersionError(PermanentError):
@@ -38,18 +42,26 @@ class History:
         UnreadableVersionError
         """
         needed = applied + 1
-        for proven in (False, True):
-            stored, broken = self._load(aggregate_id, applied)
-            if any(event.version == needed for event in stored):
-                return _deliveries(stored), broken is None
-            if broken and (proven or broken.version == needed):
-                raise UnreadableVersionError(str(broken)) from broken
-            above = arrived or min((event.version for event in stored), default=broken.version if broken else 0)
-            if not above:
-                return {}, True
-            if needed not in self._events.present(aggregate_id, {needed, above}):
-                raise GapError(f"{aggregate_id} has reached version {above}, and there is no {needed}")
-        raise UnreadableVersionError(f"{aggregate_id}, version {needed}: it is there, and no query shows it")
+        stored, whole, above = self._from(aggregate_id, needed)
+        above = min(above or arrived, arrived or above)
+        if stored or not above:
+            return stored, whole
+        there = needed in self._events.present(aggregate_id, {needed, above})
+        # That transaction is over, so that a query sees all of any that the first one saw half of.
+        stored, whole, lowest = self._from(aggregate_id, needed)
+        if stored:
+            return stored, whole
+        if there:
+            raise UnreadableVersionError(f"{aggregate_id}, version {needed}: it is there, and no query shows it")
+        raise GapError(aggregate_id, needed, min(above, lowest or above) - 1)
+
+    def _from(self, aggregate_id: str, needed: int) -> tuple[Mapping[int, Delivery], bool, int]:
+        """The events from a version on, none without that one; whether these are all; and the lowest version there."""
+        stored, broken = self._load(aggregate_id, needed - 1)
+        if broken and broken.version == needed:
+            raise UnreadableVersionError(str(broken)) from broken
+        versions = [event.version for event in stored] or ([broken.version] if broken else [0])
+        return _deliveries(stored if versions[0] == needed else []), broken is None, versions[0]
 
     def _load(self, aggregate_id: str, applied: int) -> tuple[list[RecordedEvent], UnreadableHistoryError | None]:
         """The events above a version, and why they end before the last, if they do: so far they can be applied."""

@@ -32,8 +32,8 @@ class Inbox:
     """What a batch brings of one aggregate: deliveries by version, and each record.
 
     ``redriven``: it comes from a queue of dead letters, or from none. ``reads_on``: events above those that came were
-    acknowledged unapplied, so that only the event store still has them. ``given_up`` is the version to pass over, if
-    the aggregate still stands there.
+    acknowledged unapplied, so that only the event store still has them. ``given_up`` are the versions to pass
+    over, if the aggregate still stands at the first of them.
     """
 
     aggregate_id: str
@@ -44,7 +44,7 @@ class Inbox:
     redriven: bool = False
     reads_on: bool = False
     unreadable: Exception | None = None
-    given_up: int = 0
+    given_up: range = range(0)
 
     @classmethod
     def of(cls, projection: Projection, aggregate_id: str, *, redriven: bool = False) -> "Inbox":

@@ -5,6 +5,7 @@ from typing import Any
 
 from headwater.change_stream import dynamodb
 from headwater.change_stream.batch import BatchOutcome, Failure
+from headwater.dead_letters.redrive import GivenUp
 from headwater.projections.runner import ProjectionRunner
 
 
@@ -14,9 +15,9 @@ class PassingOver:
     def __init__(self, projections: Mapping[str, ProjectionRunner]) -> None:
         self._projections = projections
 
-    def discard(self, records: Sequence[Mapping[str, Any]]) -> tuple[list[tuple[str, int]], BatchOutcome]:
-        """The aggregate ids and versions given up anywhere, and the records that a projection cannot pass over yet."""
-        given_up: dict[tuple[str, int], None] = {}
+    def discard(self, records: Sequence[Mapping[str, Any]]) -> tuple[list[GivenUp], BatchOutcome]:
+        """What was given up anywhere, and the records that a projection cannot pass over yet."""
+        given_up: dict[GivenUp, None] = {}
         failures: list[Failure] = []
         for raw in records:
             place = _place(raw)
@@ -25,7 +26,7 @@ class PassingOver:
             for runner in self._projections.values():
                 try:
                     if runner.pass_over(*place):
-                        given_up[place] = None
+                        given_up[GivenUp(place[0], place[1], place[1])] = None
                 except Exception as error:  # noqa: BLE001  # the other projections go on all the same
                     failures.append(Failure(str(place[1]), error))
         return list(given_up), BatchOutcome(len(records), failures)

@@ -25,6 +25,7 @@ from headwater.change_stream.batch import BatchOutcome, Failure
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.dead_letters.parking import Parking, PutAway
 from headwater.dead_letters.patience import Failed, Patience, Verdicts
+from headwater.dead_letters.redrive import GivenUp
 from headwater.event_store.store import EventStore
 from headwater.failures import BLAMELESS, FailureKind, PermanentError, TransientError, kind_of
 from headwater.limits import DynamoDbLimits
@@ -129,18 +130,20 @@ class ProjectionRunner:
         inboxes, failures = inboxes_of.redriven(self._projection, records)
         return BatchOutcome(len(records), failures + _still_failing(self._heal(inboxes)))
 
-    def discard(self, records: Sequence[Record]) -> tuple[list[tuple[str, int]], BatchOutcome]:
-        """Lets each aggregate of dead letters that is marked go on without the event at which it stands.
+    def discard(self, records: Sequence[Record]) -> tuple[list[GivenUp], BatchOutcome]:
+        """Lets each aggregate of dead letters that is marked go on without the event at which it stands, or the gap.
 
-        It is redriven first, so that only an event which still fails is given up: their aggregate ids and versions are
-        given. An aggregate that stops at another event then keeps a mark, there, and all its records are reported.
+        It is redriven first, so that only what still fails is given up. An aggregate that stops at another event then
+        keeps a mark, there, and all its records are reported.
         """
         inboxes, _ = inboxes_of.redriven(self._projection, records)
         stops = self._heal([inbox for inbox in inboxes if _standing(self._settling.row(inbox.key), inbox)])
-        given_up: list[tuple[str, int]] = []
+        given_up: list[GivenUp] = []
         if not any(stop.blameless for stop in stops):
-            given_up = [(stop.inbox.aggregate_id, stop.version) for stop in stops]
-            stops = self._pass(stops)
+            for stop in stops:
+                stop.inbox.given_up = stop.missing
+                given_up.append(GivenUp(stop.inbox.aggregate_id, stop.missing[0], stop.missing[-1]))
+            stops = self._heal([stop.inbox for stop in stops])
         return given_up, BatchOutcome(len(records), _still_failing(stops))
 
     def pass_over(self, aggregate_id: str, version: int) -> bool:
@@ -162,7 +165,9 @@ class ProjectionRunner:
         stops = self._heal([inbox])
         passed = bool(stops) and stops[0].version == version and not stops[0].blameless
         if passed:
-            stops = self._pass(stops)
+            # Of a gap, too, no more than the one: the others are no letter's, until it stands at them.
+            inbox.given_up = range(version, version + 1)
+            stops = self._heal([inbox])
         for stop in stops:
             if stop.blameless:
                 raise stop.error
@@ -294,12 +299,6 @@ class ProjectionRunner:
                 else:
                     stops.append(stop)
         return stops
-
-    def _pass(self, stops: Sequence[Stop]) -> list[Stop]:
-        """Gives up the events at which aggregates stand, and goes on from there."""
-        for stop in stops:
-            stop.inbox.given_up = stop.version
-        return self._heal([stop.inbox for stop in stops])
 
 
 def _put(stop: Stop, put_away: PutAway) -> None:

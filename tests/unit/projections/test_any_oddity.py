@@ -160,7 +160,8 @@ def test_what_is_given_up_is_all_that_is_not_applied(run: OddRun) -> None:
             given_up |= {(event.aggregate_id, event.version)} if scene.runner.pass_over(*_place(event)) else set()
         if scene.gates(event.aggregate_id)[1] == event.version and run.kind(event) != "unreadable":
             letters = [letter for letter in scene.lot.parked if letter.aggregate_id == event.aggregate_id]
-            given_up |= set(scene.runner.discard(letters[-1].raw)[0])
+            for each in scene.runner.discard(letters[-1].raw)[0]:
+                given_up |= {(each.aggregate_id, version) for version in range(each.first, each.last + 1)}
             assert scene.gates(event.aggregate_id)[1] != event.version
 
     for aggregate_id, version in given_up:

@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from headwater.attribute_values import MalformedAttributeError
+from headwater.dead_letters.redrive import GivenUp
 from headwater.domain.events import BadgeEarned, PlayCompleted, RecordedEvent, UserRegistered
 from headwater.limits import DynamoDbLimits
 from headwater.projections.dynamodb import item_of
@@ -166,7 +167,7 @@ def test_while_it_is_not_mended_a_redrive_takes_nothing_off_and_a_discard_gives_
     assert len(system.runner.redrive(system.lot.parked[0].raw).failures) == 2
     given_up, outcome = system.runner.discard(system.lot.parked[0].raw)
 
-    assert (given_up, outcome.failures) == ([("player#u1", 2)], [])
+    assert (given_up, outcome.failures) == ([GivenUp("player#u1", 2, 2)], [])
     assert (system.row().applied, (system.row().state or {})["plays"]) == ({"player": 3}, 2)
 
 
@@ -176,7 +177,7 @@ def test_what_follows_an_event_that_was_given_up_is_blamed_for_its_own_write() -
 
     given_up, outcome = system.runner.discard(system.lot.parked[0].raw)
 
-    assert (given_up, len(outcome.failures)) == ([("player#u1", 2)], 3)
+    assert (given_up, len(outcome.failures)) == ([GivenUp("player#u1", 2, 2)], 3)
     assert (system.row().applied, system.row().parked_from) == ({"player": 2}, {"player": 3})
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.dead_letters.parked import NotParkedError
+from headwater.dead_letters.redrive import GivenUp
 from headwater.domain.events import (
     SCORE_LIMIT,
     MalformedEventError,
@@ -184,7 +185,7 @@ def test_an_event_is_given_up_once_though_what_follows_takes_several_transaction
 
     given_up, outcome = system.runner.discard(lot.parked[0].raw)
 
-    assert (given_up, outcome.failures) == ([("player#u1", 2)], [])
+    assert (given_up, outcome.failures) == ([GivenUp("player#u1", 2, 2)], [])
     assert (system.row("u1").applied, system.row("u1").parked_from) == ({"player": 50}, {})
     assert set(map(str, system.states().values())) == {str(play_state())}
     assert len(system.states()) == 49

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from headwater.dead_letters.parked import NotParkedError
+from headwater.dead_letters.redrive import GivenUp
 from headwater.domain.events import RecordedEvent, UnknownEventError
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.read_models import RowConflictError
@@ -268,7 +269,7 @@ def test_discarding_gives_up_the_event_at_which_the_aggregate_stands_and_later_o
 
     given_up, outcome = system.runner.discard(system.lot.parked[0].raw)
 
-    assert (given_up, outcome.failures) == ([("player#u1", 2)], [])
+    assert (given_up, outcome.failures) == ([GivenUp("player#u1", 2, 2)], [])
     assert (system.row.applied, system.row.parked_from, system.row.state["plays"]) == ({"player": 4}, {}, 3)
     assert system.runner.process(kinesis_batch(plays(1, first=5))).failures == []
     assert (system.row.applied, system.row.state["plays"]) == ({"player": 5}, 4)
@@ -280,7 +281,7 @@ def test_the_last_event_of_all_can_be_given_up(system: System) -> None:
     system.store([first, poison])
     system.runner.process(kinesis_batch([first, poison]))
 
-    assert system.runner.discard(system.lot.parked[0].raw)[0] == [("player#u1", 2)]
+    assert system.runner.discard(system.lot.parked[0].raw)[0] == [GivenUp("player#u1", 2, 2)]
 
     assert (system.row.applied, system.row.parked_from, system.row.state["plays"]) == ({"player": 2}, {}, 1)
 
@@ -292,11 +293,11 @@ def test_a_second_poison_keeps_the_mark_and_is_not_given_up_unseen(system: Syste
 
     given_up, outcome = system.runner.discard(system.lot.parked[0].raw)
 
-    assert given_up == [("player#u1", 2)]
+    assert given_up == [GivenUp("player#u1", 2, 2)]
     assert len(outcome.failures) == 2
     assert (system.row.applied, system.row.parked_from) == ({"player": 3}, {"player": 4})
     given_up, outcome = system.runner.discard(system.lot.parked[0].raw)
-    assert (given_up, outcome.failures) == ([("player#u1", 4)], [])
+    assert (given_up, outcome.failures) == ([GivenUp("player#u1", 4, 4)], [])
     assert (system.row.applied, system.row.parked_from, system.row.state["plays"]) == ({"player": 5}, {}, 3)
 
 

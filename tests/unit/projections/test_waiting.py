@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from headwater.dead_letters.redrive import GivenUp
 from headwater.domain.events import RecordedEvent
 from headwater.event_store import codec
 from headwater.projections.history import GapError, UnreadableVersionError
@@ -20,20 +21,20 @@ from tests.unit.projections.test_runner import plays, registered, unknown
 
 
 class CountingEventStore(InMemoryEventStore):
-    """``loads`` and ``proofs`` count reads; ``half`` hides versions from the next load, as half a transaction does."""
+    """``loads`` and ``proofs`` count reads; ``halves`` are hidden from the next loads, each from one."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loads = 0
         self.proofs: list[set[int]] = []
-        self.half: set[int] = set()
+        self.halves: list[set[int]] = []
         self.failing: list[Exception] = []
 
     def load(self, aggregate_id: str, after: int = 0) -> list[RecordedEvent]:
         self.loads += 1
         if self.failing:
             raise self.failing.pop(0)
-        hidden, self.half = self.half, set()
+        hidden = self.halves.pop(0) if self.halves else set()
         return [event for event in super().load(aggregate_id, after) if event.version not in hidden]
 
     def present(self, aggregate_id: str, versions: Collection[int]) -> set[int]:
@@ -122,11 +123,21 @@ def test_half_a_transaction_is_no_gap(system: Waiting) -> None:
     """A plain query may see version 2 of a transaction and not yet version 1."""
     history = plays(2)
     system.store(history)
-    system.counted.half = {1}
+    system.counted.halves = [{1}]
 
     assert system.process(history[1]) == []
 
     assert (system.stands, system.lot.parked) == (({"player": 2}, {}, {}), [])
+
+
+def test_a_version_that_is_there_is_waited_for_however_long_no_query_shows_it(system: Waiting) -> None:
+    history = plays(2)
+    system.store(history)
+    system.counted.halves = [{1}, {1}]
+
+    assert system.process(history[1]) == []
+
+    assert (system.stands, system.lot.parked) == (({}, {}, {"player": 1}), [])
 
 
 def test_a_gap_inside_the_store_is_proven_too(system: Waiting) -> None:
@@ -166,8 +177,64 @@ def test_the_missing_version_can_be_given_up(system: Waiting) -> None:
 
     given_up, outcome = system.runner.discard(system.lot.parked[0].raw)
 
-    assert (given_up, outcome.failures) == ([("player#u1", 1)], [])
+    assert (given_up, outcome.failures) == ([GivenUp("player#u1", 1, 1)], [])
     assert (system.stands, system.row.state["plays"]) == (({"player": 3}, {}, {}), 2)
+
+
+def test_all_that_is_missing_below_what_came_is_given_up_at_once(system: Waiting) -> None:
+    """However many: a foreign program may append any version that an item's key can hold."""
+    last = 2**63 - 1
+    one, far = plays(2)
+    far = replace(far, version=last)
+    system.store([one, far])
+    system.process(one, far)
+
+    given_up, outcome = system.runner.discard(system.lot.parked[0].raw)
+
+    assert (given_up, outcome.failures) == ([GivenUp("player#u1", 2, last - 1)], [])
+    assert (system.stands, system.row.state["plays"]) == (({"player": last}, {}, {}), 2)
+
+
+def test_what_is_there_between_two_gaps_is_applied_and_the_second_gap_is_given_up_by_itself(system: Waiting) -> None:
+    history = plays(9)
+    system.store([history[0], history[4], history[8]])
+    # 9 alone brings the news; 5 is in the store.
+    system.process(history[0], history[8])
+    letter = system.lot.parked[0].raw
+
+    given_up, outcome = system.runner.discard(letter)
+    assert (given_up, len(outcome.failures)) == ([GivenUp("player#u1", 2, 4)], 1)
+    assert system.stands == ({"player": 5}, {}, {"player": 6})
+    assert system.row.state["plays"] == 2
+
+    given_up, outcome = system.runner.discard(letter)
+    assert (given_up, outcome.failures) == ([GivenUp("player#u1", 6, 8)], [])
+    assert (system.stands, system.row.state["plays"]) == (({"player": 9}, {}, {}), 3)
+
+
+def test_a_gap_ends_below_the_lowest_version_of_a_transaction_of_which_a_query_sees_half(system: Waiting) -> None:
+    history = plays(5)
+    system.store(history[3:])
+    system.counted.halves = [{4}]
+    system.process(history[4])
+    system.counted.halves = [{4}, {4}]
+
+    given_up, outcome = system.runner.discard(system.lot.parked[0].raw)
+
+    assert (given_up, outcome.failures) == ([GivenUp("player#u1", 1, 3)], [])
+    assert (system.stands, system.row.state["plays"]) == (({"player": 5}, {}, {}), 2)
+
+
+def test_a_gap_ends_below_a_version_that_cannot_be_read(system: Waiting) -> None:
+    history = plays(5)
+    system.store([history[0], history[3], history[4]], 4)
+    system.process(history[0], history[4])
+
+    given_up, outcome = system.runner.discard(system.lot.parked[0].raw)
+
+    assert given_up == [GivenUp("player#u1", 2, 3)]
+    assert [type(failure.error) for failure in outcome.failures] == [UnreadableVersionError]
+    assert system.stands == ({"player": 3}, {}, {"player": 4})
 
 
 # Versions that are there and that nobody can read
@@ -377,7 +444,7 @@ def test_what_stops_it_next_is_parked(system: Waiting) -> None:
     assert system.runner.pass_over("player#u1", 2)
 
     assert (system.stands, system.letters) == (({"player": 2}, {"player": 3}, {}), [([3], "UnknownEventError")])
-    assert system.runner.discard(system.lot.parked[0].raw)[0] == [("player#u1", 3)]
+    assert system.runner.discard(system.lot.parked[0].raw)[0] == [GivenUp("player#u1", 3, 3)]
     assert system.stands == ({"player": 4}, {}, {})
 
 
@@ -406,8 +473,20 @@ def test_a_discard_of_fan_outs_letter_passes_over_in_each_projection_that_waits(
 
     given_up, outcome = passing.discard([stream_record(1, codec.encode(history[1]))])
 
-    assert (given_up, outcome.failures) == ([("player#u1", 2)], [])
+    assert (given_up, outcome.failures) == ([GivenUp("player#u1", 2, 2)], [])
     assert (here.stands, there.stands) == (({"player": 3}, {}, {}), ({"player": 3}, {}, {}))
+
+
+def test_of_a_gap_a_letter_of_fan_out_gives_up_its_own_version_alone(system: Waiting) -> None:
+    """Its item was deleted; the others that are missing have a letter of their own then."""
+    history = plays(9)
+    system.store([history[0], history[8]])
+    system.process(history[0], history[8])
+    assert system.letters == [([9], "GapError")]
+
+    assert system.runner.pass_over("player#u1", 2)
+
+    assert system.stands == ({"player": 2}, {}, {"player": 3})
 
 
 def test_a_discard_says_which_projection_cannot_pass_over_yet_and_goes_on_with_the_others() -> None:
@@ -420,7 +499,7 @@ def test_a_discard_says_which_projection_cannot_pass_over_yet_and_goes_on_with_t
         [strange, stream_record(1, codec.encode(plays(2)[1]))]
     )
 
-    assert given_up == [("player#u1", 2)]
+    assert given_up == [GivenUp("player#u1", 2, 2)]
     assert [type(failure.error) for failure in outcome.failures] == [StandsEarlierError]
     assert there.stands == ({"player": 3}, {}, {})
 
@@ -453,7 +532,7 @@ def test_a_release_parks_what_still_cannot_be_read_so_that_it_can_be_given_up(sy
         [([2], "UnreadableVersionError")],
     )
     assert len(system.runner.redrive(system.lot.parked[0].raw).failures) == 1
-    assert system.runner.discard(system.lot.parked[0].raw)[0] == [("player#u1", 2)]
+    assert system.runner.discard(system.lot.parked[0].raw)[0] == [GivenUp("player#u1", 2, 2)]
     assert system.stands == ({"player": 3}, {}, {})
 
 
