@@ -91,7 +91,7 @@ MUTATIONS = (
         module="headwater.projections.runner",
         guard="                if put_away is None:\n",
         without="                if put_away != self._parking.set_aside:\n",
-        tests=("tests/simulation/test_poison.py",),
+        tests=("tests/unit/projections/test_parking.py",),
     ),
     Mutation(
         name="redrive-reports-what-it-did-not-reach",
@@ -129,9 +129,8 @@ MUTATIONS = (
         name="unreadable-version-has-one-dead-letter",
         rule="6, parking: what fan_out has judged is not parked by each reader",
         module="headwater.projections.history",
-        guard="            if broken and (proven or broken.version == needed):\n"
-        "                raise UnreadableVersionError(str(broken)) from broken\n",
-        without="            if broken and (proven or broken.version == needed):\n                raise broken\n",
+        guard="            raise UnreadableVersionError(str(broken)) from broken\n",
+        without="            raise broken\n",
         tests=("tests/unit/projections/test_waiting.py",),
     ),
     Mutation(
