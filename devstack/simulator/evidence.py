@@ -23,6 +23,7 @@ from headwater.dead_letters.parked import MalformedParkedError, ParkedRecords, d
 from headwater.dead_letters.pointers import consumer_of
 from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
+from headwater.limits import KinesisLimits
 from headwater.projections.projection import RESERVED_ATTRIBUTES, Projection, Rank
 from headwater.projections.read_models import Row
 
@@ -75,6 +76,8 @@ class Evidence:
                 self.unreadable.add(place)
         for events in self.log.values():
             events.sort(key=lambda event: event.version)
+        # An odd player's id may leave an award's no room in a partition key: Kinesis refuses it, and fan_out parks it.
+        self.poisoned |= {each for each in self.log if len(each) > KinesisLimits().partition_key_characters}
 
     @cached_property
     def odd_keys(self) -> frozenset[str]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from devstack.simulator.evidence import Evidence
 from devstack.simulator.findings import Harm
 from devstack.simulator.graph import Blueprint
 from devstack.simulator.odd import payload_schema
@@ -93,6 +94,15 @@ def test_each_odd_record_is_accounted_for_and_nobody_else_is_harmed(
     assert [str(violation) for violation in result.violations] == []
     assert result.drained is not None
     assert result.odd.total() >= 20
+
+
+def test_an_award_whose_id_is_too_long_for_kinesis_is_parked_and_no_neighbours_fault(blueprint: Blueprint) -> None:
+    with world_at_rest(blueprint, "event: aggregate_id: 256 characters") as world:
+        result = verdict(world, 0.0)
+        awards = [place[0] for place in Evidence(world).images if place[0].startswith("badge#") and len(place[0]) > 256]
+
+    assert awards
+    assert [str(violation) for violation in result.violations] == []
 
 
 # The invariants can fail
