@@ -12,6 +12,7 @@ some queries that Athena refuses, such as a sum that leaves the range of bigint.
 import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import sqlglot
@@ -54,12 +55,16 @@ _FORMATS: Final = frozenset({"%Y", "%m", "%d", "%H", "%M", "%S", "%j", "%%"})
 
 #: Where Trino's answer is not what DuckDB's own function gives. `error` keeps a difference from passing in silence.
 MACROS: Final = r"""
-CREATE MACRO trino_json(document) AS CASE WHEN json_valid(document) THEN document END;
+CREATE MACRO trino_no_number(t) AS regexp_matches(t, '(?i)nan|inf');
+CREATE MACRO trino_json(document) AS CASE WHEN json_valid(document) AND NOT (trino_no_number(document)
+  AND trino_no_number(regexp_replace(document, '"(?:[^"\\]|\\.)*"', '', 'g'))) THEN document END;
+CREATE MACRO trino_as_written(document, path) AS list_distinct(list_filter(
+  regexp_extract_all(document, '"' || regexp_extract(path, '[A-Za-z0-9_]+$') || '"\s*:\s*(-?[0-9][0-9.eE+-]*)', 1),
+  lambda number: TRY_CAST(number AS DOUBLE) = CAST(document ->> path AS DOUBLE)));
 CREATE MACRO trino_json_scalar_text(document, path) AS CASE
-  WHEN json_type(document, path) = 'DOUBLE'
-    AND NOT regexp_matches(document, '(^|[^0-9.])' || regexp_escape(document ->> path) || '($|[^0-9.eE])')
-  THEN error('json_extract_scalar: the number at ' || path || ' is written in a way that only Athena keeps')
-  ELSE document ->> path END;
+  WHEN json_type(document, path) <> 'DOUBLE' THEN document ->> path
+  WHEN len(trino_as_written(document, path)) = 1 THEN trino_as_written(document, path)[1]
+  ELSE error('json_extract_scalar: the number at ' || path || ' is written in a way that only Athena keeps') END;
 CREATE MACRO trino_json_extract_scalar(document, path) AS
   CASE WHEN json_type(trino_json(document), path) NOT IN ('OBJECT', 'ARRAY', 'NULL')
   THEN trino_json_scalar_text(trino_json(document), path) END;
@@ -74,8 +79,10 @@ CREATE MACRO trino_upper(s) AS
   CASE WHEN contains(s, 'ß') THEN error('upper: ß stays as it is on Athena and not here') ELSE upper(s) END;
 CREATE MACRO trino_greatest(a, b) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL THEN greatest(a, b) END;
 CREATE MACRO trino_least(a, b) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL THEN least(a, b) END;
-CREATE MACRO trino_regexp_like(t, pattern) AS CASE WHEN contains(t, chr(10))
-  THEN error('regexp_like: a text with line ends may match on Athena and not here') ELSE regexp_matches(t, pattern) END;
+CREATE MACRO trino_no_line_ends(t) AS CASE WHEN contains(t, chr(10))
+  THEN error('a pattern: a text with line ends may match on Athena and not here') ELSE t END;
+CREATE MACRO trino_regexp_extract(t, pattern) AS
+  CASE WHEN regexp_matches(t, pattern) THEN regexp_extract(t, pattern) END;
 CREATE MACRO trino_step(start, stop, step) AS CASE
   WHEN step = 0 OR (step > 0 AND stop < start) OR (step < 0 AND stop > start)
   THEN error('sequence: a step of ' || step || ' does not lead from the start to the end') ELSE step END;
@@ -377,6 +384,7 @@ def _substring(node: exp.Substring) -> exp.Expr:
 _PLAIN_PATTERN: Final = re.compile(
     r"""(?: [^][\\(){}*+?]
           | \\[^\w\s]
+          | \\[Az]
           | \[ \^? (?: [^][\\&^] | \\[^\w\s] ) (?: [^][\\&] | \\[^\w\s] )* \]
           | \( (?: \?: | (?!\?) )
           | \)
@@ -385,16 +393,22 @@ _PLAIN_PATTERN: Final = re.compile(
     re.VERBOSE,
 )
 
+#: What reads a text with line ends differently, outside a set: where a line begins or ends, and any character.
+_BY_LINES: Final = re.compile(r"(?: \\. | \[ (?: \\. | [^]\\] )* \] | [^][\\$^.] )* [$^.]", re.VERBOSE)
 
-def _matched(node: exp.RegexpLike) -> exp.Expr:
-    _only(node, "this", "expression")
+
+def _pattern(name: str, node: exp.RegexpLike | exp.RegexpExtract) -> exp.Expr:
+    # The library gives the whole match a number.
+    whole = isinstance(node, exp.RegexpExtract) and node.args["group"] == exp.Literal.number(0)
+    _only(node, "this", "expression", "null_if_pos_overflow", *(["group"] if whole else []))
     pattern = node.expression
     if not (isinstance(pattern, exp.Literal) and pattern.is_string and _PLAIN_PATTERN.fullmatch(pattern.name)):
         raise _refusal(
-            f"regexp_like with the pattern {_shortened(pattern)} (plain ones are: [0-9] for \\d, [A-Za-z0-9_] for \\w, "
-            "[ ] for \\s, lower(…) for (?i))"
+            f"{_function_name(node)} with the pattern {_shortened(pattern)} "
+            "(plain ones are: [0-9] for \\d, [A-Za-z0-9_] for \\w, [ ] for \\s, lower(…) for (?i))"
         )
-    return _call("trino_regexp_like", node.this, pattern)
+    text = _call("trino_no_line_ends", node.this) if _BY_LINES.match(pattern.name) else node.this
+    return _call(name, text, pattern)
 
 
 def _extreme(name: str) -> Rewrite:
@@ -708,7 +722,8 @@ _SCALARS: Final[dict[type[exp.Expr], Rewrite]] = {
     exp.Length: _as("length", "this"),
     exp.Lower: _as("lower", "this"),
     exp.Upper: _as("trino_upper", "this"),
-    exp.RegexpLike: _matched,
+    exp.RegexpLike: partial(_pattern, "regexp_matches"),
+    exp.RegexpExtract: partial(_pattern, "trino_regexp_extract"),
     exp.Concat: _concat,
     exp.Greatest: _extreme("trino_greatest"),
     exp.Least: _extreme("trino_least"),
@@ -835,7 +850,15 @@ def _by_first(annotator: Any, node: exp.Expr) -> exp.Expr:
 def _types() -> Iterator[tuple[type[exp.Expr], dict[str, Any]]]:
     """Types that functions give on Athena, where the library does not know them."""
     given = {
-        _T.VARCHAR: (exp.JSONExtractScalar, exp.SplitPart, exp.Concat, exp.JSONFormat, exp.TimeToStr, exp.DPipe),
+        _T.VARCHAR: (
+            exp.JSONExtractScalar,
+            exp.SplitPart,
+            exp.Concat,
+            exp.JSONFormat,
+            exp.TimeToStr,
+            exp.DPipe,
+            exp.RegexpExtract,
+        ),
         _T.TIMESTAMPTZ: (exp.FromISO8601Timestamp, exp.UnixToTime, exp.CurrentTimestamp, exp.AtTimeZone),
         _T.DATE: (exp.FromISO8601Date, exp.Date),
         _T.DOUBLE: (exp.TimeToUnix, exp.Sqrt, exp.Pow, exp.Exp, exp.Ln),

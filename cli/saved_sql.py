@@ -5,7 +5,8 @@ Glue views (`make analytics`), the demo and the tests.
 
 The header's lines are ``-- title:``, ``-- about:``, of a query ``-- cost:`` (what it reads), ``-- param <name> <kind> =
 <default>: <meaning>`` and ``-- chart: <line|bar> <x> <y> [<series>]``, of a view ``-- column <name> <Hive type>:
-<meaning>``. In the SQL a parameter is ``:name``.
+<meaning>``. In the SQL a parameter is ``:name``. A view has none; ``:moment`` and ``:whole_number`` stand for a pattern
+of what both engines read alike, so that a text which only one of them can read is NULL to both.
 """
 
 import re
@@ -15,9 +16,18 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final, Literal
 
+from headwater.archive.curated import WHOLE_NUMBER
+
 FOLDER: Final = Path(__file__).resolve().parent.parent / "analytics"
 
 type Kind = Literal["text", "number", "day", "moment"]
+
+#: ISO 8601 with the zone that an event's moment has; hours and minutes as every engine counts them.
+_MOMENT: Final = (
+    r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?"
+    r"(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])\z"
+)
+_PATTERNS: Final = {"moment": _MOMENT, "whole_number": WHOLE_NUMBER}
 
 _PLACEHOLDER = re.compile(r"(?<![:\w]):([a-z_0-9]+)\b")
 _PARAMETER = re.compile(
@@ -183,6 +193,10 @@ def _view(path: Path) -> View:
             columns.append(Column(match["name"], match["type"], match["about"]))
         else:
             raise SavedSqlError(f"{path.name}: the header's line {line!r} is not understood")
+    unknown = set(_PLACEHOLDER.findall(sql)) - _PATTERNS.keys()
+    if unknown:
+        raise SavedSqlError(f"{path.name}: there is no pattern {min(unknown)}; there are: {', '.join(_PATTERNS)}")
+    sql = _PLACEHOLDER.sub(lambda match: _quoted(_PATTERNS[match[1]]), sql)
     try:
         return View(path.stem, texts["title"], texts["about"], tuple(columns), sql)
     except KeyError as error:

@@ -14,7 +14,7 @@ SELECT
   json_extract_scalar(payload, '$.kind') AS kind,
   user_id,
   json_format(json_extract(payload, '$.details')) AS details,
-  CAST(TRY(from_iso8601_timestamp(occurred_at)) AT TIME ZONE 'UTC' AS timestamp) AS recorded_at,
+  CAST(TRY(from_iso8601_timestamp(regexp_extract(occurred_at, :moment))) AT TIME ZONE 'UTC' AS timestamp) AS recorded_at,
   -- Any program may append any number; no moment is beyond the year 9999.
   CAST(from_unixtime(CASE WHEN expires_at BETWEEN 0 AND 253402300799 THEN expires_at END) AT TIME ZONE 'UTC' AS timestamp) AS expires_at,
   dt,

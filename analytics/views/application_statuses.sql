@@ -31,7 +31,7 @@ FROM (
     json_extract_scalar(new_image, '$.status.S') AS status,
     json_extract_scalar(new_image, '$.note.S') AS note,
     CAST(
-      TRY(from_iso8601_timestamp(split_part(json_extract_scalar(keys, '$.sk.S'), '#', 3))) AT TIME ZONE 'UTC'
+      TRY(from_iso8601_timestamp(regexp_extract(split_part(json_extract_scalar(keys, '$.sk.S'), '#', 3), :moment))) AT TIME ZONE 'UTC'
       AS timestamp
     ) AS changed_at,
     dt,

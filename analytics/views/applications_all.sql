@@ -81,7 +81,7 @@ SELECT
   substr(dt, 1, 7) AS month,
   json_extract_scalar(payload, '$.user_id') AS user_id,
   json_extract_scalar(payload, '$.game') AS game,
-  TRY_CAST(json_extract_scalar(payload, '$.score') AS bigint) AS score,
+  TRY_CAST(regexp_extract(json_extract_scalar(payload, '$.score'), :whole_number) AS bigint) AS score,
   json_extract_scalar(payload, '$.badge') AS badge
 FROM (
   -- A copy has its original's day, so that a filter on dt reaches the partitions through the window.

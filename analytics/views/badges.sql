@@ -18,8 +18,8 @@ SELECT
   game,
   json_extract_scalar(payload, '$.title') AS title,
   json_extract_scalar(payload, '$.play_event_id') AS play_event_id,
-  CAST(TRY(from_iso8601_timestamp(json_extract_scalar(payload, '$.earned_at'))) AT TIME ZONE 'UTC' AS timestamp) AS earned_at,
-  CAST(TRY(from_iso8601_timestamp(occurred_at)) AT TIME ZONE 'UTC' AS timestamp) AS awarded_at,
+  CAST(TRY(from_iso8601_timestamp(regexp_extract(json_extract_scalar(payload, '$.earned_at'), :moment))) AT TIME ZONE 'UTC' AS timestamp) AS earned_at,
+  CAST(TRY(from_iso8601_timestamp(regexp_extract(occurred_at, :moment))) AT TIME ZONE 'UTC' AS timestamp) AS awarded_at,
   dt,
   month
 FROM events_all

@@ -16,8 +16,8 @@ SELECT
   version,
   game,
   score,
-  CAST(TRY(from_iso8601_timestamp(json_extract_scalar(payload, '$.played_at'))) AT TIME ZONE 'UTC' AS timestamp) AS played_at,
-  CAST(TRY(from_iso8601_timestamp(occurred_at)) AT TIME ZONE 'UTC' AS timestamp) AS recorded_at,
+  CAST(TRY(from_iso8601_timestamp(regexp_extract(json_extract_scalar(payload, '$.played_at'), :moment))) AT TIME ZONE 'UTC' AS timestamp) AS played_at,
+  CAST(TRY(from_iso8601_timestamp(regexp_extract(occurred_at, :moment))) AT TIME ZONE 'UTC' AS timestamp) AS recorded_at,
   dt,
   month
 FROM events_all

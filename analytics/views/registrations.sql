@@ -13,7 +13,7 @@ SELECT
   split_part(aggregate_id, '#', 2) AS user_id,
   json_extract_scalar(payload, '$.name') AS name,
   json_extract_scalar(payload, '$.email') AS email,
-  CAST(TRY(from_iso8601_timestamp(occurred_at)) AT TIME ZONE 'UTC' AS timestamp) AS registered_at,
+  CAST(TRY(from_iso8601_timestamp(regexp_extract(occurred_at, :moment))) AT TIME ZONE 'UTC' AS timestamp) AS registered_at,
   dt,
   month
 FROM events_all

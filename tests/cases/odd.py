@@ -49,13 +49,20 @@ _FIRST: Final = frozenset({"UserRegistered", "PlayCompleted", "BadgeEarned", "Ac
 
 _MISSING: Final = object()
 #: JSON that Python cannot write, by the text that stands for it.
-_RAW: Final = {"<NaN>": "NaN", "<1e999>": "1e999", "<surrogate>": '"half \\ud83d"', "<deep>": "[" * 2000 + "]" * 2000}
+_RAW: Final = {
+    "<NaN>": "NaN",
+    "<1e999>": "1e999",
+    "<7.50>": "7.50",
+    "<surrogate>": '"half \\ud83d"',
+    "<deep>": "[" * 2000 + "]" * 2000,
+}
 #: Values of every other type, and texts, by what they are.
 _OTHERS: Final[Mapping[str, Any]] = {
     "null": None,
     "a boolean": True,
     "a whole number": 7,
     "a fraction": 7.0,
+    "a fraction with a zero": "<7.50>",
     "a text": "7",
     "a list": [],
     "an object": {"a": 1},
@@ -81,6 +88,10 @@ _TEXTS: Final[Mapping[str, str]] = {
     "invisible": "\u200b",
     "with #": "so#on",
     "with NUL": "a\x00b",
+    "a number of other digits": "\u0661\u0662",
+    "milliseconds of the epoch": "1772366400000",
+    "a compact moment": "20260301T120000Z",
+    "a moment and a line break": "2026-03-01T12:00:00.000Z\n",
     "with a line break": "a\r\nBcc: b@example.org",
     "of 257 characters": "x" * 257,
     "of 3,000 characters": "x" * 3_000,

@@ -238,6 +238,14 @@ MUTATIONS = (
         tests=("tests/unit/projections/test_gates.py",),
     ),
     Mutation(
+        name="views-read-what-both-engines-read",
+        rule="archive: no text that somebody appended ends an analyst's query",
+        module="cli.saved_sql",
+        guard='_PATTERNS: Final = {"moment": _MOMENT, "whole_number": WHOLE_NUMBER}\n',
+        without='_PATTERNS: Final = {"moment": ".+", "whole_number": ".+"}\n',
+        tests=("tests/cases/test_archive_sql.py",),
+    ),
+    Mutation(
         name="archive-without-holes",
         rule="a pointer is let go only once all its records are parked",
         module="headwater.archive.lookup",
