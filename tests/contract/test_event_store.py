@@ -92,6 +92,17 @@ def test_an_item_that_is_no_event_ends_what_can_be_loaded(store: EventStore) -> 
     assert store.head(PLAYER) == 3
 
 
+@pytest.mark.parametrize("store", [simulated, on_dynamodb], indirect=True)
+def test_an_item_under_a_version_that_no_event_can_have_is_none_of_the_history(store: DynamoDbEventStore) -> None:
+    written = store.append(Append(PLAYER, 0, [new_event(PLAY), new_event(PLAY)]))
+    for version in ("-1", "0", "0.5", "1.5", "2.5", "9223372036854775808", "1E+37"):
+        store._client.put_item(TableName="events", Item={**codec.encode(written[0]), "version": {"N": version}})
+
+    assert store.load(PLAYER) == written
+    assert store.head(PLAYER) == 2
+    assert store.append(Append(PLAYER, 2, [new_event(PLAY)])) == store.load(PLAYER, after=2)
+
+
 def test_it_tells_which_versions_are_there(store: EventStore) -> None:
     store.append(Append(PLAYER, 2, [new_event(PLAY)]))
 

@@ -118,6 +118,14 @@ MUTATIONS = (
         tests=("tests/unit/projections/test_waiting.py",),
     ),
     Mutation(
+        name="impossible-versions-are-none-of-the-history",
+        rule="1, version gate: an item that no version leads to stops nobody",
+        module="headwater.event_store.dynamodb",
+        guard="                if version:\n",
+        without="                if True:\n",
+        tests=("tests/contract/test_event_store.py",),
+    ),
+    Mutation(
         name="gap-is-proven",
         rule="1, version gate: a plain query that lacks a version proves nothing",
         module="headwater.projections.history",

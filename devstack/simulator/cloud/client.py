@@ -123,6 +123,10 @@ class _Paginator:
         self._field = field
 
     def paginate(self, **params: Any) -> Iterator[Answer]:
+        match params.pop("PaginationConfig", {}):
+            case {"PageSize": size}:
+                # As DynamoDB calls it.
+                params["Limit"] = size
         while True:
             page = self._call(**params)
             yield page

@@ -288,7 +288,7 @@ class EventTypes(Mapping[str, type[DomainEvent]]):
             raise MalformedEventError("the event's id and type must not be empty")
         if not (aggregate_id.isascii() and event_id.isascii()):
             _demand_utf8(aggregate_id + event_id)
-        if not 1 <= version <= _LAST_VERSION:
+        if not 1 <= version <= LAST_VERSION:
             raise MalformedEventError(f"{_of(event_id, type_)}: 'version' must be from 1 to 2**63 - 1")
         if not is_moment(occurred_at):
             raise MalformedEventError(f"{_of(event_id, type_)}: 'occurred_at' {NO_MOMENT}")
@@ -375,7 +375,8 @@ def demand_limits(event: RecordedEvent) -> None:
         raise MalformedEventError(f"{_of(event.event_id, event.type)}: {'; '.join(map(str, found))}")
 
 
-_LAST_VERSION: Final = 2**63 - 1
+#: The highest that a consumer's number of 64 bits holds.
+LAST_VERSION: Final = 2**63 - 1
 _AT: Final = re.compile(r"(?P<problem>.*) - at `\$\.?(?P<field>.*)`", re.DOTALL)
 
 

@@ -7,8 +7,8 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from headwater.attribute_values import marshal, marshal_item, size_of, unmarshal
-from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
+from headwater.attribute_values import marshal, marshal_item, size_of
+from headwater.domain.events import LAST_VERSION, MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.event_store.store import (
     Append,
@@ -67,7 +67,10 @@ class DynamoDbEventStore:
             try:
                 events.append(codec.decode(item))
             except (MalformedEventError, UnknownEventError) as error:
-                raise _unreadable(aggregate_id, events, item, error) from error
+                version = _version(item)
+                # What stands between two versions, or past the last that there can be, is none of the history.
+                if version:
+                    raise _unreadable(aggregate_id, events, version, item, error) from error
         return events
 
     def present(self, aggregate_id: str, versions: Collection[int]) -> set[int]:
@@ -85,17 +88,16 @@ class DynamoDbEventStore:
         return {version for version, answer in zip(wanted, answers, strict=True) if answer.get("Item")}
 
     def head(self, aggregate_id: str) -> int:
-        items = self._client.query(
+        pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
-            KeyConditionExpression="aggregate_id = :id",
-            ExpressionAttributeValues={":id": {"S": aggregate_id}},
+            KeyConditionExpression="aggregate_id = :id AND version <= :last",
+            ExpressionAttributeValues={":id": {"S": aggregate_id}, ":last": {"N": str(LAST_VERSION)}},
             ProjectionExpression="version",
             ScanIndexForward=False,
-            Limit=1,
             ConsistentRead=True,
-        )["Items"]
-        # Others may append too, and the table takes any number.
-        return max(0, int(unmarshal(items[0]["version"]))) if items else 0
+            PaginationConfig={"PageSize": 1},
+        )
+        return next((version for page in pages for item in page["Items"] if (version := _version(item))), 0)
 
     def items(self, aggregate_id: str, after: int = 0) -> Iterator[Mapping[str, Any]]:
         """The items above version ``after`` as they are, events or not, in order, by consistent reads."""
@@ -173,15 +175,16 @@ class DynamoDbEventStore:
 
 
 def _version(item: Mapping[str, Any]) -> int:
-    """The item's place among the others: its sort key, which is always a number, if not always a whole one."""
-    return int(Decimal(item["version"]["N"]))
+    """The item's version; 0 if no event can have it: others may append too, and the key takes any number."""
+    number = Decimal(item["version"]["N"])
+    return int(number) if number == number.to_integral_value() and 1 <= number <= LAST_VERSION else 0
 
 
 def _unreadable(
-    aggregate_id: str, before: Sequence[RecordedEvent], item: Mapping[str, Any], error: ValueError
+    aggregate_id: str, before: Sequence[RecordedEvent], version: int, item: Mapping[str, Any], error: ValueError
 ) -> UnreadableHistoryError:
     event_id = item.get("event_id", {}).get("S")
-    return UnreadableHistoryError(aggregate_id, before, _version(item), error, event_id)
+    return UnreadableHistoryError(aggregate_id, before, version, error, event_id)
 
 
 def _transact_item(write: ConditionalWrite) -> dict[str, Any]:

@@ -158,6 +158,8 @@ class EventStore(Protocol):
     def load(self, aggregate_id: str, after: int = 0) -> list[RecordedEvent]:
         """All events above version ``after``, in order, by a consistent read. Empty if there are none.
 
+        An item under a version that no event can have, such as 1.5, is none of the history: fan_out parks it.
+
         Raises
         ------
         UnreadableHistoryError
