@@ -331,13 +331,16 @@ def _show_stats(told: Sequence[Mapping[str, Any]]) -> None:
         click.echo("The archive is empty.")
         return
     grid = Grid(title="The archive", title_justify="left")
-    grid.add_column("")
+    grid.add_column("", overflow="fold")
     for table in told:
-        grid.add_column(table["table"], justify="right")
+        grid.add_column(table["table"], justify="right", overflow="fold")
     for name, label in _FACTS.items():
         cells = [table.get(name) for table in told]
         if name == "bytes":
             cells = [_size(cell) for cell in cells if cell is not None]
+        if name in ("last_written", "newest_change"):
+            # To the minute, and of two words, so that a narrow screen breaks it between them.
+            cells = [cell and cell[:16].replace("T", " ") for cell in cells]
         if name in ("foreign", "damaged"):
             cells = [len(cell) for cell in cells if cell is not None]
         grid.add_row(label, *("" if cell is None else str(cell) for cell in cells))
