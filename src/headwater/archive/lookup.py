@@ -34,6 +34,8 @@ type HashKeys = Callable[[str, str], range | None]
 #: Clocks of several services are compared here, and S3 and the stream keep whole seconds.
 _SLACK: Final = timedelta(minutes=5)
 _PAGE_RECORDS: Final = 1000
+#: Objects of which a process remembers the times, in some 20 MB.
+_REMEMBERED: Final = 50_000
 #: The retention of a table's stream ("Change data capture for DynamoDB Streams").
 STREAM_REMEMBERS: Final = timedelta(hours=24)
 #: Where Lambda puts the archiver's batches ("Retaining discarded batch records").
@@ -79,6 +81,9 @@ class ArchivedRecords:
         self._parked = parked
         self._sources = sources
         self._now = now
+        #: When the lines of objects were captured, the first and the last: an object that was read is not read again
+        #: for a batch that it has nothing of. After an outage hundreds of batches point to one day.
+        self._captured: dict[tuple[str, datetime], tuple[str, str]] = {}
 
     def records(self, pointer: Pointer) -> Iterator[list[Raw]]:
         """The batch's records, page by page, as Lambda's event shows them; each once.
@@ -128,7 +133,7 @@ class ArchivedRecords:
     def _changes(self, pointer: Pointer) -> Iterator[Raw]:
         first, last = int(pointer.first), int(pointer.last)
         bounds = set()
-        for columns in self._lines(pointer, last):
+        for columns in self._lines(pointer, _span(pointer)[0], last):
             number = columns.get("sequence_number")
             if number is None or not first <= int(number) <= last:
                 continue
@@ -142,10 +147,14 @@ class ArchivedRecords:
 
     def _published(self, pointer: Pointer) -> Iterator[Raw]:
         keys = self._hash_keys(pointer.stream_arn, pointer.shard_id)
-        since, until = (moment.timestamp() for moment in _span(pointer))
-        parked = self._parked.of(pointer.consumer, _shard(pointer), self._now())
+        span = _span(pointer)
+        since, until = (moment.timestamp() for moment in span)
+        parked = sorted(self._parked.of(pointer.consumer, _shard(pointer), self._now()))
+        for first, last in parked:
+            # One pointer follows the other: the objects that the one before has read need not be read again.
+            since = last if first <= since < last else since
         number = int(pointer.first)
-        for columns in self._lines(pointer):
+        for columns in self._lines(pointer, max(span[0], datetime.fromtimestamp(since, UTC) - _SLACK)):
             if columns.get("operation") != Operation.INSERT:
                 continue
             record = change_record(columns)
@@ -171,9 +180,9 @@ class ArchivedRecords:
             )
             number += 1
 
-    def _lines(self, pointer: Pointer, last: int | None = None) -> Iterator[dict[str, Any]]:
-        """Lines of the objects that may hold the batch, each line once."""
-        since, until = _span(pointer)
+    def _lines(self, pointer: Pointer, since: datetime, last: int | None = None) -> Iterator[dict[str, Any]]:
+        """Lines of the objects that may hold the batch's changes from ``since`` on, each line once."""
+        _, until = _span(pointer)
         seen: set[str] = set()
         source = self._sources.get(pointer.consumer, "events")
         for offset in range((until.date() - since.date()).days + 1):
@@ -183,6 +192,9 @@ class ArchivedRecords:
                 # An object is named by its first record, and is never written before its records arrive.
                 if written_at < since or (last is not None and _first_sequence_number(key) > last):
                     continue
+                captured = self._captured.get((key, written_at))
+                if captured and (captured[1] < timestamp(since) or captured[0] > timestamp(until)):
+                    continue
                 try:
                     lines = reader.whole(self._objects.get(key))
                 except reader.UnreadableObjectError as error:
@@ -190,10 +202,18 @@ class ArchivedRecords:
                         f"{key} may hold some of the batch, and is damaged: {error}. Put an earlier version of it "
                         "back; if there is none, move it out of raw/ and give up what it held"
                     ) from error
+                self._remember((key, written_at), [columns.get("captured_at") or "" for columns in lines])
                 for columns in lines:
                     if columns["stream_event_id"] not in seen:
                         seen.add(columns["stream_event_id"])
                         yield columns
+
+    def _remember(self, written: tuple[str, datetime], captured: Sequence[str]) -> None:
+        # One without a time may have been captured at any.
+        if captured and all(captured):
+            if len(self._captured) == _REMEMBERED:
+                self._captured.clear()
+            self._captured[written] = min(captured), max(captured)
 
 
 def _span(pointer: Pointer) -> tuple[datetime, datetime]:

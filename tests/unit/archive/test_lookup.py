@@ -10,6 +10,7 @@ import pytest
 from headwater.archive.archiver import Archiver
 from headwater.archive.lookup import ArchivedRecords, NotArchivedError
 from headwater.change_stream import cloud_events, dynamodb, kinesis
+from headwater.clock import timestamp
 from headwater.dead_letters.pointers import Pointer, StreamKind, parse
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.object_store import InMemoryObjectStore
@@ -27,6 +28,10 @@ class Archived:
 
     def __init__(self, hash_keys: range | None = EVERYTHING) -> None:
         self.objects, self.given_up = InMemoryObjectStore(), InMemoryObjectStore()
+        #: Keys of the objects that were read.
+        self.read: list[str] = []
+        get = self.objects.get
+        self.objects.get = lambda key: self.read.append(key) or get(key)  # type: ignore[func-returns-value,method-assign]
         self.now = NOON + timedelta(days=7)
         self._archiver = Archiver(self.objects, RecordedIncidents())
         self.lookup = ArchivedRecords(
@@ -126,13 +131,10 @@ def test_objects_that_cannot_hold_the_batch_are_not_read() -> None:
     archive.write(play_records(1, 2), at=NOON - timedelta(minutes=10))
     archive.write(play_records(3, 4))
     archive.write(play_records(5, 6))
-    read: list[str] = []
-    get = archive.objects.get
-    archive.objects.get = lambda key: read.append(key) or get(key)  # type: ignore[func-returns-value,method-assign]
 
     archive.found(pointer("dynamodb", number(3), number(4), 2))
 
-    assert len(read) == 1
+    assert len(archive.read) == 1
 
 
 def plays(*players: str, at: str = "2026-03-01T11:59:58Z") -> list[dict[str, Any]]:
@@ -262,6 +264,27 @@ def test_what_is_parked_for_one_batch_of_a_shard_no_other_one_brings_again() -> 
     assert archive.found(first) == []
     assert len(archive.found(replace(second, consumer="achievements"))) == 2
     assert len(archive.found(replace(second, shard_id="shardId-2"))) == 2
+
+
+def test_what_one_batch_of_a_shard_has_read_the_next_one_does_not_read_again() -> None:
+    """Each may have any change of a day: hundreds of them would read a day's objects hundreds of times."""
+    archive = Archived()
+    batches = []
+    for place in range(1, 7):
+        at = NOON + timedelta(minutes=10 * place)
+        captured = timestamp(at - timedelta(seconds=2))
+        image = play_image(1, player=str(place), event_id=f"event-{place}")
+        archive.write([stream_record(place, image, at=captured)], at=at)
+        arrived = at.timestamp(), at.timestamp() + 1
+        batches.append(pointer("kinesis", str(place), str(place), 1, arrived=arrived))
+
+    brought = []
+    for each in batches:
+        brought += map(kinesis.partition_key, archive.found(each))
+        archive.lookup.parked(each)
+
+    assert brought == [f"player#{place}" for place in range(1, 7)]
+    assert len(archive.read) <= 2 * len(batches)
 
 
 def test_row_22_the_pipes_batch_is_looked_for_among_the_applications() -> None:
