@@ -13,17 +13,14 @@ import orjson
 
 from devstack.demo.traffic import User
 from devstack.mailbox import Mail
+from headwater import bootstrap
 from headwater.archive import bi_export, curated, reader
 from headwater.archive.envelope import change_record
 from headwater.archive.inventory import Names, sorted_out
 from headwater.archive.objects import S3ObjectStore
 from headwater.attribute_values import unmarshal_item
-from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream.records import Operation
 from headwater.notifications import change_notice, welcome_email
-from headwater.projections.achievements import ACHIEVEMENTS
-from headwater.projections.leaderboard import LEADERBOARD
-from headwater.projections.player_profiles import PLAYER_PROFILES
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -36,7 +33,6 @@ if TYPE_CHECKING:
 type Counts = Counter[str]
 
 #: Every read model, each of which owes an account of the events that it folds.
-PROJECTIONS = (PLAYER_PROFILES, BADGE_PROGRESS, ACHIEVEMENTS, LEADERBOARD)
 
 #: SQS ReceiveMessage and DeleteMessageBatch take ten messages.
 _QUEUE_BATCH = 10
@@ -166,14 +162,16 @@ class TopicProbe:
 
 def applied(dynamodb: "DynamoDBClient", table: str) -> list[Station]:
     """What each read model has folded: the versions that its rows' gates have reached, tombstones' too."""
-    counts: dict[str, Counts] = {projection.name: Counter() for projection in PROJECTIONS}
+    counts: dict[str, Counts] = {projection.name: Counter() for projection in bootstrap.projections().values()}
     for page in dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
         for item in map(unmarshal_item, page["Items"]):
             # A read model that nobody asks about has rows too.
             events = counts.setdefault(item["pk"].partition("@")[0], Counter())
             for gate, version in item["applied"].items():
                 events[gate.partition("#")[0]] += version
-    return [Station(each.name, counts[each.name], reads=each.aggregate_types) for each in PROJECTIONS]
+    return [
+        Station(each.name, counts[each.name], reads=each.aggregate_types) for each in bootstrap.projections().values()
+    ]
 
 
 def differences(stations: Sequence[Station]) -> list[str]:

@@ -37,7 +37,6 @@ from devstack.simulator.lag import LagWatch
 from devstack.simulator.outages import TRIED_AGAIN_SECONDS, Outages
 from devstack.simulator.places import Place, place_of_item
 from devstack.template import EventSourceMapping, Pipe
-from headwater.dead_letters.pointers import consumer_of
 
 RETENTION_SECONDS: Final = {"dynamodb": 24 * 3600.0, "kinesis": 168 * 3600.0}
 #: Between two reads of the streams, at least and at most: Lambda reads four times a second, or once.
@@ -251,7 +250,7 @@ class StreamDriver(_Driver):
         first, last = action.records[0], action.records[-1]
         events = tuple(event_of(record.body) for record in action.records)
         engine.note(f"{mapping.title} gives up {len(events)} from {events[0]} on: {action.condition}")
-        world.lag.given_up(consumer_of(world.functions.function_arn(mapping.function)), events)
+        world.lag.given_up(world.functions.consumer(mapping.function), events)
         if mapping.on_failure is None:
             return
         world.given_up.append(

@@ -15,12 +15,11 @@ from devstack.simulator.delivery import event_of
 from devstack.simulator.odd import addresses_in
 from devstack.simulator.operator import PARKED, UNRESOLVED
 from devstack.simulator.places import Place, key_of, place_of_item
-from headwater.archive import bi_export, reader
+from headwater.archive import bi_export, curated, reader
 from headwater.archive.envelope import change_record
 from headwater.attribute_values import unmarshal_item
 from headwater.change_stream.records import ChangeRecord, Operation
 from headwater.dead_letters.parked import MalformedParkedError, ParkedRecords, decode
-from headwater.dead_letters.pointers import consumer_of
 from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.limits import KinesisLimits
@@ -133,7 +132,7 @@ class Evidence:
 
     def lines(self, source: str = "events") -> Iterator[tuple[str, dict[str, Any]]]:
         """The lines of a source of the archive, each with its object's key."""
-        for key, body in self.objects("ArchiveBucket", f"raw/source={source}/"):
+        for key, body in self.objects("ArchiveBucket", curated.raw_prefix(source)):
             for columns in reader.lines(body):
                 yield key, columns
 
@@ -192,12 +191,12 @@ class Evidence:
                 if given_up.function == function and given_up.place in self._in_bucket
                 for event in given_up.events
             }
-        consumer = consumer_of(f"arn:aws:lambda:::function:{function}")
+        consumer = self.world.functions.consumer(function)
         return self._parked.get(consumer, set()) | self.pointed.get(function, set())
 
     def redriven(self, function: str) -> set[Place]:
         """Events that a function had parked and that were redriven."""
-        return self.world.operator.records.get(consumer_of(f"arn:aws:lambda:::function:{function}"), set())
+        return self.world.operator.records.get(self.world.functions.consumer(function), set())
 
     @cached_property
     def unresolved(self) -> list[Any]:

@@ -28,6 +28,7 @@ from devstack.template import Application, EventSourceMapping, Pipe
 from headwater import bootstrap
 from headwater.accounts.passwords import Argon2Passwords
 from headwater.archive import compaction, s3_objects
+from headwater.dead_letters.pointers import consumer_of
 from headwater.settings import ReceiverSettings, Settings
 
 #: Before each function's logical id, in its name.
@@ -121,6 +122,10 @@ class Functions:
 
     def function_arn(self, logical_id: str) -> str:
         return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{self.function_name(logical_id)}"
+
+    def consumer(self, logical_id: str) -> str:
+        """A function's name as a consumer."""
+        return consumer_of(self.function_arn(logical_id))
 
     def pipe_arn(self, logical_id: str) -> str:
         return f"arn:aws:pipes:{REGION}:{ACCOUNT_ID}:pipe/headwater-{logical_id}"

@@ -13,7 +13,6 @@ from devstack.simulator.places import Place
 from headwater.applications.parking import CONSUMER as APPLICATION_STATUS
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream.records import Operation
-from headwater.dead_letters.pointers import consumer_of
 from headwater.domain.badges import Award, no_progress, record_play
 from headwater.domain.events import PlayCompleted, RecordedEvent
 from headwater.failures import PERMANENT_ERRORS, PermanentError
@@ -135,7 +134,7 @@ def poison_holds_up_nobody(evidence: Evidence) -> Iterator[Finding]:
     """No stream's batch is tried again for a poison record, with its neighbours in it: it is parked at once."""
     failed = evidence.world.functions.log.reasons
     for function in sorted({mapping.function for mapping in evidence.world.mappings if mapping.kind != "sqs"}):
-        consumer = consumer_of(f"arn:aws:lambda:::function:{function}")
+        consumer = evidence.world.functions.consumer(function)
         for error in sorted(_no_try_helps()):
             if count := failed[f"{consumer}: {error}"]:
                 found = f"{consumer} gave {count} records back with {error}, which no other try can help"

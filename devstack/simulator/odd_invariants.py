@@ -19,19 +19,13 @@ from devstack.simulator.findings import Finding, Harm
 from devstack.simulator.places import Place, place_of_item
 from headwater import bootstrap
 from headwater.applications.parking import CONSUMER as APPLICATION_STATUS
-from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream import cloud_events
 from headwater.change_stream.records import Operation
 from headwater.dead_letters import pointers
-from headwater.dead_letters.pointers import consumer_of
 from headwater.domain.events import RecordedEvent, UserDeleted
 from headwater.notifications import change_notice
-from headwater.projections.achievements import ACHIEVEMENTS
-from headwater.projections.leaderboard import LEADERBOARD
-from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.projection import Projection
 
-_PROJECTIONS: Final = (PLAYER_PROFILES, BADGE_PROGRESS, ACHIEVEMENTS, LEADERBOARD)
 _FAN_OUT: Final = "fan_out"
 _EXPORT: Final = "bi_export"
 #: What the Pipe's filter lets through.
@@ -59,7 +53,9 @@ class _Traces:
                     self.places.setdefault(parked.consumer, set()).add((key, 0))
         # A pointer that leads to them is a letter too.
         for function, places in evidence.pointed.items():
-            self.aggregates.setdefault(_consumer(function), set()).update(aggregate_id for aggregate_id, _ in places)
+            self.aggregates.setdefault(evidence.world.functions.consumer(function), set()).update(
+                aggregate_id for aggregate_id, _ in places
+            )
 
     def stands(self, consumer: str, aggregate_id: str) -> bool:
         """Whether an operator sees that an aggregate stands still, in this consumer or before it."""
@@ -119,7 +115,7 @@ class _Traces:
             for subscription in topic.subscriptions:
                 types[subscription.queue.name] = subscription.accepted.get("type", frozenset())
         return [
-            (_consumer(driver.mapping.function), driver.name, types[driver.name])
+            (world.functions.consumer(driver.mapping.function), driver.name, types[driver.name])
             for driver in world.queues
             if driver.name in types
         ]
@@ -134,7 +130,7 @@ class _Traces:
     def _rows(self) -> dict[str, dict[str, Mapping[str, int]]]:
         return {
             projection.name: {key: row.applied for key, row in self._evidence.rows(projection).items()}
-            for projection in _PROJECTIONS
+            for projection in bootstrap.projections().values()
         }
 
     @cached_property
@@ -155,7 +151,7 @@ def odd_events_are_accounted_for(evidence: Evidence) -> Iterator[Finding]:
         if version not in evidence.world.order.seen.get(aggregate_id, ()):
             yield _lost(evidence, place, "was neither published nor parked")
             continue
-        for projection in _PROJECTIONS:
+        for projection in bootstrap.projections().values():
             if not projection.follows(aggregate_id):
                 continue
             reached = traces.applied(projection, aggregate_id)
@@ -200,8 +196,10 @@ def foreign_records_are_accounted_for(evidence: Evidence) -> Iterator[Finding]:
     if not evidence.odd.records:
         return
     traces = _Traces(evidence)
-    consumers: dict[str, Projection | None] = {each.name: each for each in _PROJECTIONS}
-    functions = {_consumer(mapping.function): mapping.function for mapping in evidence.world.mappings}
+    consumers: dict[str, Projection | None] = {each.name: each for each in bootstrap.projections().values()}
+    functions = {
+        evidence.world.functions.consumer(mapping.function): mapping.function for mapping in evidence.world.mappings
+    }
     for sequence_number, foreign in evidence.odd.records.items():
         event = _event(foreign.content)
         for consumer, projection in (*consumers.items(), (_EXPORT, None)):
@@ -220,7 +218,9 @@ def foreign_messages_are_accounted_for(evidence: Evidence) -> Iterator[Finding]:
     if not evidence.odd.messages:
         return
     traces = _Traces(evidence)
-    consumers = {driver.name: _consumer(driver.mapping.function) for driver in evidence.world.queues}
+    consumers = {
+        driver.name: evidence.world.functions.consumer(driver.mapping.function) for driver in evidence.world.queues
+    }
     for queue, sent in evidence.odd.messages.items():
         for message_id, body in sent.items():
             if {message_id, body} & traces.waiting:
@@ -296,10 +296,6 @@ def _rewritten(body: str) -> str:
         return orjson.dumps(orjson.loads(body)).decode()
     except ValueError:
         return body
-
-
-def _consumer(function: str) -> str:
-    return consumer_of(f"arn:aws:lambda:::function:{function}")
 
 
 def _text(item: Mapping[str, Any], name: str) -> str:

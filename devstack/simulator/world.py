@@ -51,7 +51,6 @@ from devstack.template import EventSourceMapping
 from headwater import bootstrap
 from headwater.change_stream import dynamodb, kinesis
 from headwater.clock import timestamp
-from headwater.dead_letters.pointers import consumer_of
 from headwater.domain.events import DomainEvent, PlayCompleted, UserProfileChanged
 
 #: Faults go on for so long after the last event, so that they meet the end of every stream too.
@@ -288,7 +287,7 @@ class World:
 
     def was_settled(self, driver: StreamDriver, records: Sequence[StreamRecord]) -> None:
         with self.lag.during(driver):
-            self.lag.settled(consumer_of(self.functions.function_arn(driver.mapping.function)), records)
+            self.lag.settled(self.functions.consumer(driver.mapping.function), records)
         aggregate_id = dynamodb.aggregate_id if driver.log.kind == "dynamodb" else kinesis.partition_key
         for record in records:
             waited = self.engine.now - record.arrived_at

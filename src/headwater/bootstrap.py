@@ -444,13 +444,19 @@ def dynamodbstreams() -> "DynamoDBStreamsClient":
     return client
 
 
-def _projections() -> "dict[str, Projection]":
-    """Those that have a function of their own, by its name in the template."""
+def projections() -> "dict[str, Projection]":
+    """All, by the name of the consumer that keeps its rows."""
+    from headwater.badges.progress import BADGE_PROGRESS
     from headwater.projections.achievements import ACHIEVEMENTS
     from headwater.projections.leaderboard import LEADERBOARD
     from headwater.projections.player_profiles import PLAYER_PROFILES
 
-    return {"achievements": ACHIEVEMENTS, "leaderboard": LEADERBOARD, "player_profiles": PLAYER_PROFILES}
+    return {
+        "player_profiles": PLAYER_PROFILES,
+        "badges": BADGE_PROGRESS,
+        "achievements": ACHIEVEMENTS,
+        "leaderboard": LEADERBOARD,
+    }
 
 
 @cache
@@ -458,7 +464,6 @@ def dead_letters() -> "Resolver":
     from headwater.applications.parking import CONSUMER as APPLICATION_STATUS
     from headwater.archive.lookup import ArchivedRecords
     from headwater.archive.objects import S3ObjectStore
-    from headwater.badges.progress import BADGE_PROGRESS
     from headwater.dead_letters.parked_spans import DynamoDbParkedSpans
     from headwater.dead_letters.resolver import FILTERS, Resolver
     from headwater.dead_letters.shards import DynamoDbStream, KinesisStream, StreamShards
@@ -467,8 +472,7 @@ def dead_letters() -> "Resolver":
     from headwater.projections.gates import ProjectionGates
 
     # The others have no gates.
-    gated = {**_projections(), "badges": BADGE_PROGRESS}
-    gates: dict[str, Gates] = {name: ProjectionGates(each, read_models()) for name, each in gated.items()}
+    gates: dict[str, Gates] = {name: ProjectionGates(each, read_models()) for name, each in projections().items()}
     events_stream = KinesisStream(kinesis())
     return Resolver(
         {
@@ -498,7 +502,7 @@ def redrive() -> "Redrive":
     from headwater.dead_letters.redrive import Redrive
     from headwater.projections.passing_over import PassingOver
 
-    marking = {"badges": badges(), **{name: projection(each) for name, each in _projections().items()}}
+    marking = {name: projection(each) for name, each in projections().items()} | {"badges": badges()}
     teller = LambdaTeller(lambda_client(), settings().application_target_function)
     pipe = PipeRedrive(application_enrichment(), teller)
     return Redrive(

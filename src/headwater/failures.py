@@ -45,6 +45,13 @@ class FailureKind(StrEnum):
 FOR_GOOD: Final = (FailureKind.PERMANENT, FailureKind.REFUSED)
 #: The way or the place is at fault, whatever the record holds.
 BLAMELESS: Final = (FailureKind.TRANSIENT, FailureKind.OUTAGE)
+_PRECEDENCE: Final = (
+    FailureKind.OUTAGE,
+    FailureKind.TRANSIENT,
+    FailureKind.UNFORESEEN,
+    FailureKind.REFUSED,
+    FailureKind.PERMANENT,
+)
 
 
 class JudgedError(Exception):
@@ -174,6 +181,14 @@ def kind_of(error: BaseException) -> FailureKind:
             # No answer came: the way to AWS, never the record.
             return FailureKind.TRANSIENT
     return FailureKind.UNFORESEEN
+
+
+def precedence(error: Exception) -> int:
+    """Of several errors of a record, or of an aggregate's records, the one of the lowest decides.
+
+    What may be gone at the next try comes before what no try can help.
+    """
+    return _PRECEDENCE.index(kind_of(error))
 
 
 def kind_of_code(code: str, status: int = 400) -> FailureKind:

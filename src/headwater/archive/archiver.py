@@ -13,7 +13,7 @@ from typing import Any
 
 from backports import zstd
 
-from headwater.archive import envelope, reader
+from headwater.archive import curated, envelope, reader
 from headwater.archive.envelope import Line
 from headwater.archive.objects import ObjectExistsError, ObjectStore
 from headwater.change_stream.batch import BatchOutcome
@@ -94,7 +94,7 @@ class Archiver:
         for day, part in self._by_day(records).items():
             event_id, sequence_number = part.first
             name = f"{sequence_number.zfill(_SEQUENCE_DIGITS)}-{_UNSAFE.sub('_', event_id)}"
-            self._write(f"raw/source={self._source}/dt={day}/{name}", part)
+            self._write(curated.raw_prefix(self._source, day) + name, part)
         return BatchOutcome(len(records))
 
     def _by_day(self, records: Sequence[Record]) -> dict[str, _Part]:

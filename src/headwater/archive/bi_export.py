@@ -67,12 +67,12 @@ class BiExport:
         MalformedRecordError
             A record has no sequence number, so that no answer could name it; nothing was written.
         """
-        _named(records)
+        kinesis.sequence_numbers(records)
         return self._triage.settle(records, *self._export(records))
 
     def redrive(self, records: Sequence[Mapping[str, Any]]) -> BatchOutcome:
         """Exports parked records. One that still cannot be read fails, and is not parked a second time."""
-        numbers = _named(records)
+        numbers = kinesis.sequence_numbers(records)
         _, errors = self._export(records)
         return BatchOutcome.of(numbers, errors)
 
@@ -159,11 +159,6 @@ class BiExport:
             with suppress(ObjectChangedError):
                 self._objects.write(MANIFEST, body, tag)
         self._has_manifest = True
-
-
-def _named(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The records' sequence numbers: first of all, as no answer could name a record that has none."""
-    return [kinesis.sequence_number(raw) for raw in records]
 
 
 def _day(event: RecordedEvent) -> str:

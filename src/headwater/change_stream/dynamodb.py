@@ -5,7 +5,7 @@ Source: "Using AWS Lambda with Amazon DynamoDB" and StreamRecord in the DynamoDB
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -114,6 +114,11 @@ def sequence_number(raw: Mapping[str, Any]) -> str:
     if not (isinstance(number, str) and number.isascii() and number.isdecimal()):
         raise MalformedRecordError("the stream record's 'SequenceNumber' is not a text of digits")
     return number
+
+
+def sequence_numbers(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Those of a batch: asked for first of all, as no answer could name a record that has none."""
+    return [sequence_number(raw) for raw in records]
 
 
 def stream_event_id(raw: Mapping[str, Any]) -> str:

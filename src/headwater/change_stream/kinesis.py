@@ -4,7 +4,7 @@ Source: "Using AWS Lambda with Amazon Kinesis Data Streams".
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -51,6 +51,11 @@ def sequence_number(raw: Mapping[str, Any]) -> str:
         return str(raw["kinesis"]["sequenceNumber"])
     except (KeyError, TypeError) as error:
         raise MalformedRecordError("not a Kinesis record: it has no 'kinesis.sequenceNumber'") from error
+
+
+def sequence_numbers(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Those of a batch: asked for first of all, as no answer could name a record that has none."""
+    return [sequence_number(raw) for raw in records]
 
 
 def partition_key(raw: Mapping[str, Any]) -> str:

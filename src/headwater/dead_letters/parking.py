@@ -65,7 +65,7 @@ class Parking:
             mapping=self._consumer,
             source_arn=str(records[0].get("eventSourceARN", "")),
             aggregate_id=aggregate_id,
-            # A foreign producer's may have more digits than JSON's readers hold; the record itself has them all.
+            # A foreign producer's may have more digits; the record itself has them all.
             versions=[version for version in versions if version in _VERSIONS],
             reason=reason,
             error=_told(error),
@@ -77,7 +77,7 @@ class Parking:
         )
 
 
-#: What our own versions can be; a message holds no other.
+#: What every reader of JSON can hold; a message has no other.
 _VERSIONS: Final = range(-(2**63), 2**63)
 
 

@@ -6,30 +6,16 @@ dead letter. A consumer with gates settles its aggregates itself: see `headwater
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from headwater.change_stream import dynamodb, kinesis
 from headwater.change_stream.batch import BatchOutcome
 from headwater.dead_letters.parking import Parking, PutAway
 from headwater.dead_letters.patience import Failed, Patience, Tried
 from headwater.dead_letters.pointers import StreamKind
-from headwater.failures import FailureKind, kind_of, name_of
+from headwater.failures import name_of, precedence
 
 type Raw = Mapping[str, Any]
-
-#: Of what one record, or the records of one aggregate, met, the first of these decides.
-_PRECEDENCE: Final = (
-    FailureKind.OUTAGE,
-    FailureKind.TRANSIENT,
-    FailureKind.UNFORESEEN,
-    FailureKind.REFUSED,
-    FailureKind.PERMANENT,
-)
-
-
-def precedence(error: Exception) -> int:
-    """Lower decides first: what may be gone at the next try, before what no try can help."""
-    return _PRECEDENCE.index(kind_of(error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from headwater.change_stream.postponement import Postponement, pause
 from headwater.clock import utc_now
 from headwater.domain.events import RecordedEvent
 from headwater.effects.ledger import Claim, EffectLedger, UnconfirmedClaimError
-from headwater.failures import FailureKind, JudgedError, PermanentError, RefusedError, kind_of
+from headwater.failures import FailureKind, JudgedError, PermanentError, RefusedError, kind_of, precedence
 from headwater.incidents import Incidents
 
 #: How long a message hides after each receipt in an outage but the last that its queue allows: ten hours together.
@@ -52,12 +52,11 @@ class EffectRefusedError(RefusedError):
 
 
 class EffectsFailedError(JudgedError):
-    """Several effects of one event failed; the message holds what each of them met. An outage of one is theirs all."""
+    """Several effects of one event failed; the message holds what each of them met, and the first decides for all."""
 
     def __init__(self, errors: Sequence[Exception]) -> None:
         super().__init__("; ".join(f"{type(error).__name__}: {error}" for error in errors))
-        kinds = [kind_of(error) for error in errors]
-        self.kind = FailureKind.OUTAGE if FailureKind.OUTAGE in kinds else kinds[0]
+        self.kind = kind_of(min(errors, key=precedence))
 
 
 class OnUnconfirmed(StrEnum):

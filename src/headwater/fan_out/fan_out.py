@@ -9,8 +9,8 @@ from headwater.change_stream import cloud_events, dynamodb
 from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.cloud_events import OutgoingEvent
 from headwater.change_stream.records import ChangeRecord, MalformedRecordError, Operation
-from headwater.dead_letters.triage import Triage, precedence
-from headwater.failures import FOR_GOOD, PermanentError, kind_of
+from headwater.dead_letters.triage import Triage
+from headwater.failures import FOR_GOOD, PermanentError, kind_of, precedence
 from headwater.fan_out.publisher import Publisher
 from headwater.incidents import Incidents
 
@@ -63,13 +63,13 @@ class FanOut:
         MalformedRecordError
             A record has no sequence number, so that no answer could name it; nothing was published.
         """
-        _named(records)
+        dynamodb.sequence_numbers(records)
         published, errors = self._publish(records, self._new_event)
         return self._triage.settle(records, published, errors)
 
     def redrive(self, records: Records) -> BatchOutcome:
         """Publishes parked records' events again, each as it is in the events table now. Nothing is parked anew."""
-        numbers = _named(records)
+        numbers = dynamodb.sequence_numbers(records)
         _, errors = self._publish(records, self._event_now)
         return BatchOutcome.of(numbers, errors)
 
@@ -147,8 +147,3 @@ def _image(record: ChangeRecord) -> AttributeMap:
     if record.new_image is None:
         raise MalformedRecordError("an INSERT without an image: the stream's view type must include new images")
     return record.new_image
-
-
-def _named(records: Records) -> list[str]:
-    """The records' sequence numbers: first of all, as no answer could name a record that has none."""
-    return [dynamodb.sequence_number(raw) for raw in records]

@@ -278,7 +278,7 @@ def test_what_one_batch_of_a_shard_has_read_the_next_one_does_not_read_again() -
         arrived = at.timestamp(), at.timestamp() + 1
         batches.append(pointer("kinesis", str(place), str(place), 1, arrived=arrived))
 
-    brought = []
+    brought: list[str] = []
     for each in batches:
         brought += map(kinesis.partition_key, archive.found(each))
         archive.lookup.parked(each)
