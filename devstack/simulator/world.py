@@ -527,6 +527,9 @@ class World:
 
     def _follow(self, driver: StreamDriver) -> None:
         """A closed shard is delivered to its end: its mapping goes on with the children."""
+        if driver not in self.streams:
+            # A function that was invoked by this poll let time pass, and a later poll came first.
+            return
         self.streams.remove(driver)
         self.finished.append(driver)
         for shard in driver.log.shards:
