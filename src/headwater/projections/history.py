@@ -12,7 +12,8 @@ class GapError(PermanentError):
     """Versions below one that arrived had not been appended before it: from the next one up to ``last``."""
 
     def __init__(self, aggregate_id: str, first: int, last: int) -> None:
-        super().__init__(f"{aggregate_id} has reached version {last + 1}, and there is no {first}")
+        missing = f"version {first} is" if first == last else f"versions {first} to {last} are"
+        super().__init__(f"{aggregate_id} has reached version {last + 1}, and {missing} missing")
         self.last = last
 
 
