@@ -153,15 +153,17 @@ class ArchivedRecords:
         for first, last in parked:
             # One pointer follows the other: the objects that the one before has read need not be read again.
             since = last if first <= since < last else since
+        if since > until:
+            return
         number = int(pointer.first)
         for columns in self._lines(pointer, max(span[0], datetime.fromtimestamp(since, UTC) - _SLACK)):
             if columns.get("operation") != Operation.INSERT:
                 continue
-            record = change_record(columns)
-            at = record.captured_at
+            # First what costs little: of a shard's pointers each passes over the events of all others.
+            at = datetime.fromisoformat(columns["captured_at"]).timestamp()
             if not since <= at <= until or any(first <= at < last for first, last in parked):
                 continue
-            # First what costs little: of a shard's pointers each passes over the events of all others.
+            record = change_record(columns)
             if keys is not None and _hash_key(record.keys["aggregate_id"]["S"]) not in keys:
                 continue
             try:
@@ -174,7 +176,7 @@ class ArchivedRecords:
                 partition_key=event.aggregate_id,
                 # Its own is nowhere any more; what it has to do is to tell the records apart, in order.
                 sequence_number=str(number),
-                arrived_at=record.captured_at,
+                arrived_at=at,
                 stream_arn=pointer.stream_arn,
                 shard_id=pointer.shard_id,
             )
