@@ -23,7 +23,6 @@ SHELL := bash
 
 # The account domain's stack has a folder and a configuration of its own.
 RECEIVER_BUILD := .aws-sam/receiver
-RECEIVER_FUNCTIONS := TrackerFunction TrackingApiFunction
 
 BIN   := .venv/bin
 TOOLS := .venv-tools/bin
@@ -176,10 +175,12 @@ build-receiver: .venv-tools/.installed
 
 .PHONY: invoke
 invoke: setup build ## Run a function in Lambda's image (FUNCTION=FanOutFunction ENDPOINT=http://127.0.0.1:4566)
-	@$(if $(ENDPOINT),$(BIN)/python -m devstack.invoke "$(ENDPOINT)") \
-	  env $(SAM) local invoke $(FUNCTION) --event events/$(FUNCTION).json \
-	  $(if $(filter $(FUNCTION),$(RECEIVER_FUNCTIONS)),--template $(RECEIVER_BUILD)/template.yaml \
-	  --config-file $(CURDIR)/samconfig.receiver.toml) $(ARGS)
+	@$(BIN)/python -m devstack invoke $(if $(ENDPOINT),--endpoint "$(ENDPOINT)") \
+	  --function "$(FUNCTION)" env $(SAM) local invoke $(ARGS)
+
+.PHONY: invoke-all
+invoke-all: setup build ## Run every function in Lambda's image, each with its fixture, a line for each (ENDPOINT=…)
+	@$(BIN)/python -m devstack invoke $(if $(ENDPOINT),--endpoint "$(ENDPOINT)") env $(SAM) local invoke $(ARGS)
 
 .PHONY: deploy
 deploy: deploy-receiver deploy-main ## Build and deploy both stacks (ENV=default|dev|prod); see docs/deploying.md

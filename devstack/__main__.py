@@ -215,6 +215,25 @@ def deploy(sam: tuple[str, ...]) -> None:
         sys.exit(1)
 
 
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.option("--endpoint", help="Of a stack that runs, as `make run` prints it; without it one is started.")
+@click.option("--function", "functions", multiple=True, help="Which; all of both templates without it.")
+@click.argument("sam", nargs=-1, required=True, type=click.UNPROCESSED)
+def invoke(endpoint: str | None, functions: tuple[str, ...], sam: tuple[str, ...]) -> None:
+    """Run functions in Lambda's image, each with its fixture, by a `sam local invoke` command."""
+    from devstack.invoke import run as run_invoke
+
+    exit_on_signals()
+    try:
+        sys.exit(run_invoke(Path(), endpoint, functions, sam))
+    except KeyboardInterrupt:
+        click.echo("Stopped.")
+        sys.exit(130)
+    except DevstackError as error:
+        click.echo(f"devstack: {error}", err=True)
+        sys.exit(1)
+
+
 def _parameter(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:

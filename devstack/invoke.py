@@ -1,36 +1,67 @@
-"""``python -m devstack.invoke ENDPOINT COMMAND…``: runs `sam local invoke` against a stack in an emulator.
+"""`sam local invoke` of functions in Lambda's image, each with its fixture, against a stack in an emulator.
 
 Two things keep a container from it. SAM CLI gives a function the logical ids of the template where the stack has
 names of its own. And the emulator listens on loopback, which a container does not share: SAM CLI accepts
-``--docker-network host`` and stays on Docker's bridge. So the names are looked up, and while the command runs the
+``--docker-network host`` and stays on Docker's bridge. So the names are looked up, and while the commands run the
 emulator's port is forwarded from the bridge's own address, which only containers of this machine can reach.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import boto3
+import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from devstack.emulator import ACCESS_KEY, ACCOUNT_ID, NO_AWS_ACCOUNT, REGION, SECRET_KEY
 from devstack.errors import DevstackError
-from devstack.stack import RECEIVER_NAME, TEMPLATE_NAME
+from devstack.stack import RECEIVER_NAME, TEMPLATE_NAME, LocalStack
 from devstack.template import Template
 
-ENVIRONMENT_FILE: Final = Path(".cache/invoke.json")
+#: What each invocation was given and printed, by function.
+FOLDER: Final = Path(".cache/invoke")
 DESKTOP_HOST: Final = "host.docker.internal"
 """This machine, as Docker Desktop's containers call it; there, loopback is shared and needs no forwarding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A template, its own build as SAM CLI names it, and a table by which its stack is told from the other."""
+
+    template: Template
+    table: str
+    built: Sequence[str] = ()
+
+    def functions(self) -> list[str]:
+        return self.template.function_names()
+
+
+def parts(root: Path) -> list[Part]:
+    """The stack's template and the account domain's."""
+    receiver_build = [
+        "--template",
+        str(root / ".aws-sam" / "receiver" / "template.yaml"),
+        "--config-file",
+        str((root / "samconfig.receiver.toml").resolve()),
+    ]
+    return [
+        Part(Template.load(root / TEMPLATE_NAME), "EventsTable"),
+        Part(Template.load(root / RECEIVER_NAME), "TrackingTable", receiver_build),
+    ]
 
 
 def environment(variables: Mapping[str, Any], names: Mapping[str, str], endpoint: str) -> dict[str, str]:
@@ -82,44 +113,95 @@ def bridge_address() -> str:
     return str(config.get("Gateway") or next(ipaddress.ip_network(config["Subnet"]).hosts()))
 
 
-async def invoke(endpoint: str, command: list[str]) -> int:
-    """Run ``command`` with the emulator in reach; its exit code."""
-    receiver = Template.load(Path(RECEIVER_NAME))
-    of_receiver = any(name in command for name in receiver.function_names())
-    template, table = (
-        (receiver, "TrackingTable") if of_receiver else (Template.load(Path(TEMPLATE_NAME)), "EventsTable")
-    )
-    variables = template.document["Globals"]["Function"]["Environment"]["Variables"]
-    names = stack_names(endpoint, table)
+def wrong(code: int, answer: bytes) -> str | None:
+    """Why an invocation went wrong, by SAM CLI's exit code and what it printed; None if it did not.
+
+    Lambda's image answers an exception as JSON, with which SAM CLI ends well.
+    """
+    if code:
+        return f"sam ended with {code}"
+    try:
+        answered = json.loads(answer)
+    except ValueError:
+        return "no answer" if not answer.strip() else "its answer is no JSON"
+    match answered:
+        case {"errorType": kind, **rest}:
+            return f"{kind}: {rest.get('errorMessage', '')}"
+        case {"batchItemFailures": [_, *_] as failures}:
+            return f"{len(failures)} records would be delivered again"
+        case {"statusCode": int(status)} if status >= 500:
+            return f"status {status}"
+    return None
+
+
+async def invoke(root: Path, endpoint: str, functions: Collection[str], sam: Sequence[str]) -> int:
+    """Runs ``sam`` (… local invoke) for each function, one after the other; gives how many went wrong.
+
+    One function alone prints what it has to say; several get a line each, and the rest lies in `FOLDER`.
+    """
+    known = {name: part for part in parts(root) for name in part.functions()}
+    if unknown := sorted(set(functions) - known.keys()):
+        raise DevstackError(f"no function is called {unknown[0]}; there are {', '.join(sorted(known))}")
+    chosen = [name for name in known if name in functions] or sorted(known)
+    folder = root / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    async with _reachable(endpoint) as address:
+        for name in chosen:
+            variables = known[name].template.document["Globals"]["Function"]["Environment"]["Variables"]
+            values = environment(variables, stack_names(endpoint, known[name].table), address)
+            given = folder / f"{name}.env.json"
+            given.write_text(json.dumps({"Parameters": values}, indent=2), encoding="utf-8")
+            event = root / "events" / f"{name}.json"
+            command = [*sam, name, "--event", str(event), "--env-vars", str(given), *known[name].built]
+            failed += await _run(name, command, endpoint, folder, alone=len(chosen) == 1)
+    return failed
+
+
+async def _run(name: str, command: Sequence[str], endpoint: str, folder: Path, *, alone: bool) -> bool:
+    """Whether it went wrong."""
+    began = time.monotonic()
+    with (folder / f"{name}.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            # SAM CLI itself asks who it is: the emulator knows, and AWS would be asked in vain.
+            env={**os.environ, **NO_AWS_ACCOUNT, "AWS_ENDPOINT_URL": endpoint},
+            stdout=subprocess.PIPE,
+            stderr=None if alone else log,
+        )
+        answer, _ = await process.communicate()
+        log.write(answer)
+    problem = wrong(process.returncode or 0, answer)
+    if alone:
+        click.echo(answer.decode(errors="replace"))
+    else:
+        told = "ok" if problem is None else f"FAILED, {problem} ({folder / f'{name}.log'})"
+        click.echo(f"{name:<30} {time.monotonic() - began:5.0f} s  {told}")
+    return problem is not None
+
+
+@contextlib.asynccontextmanager
+async def _reachable(endpoint: str) -> AsyncIterator[str]:
+    """The emulator's address for containers, while the context lasts."""
     emulator = urlsplit(endpoint)
     host, port = emulator.hostname or "127.0.0.1", emulator.port or 80
+    if sys.platform != "linux":
+        yield f"http://{DESKTOP_HOST}:{port}"
+        return
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there = await asyncio.open_connection(host, port)
         await asyncio.gather(_copy(reader, there[1]), _copy(there[0], writer))
 
-    address, server = DESKTOP_HOST, None
-    if sys.platform == "linux":
-        address = bridge_address()
-        try:
-            server = await asyncio.start_server(forward, address, port)
-        except OSError as error:
-            raise DevstackError(f"port {port} on {address} cannot be opened ({error.strerror})") from error
-    ENVIRONMENT_FILE.parent.mkdir(exist_ok=True)
-    values = environment(variables, names, f"http://{address}:{port}")
-    ENVIRONMENT_FILE.write_text(json.dumps({"Parameters": values}, indent=2), encoding="utf-8")
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        "--env-vars",
-        str(ENVIRONMENT_FILE),
-        # SAM CLI itself asks who it is: the emulator knows, and AWS would be asked in vain.
-        env={**os.environ, **NO_AWS_ACCOUNT, "AWS_ENDPOINT_URL": endpoint},
-    )
+    address = bridge_address()
     try:
-        return await process.wait()
+        server = await asyncio.start_server(forward, address, port)
+    except OSError as error:
+        raise DevstackError(f"port {port} on {address} cannot be opened ({error.strerror})") from error
+    try:
+        yield f"http://{address}:{port}"
     finally:
-        if server is not None:
-            server.close()
+        server.close()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -133,14 +215,13 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.close()
 
 
-def main(endpoint: str, *command: str) -> int:
-    """Run the command; its exit code."""
-    try:
-        return asyncio.run(invoke(endpoint, list(command)))
-    except DevstackError as error:
-        print(f"devstack: {error}", file=sys.stderr)
-        return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+def run(root: Path, endpoint: str | None, functions: Collection[str], sam: Sequence[str]) -> int:
+    """The exit code: 1 if one went wrong. Without an endpoint a stack of its own is started."""
+    with contextlib.ExitStack() as stack:
+        if not endpoint:
+            click.echo("Starting a stack …", err=True)
+            endpoint = stack.enter_context(LocalStack(root)).endpoint_url
+        failed = asyncio.run(invoke(root, endpoint, functions, sam))
+    if len(functions) != 1:
+        click.echo(f"{failed} went wrong." if failed else "All went well.")
+    return 1 if failed else 0
