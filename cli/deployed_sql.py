@@ -31,6 +31,8 @@ _JSON: Final = (
     "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
     "org.apache.hive.hcatalog.data.JsonSerDe",
 )
+#: Athena refuses a table without the list, be it empty.
+_UNPARTITIONED: Final = "        PartitionKeys: []"
 _PARQUET: Final = (
     "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
     "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
@@ -115,6 +117,8 @@ def _table(table: Table, about: Mapping[str, str]) -> Iterator[str]:
         yield f"          storage.location.template: !Sub s3://${{ArchiveBucket}}/{location}"
         yield "        PartitionKeys:"
         yield from _columns(table.partitions, _ABOUT_PARTITIONS, 10)
+    else:
+        yield _UNPARTITIONED
     yield "        StorageDescriptor:"
     yield f"          Location: !Sub s3://${{ArchiveBucket}}/{table.prefix}"
     reads, writes, serde = _PARQUET if table.format is Format.CURATED else _JSON
@@ -143,6 +147,7 @@ def _view(view: View) -> Iterator[str]:
     yield "            - Fn::Base64: !Sub >-"
     yield from _folded(definition(view, "${AnalyticsDatabase}"), 16)
     yield '            - " */"'
+    yield _UNPARTITIONED
     yield "        StorageDescriptor:"
     # Athena refuses a view of which the catalog has no SerDe at all, though it uses none.
     yield '          SerdeInfo: {Name: "-", SerializationLibrary: "-"}'

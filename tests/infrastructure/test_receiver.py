@@ -155,7 +155,7 @@ def test_lists_are_read_from_indexes_that_hold_what_they_show(expanded_receiver:
 def test_data_outlives_the_stack(expanded_receiver: Node) -> None:
     for name in of_type(expanded_receiver, "AWS::DynamoDB::Table"):
         resource = expanded_receiver["Resources"][name]
-        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
 
 
 @pytest.mark.parametrize("metric", ["Errors", "Throttles"])

@@ -238,7 +238,8 @@ def test_nobody_but_the_target_may_send_to_the_account_domain_since_nobody_else_
         owner
         for owner, statement in statements(expanded)
         if "lambda:InvokeFunction" in as_list(statement["Action"])
-        and {"Fn::GetAtt": ["ApplicationTargetFunction", "Arn"]} in as_list(statement["Resource"])
+        # By its name or by its reference.
+        and "ApplicationTargetFunction" in json.dumps(statement["Resource"])
     }
 
     assert senders == {"ApplicationTargetRole"}
@@ -504,8 +505,13 @@ def test_the_pipe_may_do_what_it_is_made_of_and_nothing_else(expanded: Node) -> 
         ("dynamodb:GetRecords", "${ApplicationsTable.StreamArn}"),
         ("dynamodb:GetShardIterator", "${ApplicationsTable.StreamArn}"),
         ("dynamodb:ListStreams", "${ApplicationsTable.Arn}/stream/*"),
-        ("lambda:InvokeFunction", "${ApplicationEnrichmentFunction.Arn}"),
-        ("lambda:InvokeFunction", "${ApplicationTargetFunction.Arn}"),
+        *(
+            (
+                "lambda:InvokeFunction",
+                "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${AWS::StackName}-" + name,
+            )
+            for name in ("ApplicationEnrichmentFunction", "ApplicationTargetFunction")
+        ),
         ("sqs:SendMessage", "${FailedBatchesQueue.Arn}"),
     }
 
@@ -667,7 +673,8 @@ def test_each_subscription_of_a_queue_is_raw_and_has_a_dead_letter_queue_that_th
 def test_data_outlives_the_stack(expanded: Node, kind: str) -> None:
     for name, resource in expanded["Resources"].items():
         if resource["Type"] == kind:
-            assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain"), name
+            policies = resource["DeletionPolicy"], resource["UpdateReplacePolicy"]
+            assert policies == ("RetainExceptOnCreate", "Retain"), name
 
 
 def test_each_table_is_protected_encrypted_and_recoverable(expanded: Node) -> None:
