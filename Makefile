@@ -186,13 +186,16 @@ invoke-all: setup build ## Run every function in Lambda's image, each with its f
 deploy: deploy-receiver deploy-main ## Build and deploy both stacks (ENV=default|dev|prod); see docs/deploying.md
 
 .PHONY: deploy-main
-deploy-main: build-main ## Build and deploy template.yaml alone, where the account domain has an account of its own
-	@$(SAM) deploy --config-env $(ENV)
+deploy-main: setup build-main ## Build and deploy template.yaml alone, where the account domain has an account of its own
+	@$(BIN)/python -m devstack deploy-checked --checked-template template.yaml --checked-config samconfig.toml \
+	  --checked-env $(ENV) env $(SAM) deploy --config-env $(ENV)
 
 .PHONY: deploy-receiver
-deploy-receiver: build-receiver ## Build and deploy receiver.yaml alone, with the account domain's credentials
-	@$(SAM) deploy --template $(RECEIVER_BUILD)/template.yaml --config-file $(CURDIR)/samconfig.receiver.toml \
-	  --config-env $(ENV)
+deploy-receiver: setup build-receiver ## Build and deploy receiver.yaml alone, with the account domain's credentials
+	@$(BIN)/python -m devstack deploy-checked --checked-template receiver.yaml \
+	  --checked-config samconfig.receiver.toml --checked-env $(ENV) \
+	  env $(SAM) deploy --template $(RECEIVER_BUILD)/template.yaml \
+	  --config-file $(CURDIR)/samconfig.receiver.toml --config-env $(ENV)
 
 .PHONY: deploy-local
 deploy-local: setup build-main ## Let sam deploy to the emulator: a rehearsal without an AWS account

@@ -215,6 +215,25 @@ def deploy(sam: tuple[str, ...]) -> None:
         sys.exit(1)
 
 
+@main.command("deploy-checked", context_settings={"ignore_unknown_options": True})
+@click.option("--checked-template", type=click.Path(path_type=Path), required=True, help="As written, not as built.")
+@click.option("--checked-config", type=click.Path(path_type=Path), required=True, help="Its samconfig file.")
+@click.option("--checked-env", default="default", show_default=True, help="Which environment of that.")
+@click.argument("sam", nargs=-1, required=True, type=click.UNPROCESSED)
+def deploy_checked(checked_template: Path, checked_config: Path, checked_env: str, sam: tuple[str, ...]) -> None:
+    """Run a `sam deploy` command, unless something is known that will fail it."""
+    from devstack.preflight import deploy as deploy_to_aws
+
+    try:
+        sys.exit(deploy_to_aws(checked_template, checked_config, checked_env, sam))
+    except KeyboardInterrupt:
+        click.echo("Stopped.")
+        sys.exit(130)
+    except DevstackError as error:
+        click.echo(f"deploy: {error}", err=True)
+        sys.exit(1)
+
+
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.option("--endpoint", help="Of a stack that runs, as `make run` prints it; without it one is started.")
 @click.option("--function", "functions", multiple=True, help="Which; all of both templates without it.")

@@ -1,0 +1,160 @@
+"""`sam deploy` to an account, after what CloudFormation would say only once it has made half of a stack.
+
+A name that is too long, a database that another stack has, a stack that can no longer be updated: each is told before
+anything is made. And a first deployment goes without deletion protection, which is switched on by a second one, since
+CloudFormation cannot take a protected table back when a first deployment fails.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from devstack.errors import DevstackError
+from devstack.template import Template
+
+#: The longest names that hold a stack's, by type: property and characters, of each service's API reference.
+_LONGEST: Final[Mapping[str, tuple[str, int]]] = {
+    "AWS::Athena::WorkGroup": ("Name", 128),
+    "AWS::IAM::Role": ("RoleName", 64),
+    "AWS::Kinesis::StreamConsumer": ("ConsumerName", 128),
+    "AWS::Logs::LogGroup": ("LogGroupName", 512),
+    "AWS::SQS::Queue": ("QueueName", 80),
+    "AWS::Serverless::Function": ("FunctionName", 64),
+    "AWS::Serverless::LayerVersion": ("LayerName", 140),
+    "AWS::Serverless::StateMachine": ("Name", 80),
+}
+_PROTECTION: Final = "DeletionProtection"
+#: Of a stack that CloudFormation updates no more: it is to be deleted first.
+_DEAD: Final = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What samconfig.toml says of an environment."""
+
+    template: Template
+    stack: str
+    parameters: Mapping[str, str]
+
+    @classmethod
+    def read(cls, template: Path, config: Path, environment: str) -> Deployment:
+        """Reads both files.
+
+        Raises
+        ------
+        DevstackError
+            A file cannot be read, or has no such environment.
+        """
+        try:
+            stated = tomllib.loads(config.read_text(encoding="utf-8"))[environment]
+            stack = stated["global"]["parameters"]["stack_name"]
+            overrides = stated["deploy"]["parameters"].get("parameter_overrides", [])
+        except OSError as error:
+            raise DevstackError(f"{config} cannot be read: {error.strerror}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise DevstackError(f"{config} is not TOML: {error}") from error
+        except KeyError as error:
+            raise DevstackError(f"{config} lacks {error.args[0]!r} for the environment {environment!r}") from error
+        return cls(Template.load(template), stack, dict(each.split("=", 1) for each in overrides))
+
+    def parameter(self, name: str) -> str | None:
+        """Its value: what is given for it, else its default. None if the template has no such parameter."""
+        known = self.template.document["Parameters"]
+        return self.parameters.get(name, str(known[name].get("Default", ""))) if name in known else None
+
+
+def too_long(deployment: Deployment, region: str) -> Iterator[str]:
+    """The names that a stack of this name would give, and that a service refuses for their length."""
+    for logical_id, resource in deployment.template.document["Resources"].items():
+        name, longest = _LONGEST.get(resource["Type"], ("", 0))
+        match (resource.get("Properties") or {}).get(name):
+            case {"Fn::Sub": str(pattern)}:
+                made = pattern.replace("${AWS::StackName}", deployment.stack).replace("${AWS::Region}", region)
+                if "${" not in made and len(made) > longest:
+                    yield (
+                        f"{logical_id} would be called {made}, {len(made)} characters of at most {longest}: choose a "
+                        f"stack name of at most {len(deployment.stack) - (len(made) - longest)} characters"
+                    )
+
+
+def state_of(stack: str, client: Any) -> str | None:
+    """The stack's status; None where there is none."""
+    try:
+        return str(client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":
+            return None
+        raise
+
+
+def problems(deployment: Deployment, session: boto3.session.Session) -> tuple[list[str], bool]:
+    """What keeps this deployment from succeeding, and whether it is the stack's first."""
+    region = session.region_name
+    if not region:
+        return ["no Region is chosen: export AWS_REGION"], False
+    found = list(too_long(deployment, region))
+    state = state_of(deployment.stack, session.client("cloudformation"))
+    if state in _DEAD:
+        found.append(
+            f"the stack {deployment.stack} is {state}, and cannot be updated: "
+            f"`aws cloudformation delete-stack --stack-name {deployment.stack}`, and deploy again"
+        )
+    database = deployment.parameter("AnalyticsDatabaseName")
+    if state is None and database and _has_database(session.client("glue"), database):
+        found.append(f"the Glue database {database} is another stack's: choose another AnalyticsDatabaseName")
+    return found, state is None
+
+
+def _has_database(client: Any, name: str) -> bool:
+    try:
+        client.get_database(Name=name)
+    except client.exceptions.EntityNotFoundException:
+        return False
+    return True
+
+
+def steps(deployment: Deployment, sam: Sequence[str], *, first: bool) -> list[list[str]]:
+    """The commands that deploy: one, or of a first deployment with protection two."""
+    if not (first and deployment.parameter(_PROTECTION) == "true"):
+        return [list(sam)]
+    unprotected = {**deployment.parameters, _PROTECTION: "false"}
+    overrides = [f"{name}={value}" for name, value in unprotected.items()]
+    return [[*sam, "--parameter-overrides", *overrides], list(sam)]
+
+
+def deploy(template: Path, config: Path, environment: str, sam: Sequence[str]) -> int:
+    """Runs ``sam`` (… deploy …) once nothing is known against it; its exit code.
+
+    Raises
+    ------
+    DevstackError
+        In words: what is wrong, and what to do. Nothing was made.
+    """
+    deployment = Deployment.read(template, config, environment)
+    try:
+        found, first = problems(deployment, boto3.session.Session())
+    except (BotoCoreError, ClientError) as error:
+        raise DevstackError(f"AWS cannot be asked about {deployment.stack}: {error}") from error
+    if found:
+        raise DevstackError("\n".join([f"{deployment.stack} is not deployed:", *(f"- {each}" for each in found)]))
+    commands = steps(deployment, sam, first=first)
+    for number, command in enumerate(commands, start=1):
+        if len(commands) > 1:
+            state = "without deletion protection" if number == 1 else "with deletion protection"
+            click.echo(f"Step {number} of {len(commands)}: {state}.")
+        try:
+            code = subprocess.run(command, check=False).returncode  # noqa: S603 - the person's command
+        except OSError as error:
+            raise DevstackError(f"{command[0]} cannot be run ({error.strerror}): use `make deploy`") from error
+        if code:
+            return code
+    return 0

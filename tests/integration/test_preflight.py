@@ -1,0 +1,166 @@
+"""What is known before a deployment is told before anything is made."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+from click.testing import CliRunner, Result
+
+from devstack.__main__ import main
+from devstack.errors import DevstackError
+from devstack.preflight import Deployment, state_of, steps, too_long
+from tests.fakes.moto import mock_aws
+
+PROJECT = Path(__file__).parents[2]
+TEMPLATE = PROJECT / "template.yaml"
+#: Stands for `sam deploy`: says that it ran.
+SAM = [sys.executable, "-c", "import sys; print('deployed', sys.argv[1:], flush=True)"]
+
+
+@pytest.fixture
+def states(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """An account; the states of its stacks, by name."""
+    found: dict[str, str] = {}
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setattr("devstack.preflight.state_of", lambda stack, client: found.get(stack))
+    with mock_aws():
+        yield found
+
+
+def config(tmp_path: Path, stack: str = "headwater", *parameters: str) -> Path:
+    path = tmp_path / "samconfig.toml"
+    overrides = json.dumps(["SenderAddress=no-reply@example.com", *parameters])
+    path.write_text(
+        f'[default.global.parameters]\nstack_name = "{stack}"\n'
+        f"[default.deploy.parameters]\nparameter_overrides = {overrides}\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def deployed(config: Path, environment: str = "default") -> Result:
+    options = ["--checked-template", str(TEMPLATE), "--checked-config", str(config), "--checked-env", environment]
+    return CliRunner().invoke(main, ["deploy-checked", *options, *SAM])
+
+
+def test_a_stack_without_anything_against_it_is_deployed(
+    states: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    result = deployed(config(tmp_path, "headwater", "DeletionProtection=false"))
+
+    assert result.exit_code == 0, result.output
+    assert capfd.readouterr().out.splitlines() == ["deployed []"]
+
+
+def test_a_first_deployment_goes_without_protection_and_a_second_one_switches_it_on(
+    states: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    result = deployed(config(tmp_path))
+
+    assert result.exit_code == 0, result.output
+    first, second = capfd.readouterr().out.splitlines()
+    assert "'SenderAddress=no-reply@example.com', 'DeletionProtection=false'" in first
+    assert second == "deployed []"
+
+
+def test_a_stack_that_is_there_is_deployed_once(
+    states: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A second deployment without changes is SAM CLI's to tell: `fail_on_empty_changeset = false`."""
+    states["headwater"] = "CREATE_COMPLETE"
+
+    assert deployed(config(tmp_path)).exit_code == 0
+    assert capfd.readouterr().out.splitlines() == ["deployed []"]
+
+
+def test_the_first_deployment_that_fails_ends_it(states: dict[str, str], tmp_path: Path) -> None:
+    read = Deployment.read(TEMPLATE, config(tmp_path), "default")
+
+    assert len(steps(read, ["sam"], first=True)) == 2
+    options = ["--checked-template", str(TEMPLATE), "--checked-config", str(config(tmp_path))]
+    result = CliRunner().invoke(main, ["deploy-checked", *options, sys.executable, "-c", "raise SystemExit(3)"])
+    assert (result.exit_code, result.output.count("Step")) == (3, 1)
+
+
+@pytest.mark.parametrize(("length", "fits"), [(34, True), (35, False)])
+def test_a_stack_name_from_which_a_role_would_be_called_too_long(tmp_path: Path, length: int, fits: bool) -> None:
+    read = Deployment.read(TEMPLATE, config(tmp_path, "h" * length), "default")
+
+    told = list(too_long(read, "eu-west-1"))
+
+    assert (told == []) is fits
+    assert fits or "choose a stack name of at most 34 characters" in told[0]
+
+
+def test_thirty_characters_are_right_in_each_region(tmp_path: Path) -> None:
+    """The limit that the other stack's SenderStackName states."""
+    longest = max(boto3.session.Session().get_available_regions("sqs"), key=len)
+
+    assert list(too_long(Deployment.read(TEMPLATE, config(tmp_path, "h" * 30), "default"), longest)) == []
+    assert "^[A-Za-z][A-Za-z0-9-]{0,29}$" in (PROJECT / "receiver.yaml").read_text(encoding="utf-8")
+
+
+def test_a_second_stack_with_the_same_database_is_told(states: dict[str, str], tmp_path: Path) -> None:
+    boto3.client("glue").create_database(DatabaseInput={"Name": "headwater"})
+
+    refused = deployed(config(tmp_path, "headwater-two"))
+    own = deployed(config(tmp_path, "headwater-two", "AnalyticsDatabaseName=headwater_two", "DeletionProtection=false"))
+
+    assert refused.exit_code == 1
+    assert "the Glue database headwater is another stack's" in refused.output
+    assert own.exit_code == 0
+
+
+def test_a_stack_whose_first_deployment_failed_is_to_be_deleted(states: dict[str, str], tmp_path: Path) -> None:
+    states["headwater"] = "ROLLBACK_COMPLETE"
+
+    result = deployed(config(tmp_path))
+
+    assert result.exit_code == 1
+    assert "headwater is ROLLBACK_COMPLETE" in result.output
+    assert "aws cloudformation delete-stack --stack-name headwater" in result.output
+
+
+def test_a_stack_is_there_if_cloudformation_knows_it() -> None:
+    client = boto3.client("cloudformation", region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
+    with Stubber(client) as stub:
+        stack = {"StackName": "headwater", "StackStatus": "UPDATE_COMPLETE", "CreationTime": datetime(2026, 3, 1)}  # noqa: DTZ001
+        stub.add_response("describe_stacks", {"Stacks": [stack]})
+        stub.add_client_error("describe_stacks", "ValidationError", "Stack with id headwater does not exist")
+        stub.add_client_error("describe_stacks", "AccessDenied")
+
+        assert state_of("headwater", client) == "UPDATE_COMPLETE"
+        assert state_of("headwater", client) is None
+        with pytest.raises(ClientError, match="AccessDenied"):
+            state_of("headwater", client)
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "told"),
+    [
+        ("[default", "default", "is not TOML"),
+        ("", "prod", "lacks 'prod' for the environment 'prod'"),
+        ("[default.global.parameters]\n", "default", "lacks 'stack_name'"),
+    ],
+)
+def test_a_configuration_that_says_nothing_is_named(tmp_path: Path, text: str, environment: str, told: str) -> None:
+    path = tmp_path / "samconfig.toml"
+    path.write_text(text, encoding="utf-8")
+
+    with pytest.raises(DevstackError, match=re.escape(told)):
+        Deployment.read(TEMPLATE, path, environment)
+
+
+def test_a_region_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boto3.session.Session, "region_name", property(lambda self: None))
+
+    result = deployed(config(tmp_path))
+
+    assert (result.exit_code, "export AWS_REGION" in result.output) == (1, True)
