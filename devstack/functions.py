@@ -41,6 +41,9 @@ RESPONSE_LIMIT_BYTES: Final = 6_291_556
 type Handler = Callable[[Any, Context], Any]
 
 
+_METRICS_NAMESPACE: Final = "POWERTOOLS_METRICS_NAMESPACE"
+
+
 class FunctionError(DevstackError):
     """A function cannot be hosted."""
 
@@ -403,7 +406,8 @@ def shared_environment(functions: Iterable[Function]) -> dict[str, str]:
     owners: dict[str, str] = {}
     for function in functions:
         for name, value in function.environment.items():
-            if variables.setdefault(name, value) != value:
+            # Of each stack its own; here a metric is a line in a log, and the first stack's name does.
+            if variables.setdefault(name, value) != value and name != _METRICS_NAMESPACE:
                 raise FunctionError(
                     f"{function.logical_id} sets {name} to another value than {owners[name]}: the local stack hosts "
                     "all functions in one process; move the variable to Globals"

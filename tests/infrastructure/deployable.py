@@ -127,7 +127,26 @@ def partitions_are_not_spelled(template: Node) -> Iterator[str]:
             yield f"{path}: {text}"
 
 
+def metrics_are_the_stacks_own(template: Node) -> Iterator[str]:
+    """Metrics of one namespace add up over stacks: dev rings prod's alarms, and hides that prod is silent.
+
+    CloudWatch user guide, "Namespaces": metrics in different namespaces are isolated from each other.
+    """
+    namespaces = [
+        (f"{name}: POWERTOOLS_METRICS_NAMESPACE", function["Environment"]["Variables"]["POWERTOOLS_METRICS_NAMESPACE"])
+        for name, function in _of(template, "AWS::Lambda::Function")
+        if "Environment" in function
+    ]
+    for name, alarm in _of(template, "AWS::CloudWatch::Alarm"):
+        metrics = [each["MetricStat"]["Metric"] for each in alarm.get("Metrics", ()) if "MetricStat" in each] or [alarm]
+        namespaces += [(name, metric["Namespace"]) for metric in metrics if "Namespace" in metric]
+    for name, namespace in namespaces:
+        if "AWS/" not in str(namespace) and "${AWS::StackName}" not in str(namespace):
+            yield f"{name}: the namespace {namespace} is the same in every stack"
+
+
 RULES: Final[tuple[Rule, ...]] = (
+    metrics_are_the_stacks_own,
     imports_without_warnings,
     names_are_the_stacks_own,
     a_pipe_comes_late,

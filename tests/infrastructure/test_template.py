@@ -72,6 +72,8 @@ STREAM_MAPPINGS: Final = {
     "AchievementsFunctionEventsStream",
     "BiExportFunctionEventsStream",
 }
+#: Where the functions emit their metrics, of each stack its own.
+NAMESPACE: Final = {"Fn::Sub": "Headwater/${AWS::StackName}"}
 #: Of a pipe and of a state machine.
 UNTRACED_ROLES: Final = {"ApplicationStatusPipeRole", "ApplicationProcessRole", "CompactionScheduleRole"}
 FOURTEEN_DAYS: Final = 14 * 24 * 3600  # the longest that SQS keeps a message
@@ -189,6 +191,12 @@ def test_the_environment_is_the_same_for_all_and_names_data_only(template: Node)
 
     assert own == {}
     assert [name for name in named if template["Resources"].get(name, {}).get("Type") in compute] == []
+
+
+def test_the_functions_emit_their_metrics_where_the_alarms_look(template: Node) -> None:
+    variables = template["Globals"]["Function"]["Environment"]["Variables"]
+
+    assert variables["POWERTOOLS_METRICS_NAMESPACE"] == NAMESPACE
 
 
 def test_the_environment_holds_every_setting(template: Node) -> None:
@@ -544,7 +552,7 @@ def test_row_36_an_operator_hears_at_once_of_what_the_account_domains_queue_refu
     alarm = expanded["Resources"]["ApplicationTargetRefusalsAlarm"]["Properties"]
     (dimensions,) = line["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
     assert line[alarm["MetricName"]] == [1.0]
-    assert alarm["Namespace"] == line["_aws"]["CloudWatchMetrics"][0]["Namespace"]
+    assert alarm["Namespace"] == NAMESPACE
     assert {each["Name"]: each["Value"] for each in alarm["Dimensions"]} == {name: line[name] for name in dimensions}
     assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 0)
     # The Pipe tries less and less often: a period without a try must not put it off.
@@ -869,7 +877,7 @@ def test_what_a_read_model_holds_back_rings_by_the_metric_that_its_function_emit
 
     assert {dimension(metric, "function") for metric in watched} == set(bootstrap.projections())
     for metric in watched:
-        assert (metric["Namespace"], dimension(metric, "source")) == ("Headwater", "kinesis")
+        assert (metric["Namespace"], dimension(metric, "source")) == (NAMESPACE, "kinesis")
         assert {part["Name"] for part in metric["Dimensions"]} == counted["RecordsParked"]
 
 
@@ -910,7 +918,7 @@ def test_each_incident_has_an_alarm_with_the_dimensions_that_it_is_counted_by(
         watched = watched_metrics(expanded, incident)
         assert watched
         for metric in watched:
-            assert metric["Namespace"] == "Headwater"
+            assert metric["Namespace"] == NAMESPACE
             assert {part["Name"] for part in metric["Dimensions"]} == counted[incident]
             if "function" in counted[incident]:
                 assert dimension(metric, "function") in FUNCTIONS.values()
@@ -1000,7 +1008,7 @@ def test_the_archives_freshness_is_told_by_a_metric_that_the_archiver_emits(
     # Then the alarm asks for it by the same dimensions
     queries = expanded["Resources"]["ArchiveFreshnessAlarm"]["Properties"]["Metrics"]
     (archived,) = (query["MetricStat"]["Metric"] for query in queries if query["Id"] == "archived")
-    assert archived["Namespace"] == "Headwater"
+    assert archived["Namespace"] == NAMESPACE
     assert {part["Name"]: part["Value"] for part in archived["Dimensions"]} == {
         "function": "archiver",
         "source": "dynamodb",

@@ -193,5 +193,7 @@ def test_a_variable_with_two_values_is_refused_by_name(tmp_path: Path) -> None:
         return Function(name, "m.h", tmp_path, 1, 128, {"TABLE": value, name.upper(): name})
 
     assert shared_environment([function("a", "x"), function("b", "x")]) == {"TABLE": "x", "A": "a", "B": "b"}
+    spaces = [Function(name, "m.h", tmp_path, 1, 128, {"POWERTOOLS_METRICS_NAMESPACE": name}) for name in ("a", "b")]
+    assert shared_environment(spaces) == {"POWERTOOLS_METRICS_NAMESPACE": "a"}
     with pytest.raises(FunctionError, match="b sets TABLE to another value than a"):
         shared_environment([function("a", "x"), function("b", "y")])

@@ -1,6 +1,6 @@
 """The HTTP API's entry: request in, answer out, one log line and one metrics line each.
 
-Metrics are in the namespace Headwater by function and source "http", and by route: RequestsSucceeded,
+Metrics are in the namespace Headwater/<stack> by function and source "http", and by route: RequestsSucceeded,
 RequestsRefused (4xx: the client's to mend), RequestsFailed (5xx: ours) and ProcessingTime (milliseconds).
 """
 
