@@ -130,6 +130,7 @@ def run(given: Mapping[str, Any]) -> dict[str, Any]:
     """Runs the definition to its end; answers what DescribeExecution does."""
     definition = (PROJECT / "statemachines" / "compaction.asl.json").read_text("utf-8")
     substituted = {
+        "Partition": "aws",
         "CompactionFunctionArn": "the function's ARN",
         "Database": "the database",
         "WorkGroup": "the workgroup",
