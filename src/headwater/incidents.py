@@ -1,7 +1,7 @@
 """What an operator must hear of although nothing failed: a line in the log, and a metric that an alarm can watch.
 
-Metrics are EMF log lines in the namespace Headwater/<stack>, by function, one count an incident; those that may befall any
-function are counted once more for all of them (dimension ``functions``: all), so that one alarm watches them:
+Metrics are EMF log lines in the namespace Headwater/<stack>, by function, one count an incident; those that may befall
+any function are counted once more for all of them (dimension ``functions``: all), so that one alarm watches them:
 
 - ``IllegalChanges``: an event's item was modified, or removed by something other than the table's TTL.
 - ``UnconfirmedEffects``: an effect was claimed and never confirmed; whether it happened is unknown.

@@ -1,6 +1,7 @@
 """Counts what is parked, by consumer and reason.
 
-The metric ``ParkedRecords`` is an EMF log line in the namespace Headwater/<stack>, with dimensions ``consumer`` and ``reason``.
+The metric ``ParkedRecords`` is an EMF log line in the namespace Headwater/<stack>, with dimensions ``consumer`` and
+``reason``.
 """
 
 from collections import Counter

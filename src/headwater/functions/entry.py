@@ -1,7 +1,7 @@
 """What every asynchronous function's entry shares: logs, metrics and the batch answer.
 
-Metrics are EMF log lines in the namespace Headwater/<stack>, by function and source: RecordsSucceeded, RecordsFailed, and
-RecordsParked where there are any (acknowledged and not applied, until a redrive) as counts; ProcessingTime
+Metrics are EMF log lines in the namespace Headwater/<stack>, by function and source: RecordsSucceeded, RecordsFailed,
+and RecordsParked where there are any (acknowledged and not applied, until a redrive) as counts; ProcessingTime
 (milliseconds a batch). The log names the aggregates that stand still. The HTTP API's entry reports through the same
 `report`.
 """

@@ -1,0 +1,77 @@
+"""`headwater processes`: the executions that write applications' statuses, and an end to them before a stack goes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import track
+
+from cli.kept import reason_option, recorder
+from cli.output import as_json
+from cli.target import Target
+from headwater.clock import timestamp
+
+#: StopExecution, Step Functions API reference: the most characters of a cause.
+_CAUSE_CHARACTERS = 32_768
+
+
+@click.group()
+def processes() -> None:
+    """Looks at the applications whose process runs, and stops it.
+
+    CloudFormation waits for every execution of a state machine that it deletes: here up to half a year, as long as
+    staff may take to decide.
+    """
+
+
+@processes.command("list")
+@click.pass_obj
+def list_(target: Callable[[], Target]) -> None:
+    """Prints the executions that run, oldest first, as JSON: one a line."""
+    for each in _running(target()):
+        click.echo(as_json({"execution": each["name"], "since": timestamp(each["startDate"])}))
+
+
+@processes.command()
+@click.option("--execution", "names", multiple=True, help="Only this one, by the name that list prints; repeatable.")
+@click.option("--all", "everything", is_flag=True, help="All of them, as before a stack is deleted.")
+@reason_option("Why they end. It is recorded, with your name, and stands in each execution as its cause.")
+@click.option("--dry-run", is_flag=True, help="Only says how many there are.")
+@click.pass_obj
+def stop(target: Callable[[], Target], *, names: tuple[str, ...], everything: bool, reason: str, dry_run: bool) -> None:
+    """Stops executions for good. Their applications keep the status that they have, and nothing moves them on.
+
+    ApplicationProcessStopped rings, as for every execution that somebody stops.
+    """
+    if everything == bool(names):
+        raise click.UsageError("say which: --all, or --execution NAME")
+    stack = target()
+    running = _running(stack)
+    if unknown := sorted(set(names) - {each["name"] for each in running}):
+        raise click.ClickException(f"no execution that runs is called {unknown[0]}: see 'processes list'")
+    chosen = [each for each in running if everything or each["name"] in names]
+    if not chosen:
+        click.echo("Nothing runs.")
+        return
+    if dry_run:
+        click.echo(f"Would stop {len(chosen)}.")
+        return
+    facts = {"executions": [each["executionArn"] for each in chosen]}
+    # First the record: a command that dies in between has told what it was about.
+    kept = recorder(stack, "stop-processes", facts, verb="stop", done="stopped", reason=reason)()
+    client = stack.client("stepfunctions")
+    for each in track(chosen, "stopping", console=Console(stderr=True), transient=True):
+        client.stop_execution(
+            executionArn=each["executionArn"], error="StoppedByOperator", cause=reason[:_CAUSE_CHARACTERS]
+        )
+    click.echo(f"Stopped {len(chosen)}. {kept} keeps a record of it for a year.")
+
+
+def _running(target: Target) -> Sequence[Mapping[str, Any]]:
+    pages = target.client("stepfunctions").get_paginator("list_executions")
+    machine = target.output("ApplicationProcessArn")
+    found = [
+        each for page in pages.paginate(stateMachineArn=machine, statusFilter="RUNNING") for each in page["executions"]
+    ]
+    return sorted(found, key=lambda each: (each["startDate"], each["name"]))
