@@ -291,10 +291,13 @@ def _lost(evidence: Evidence, place: Place, what: str) -> Finding:
 
 
 def _rewritten(body: str) -> str:
-    """A document as our JSON writes it: whoever sent it may have escaped other characters."""
+    """A document as our JSON writes it: whoever sent it may have escaped other characters.
+
+    What it cannot write, it leaves: some texts are no JSON, and some are nested too deep.
+    """
     try:
         return orjson.dumps(orjson.loads(body)).decode()
-    except ValueError:
+    except (ValueError, TypeError):
         return body
 
 

@@ -105,6 +105,12 @@ def test_an_award_whose_id_is_too_long_for_kinesis_is_parked_and_no_neighbours_f
     assert [str(violation) for violation in result.violations] == []
 
 
+def test_a_message_nested_too_deep_to_be_written_again_is_judged_like_the_others(blueprint: Blueprint) -> None:
+    kinds = "message of an event: data: deep", "event: UserRegistered.email: against its pattern"
+    with world_at_rest(blueprint, *kinds) as world:
+        assert [str(violation) for violation in verdict(world, 0.0).violations] == []
+
+
 # The invariants can fail
 
 
