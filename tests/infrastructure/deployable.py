@@ -145,7 +145,24 @@ def metrics_are_the_stacks_own(template: Node) -> Iterator[str]:
             yield f"{name}: the namespace {namespace} is the same in every stack"
 
 
+def who_is_let_in_alone_is_alone(template: Node) -> Iterator[str]:
+    """Within one account a queue's policy that lets in one role keeps out no other: that takes a refusal.
+
+    IAM user guide, "Policy evaluation logic": within an account, either kind of policy may allow.
+    """
+    for name, policy in _of(template, "AWS::SQS::QueuePolicy"):
+        statements = policy["PolicyDocument"]["Statement"]
+        let_in = [each["Condition"]["ArnEquals"] for each in statements if _names_a_role(each, "Allow", "ArnEquals")]
+        kept_out = [
+            each["Condition"]["ArnNotEquals"] for each in statements if _names_a_role(each, "Deny", "ArnNotEquals")
+        ]
+        for role in let_in:
+            if not any(role[_ROLE] in _listed(others[_ROLE]) for others in kept_out):
+                yield f"{name}: lets in one role, and whoever else in the account has a policy that lets them send"
+
+
 RULES: Final[tuple[Rule, ...]] = (
+    who_is_let_in_alone_is_alone,
     metrics_are_the_stacks_own,
     imports_without_warnings,
     names_are_the_stacks_own,
@@ -156,6 +173,13 @@ RULES: Final[tuple[Rule, ...]] = (
     no_function_reserves_concurrency,
     partitions_are_not_spelled,
 )
+
+
+_ROLE: Final = "aws:PrincipalArn"
+
+
+def _names_a_role(statement: Node, effect: str, operator: str) -> bool:
+    return statement["Effect"] == effect and _ROLE in statement.get("Condition", {}).get(operator, {})
 
 
 def _of(template: Node, kind: str) -> Iterator[tuple[str, Node]]:
