@@ -13,6 +13,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ from tests.integration.stream_functions import fixture, stack
 __all__ = ["stack"]
 
 DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
+#: Of Step Functions: "Maximum input or output size for a task, state, or execution", and ExecutionFailedEventDetails.
+STATE_BYTES, CAUSE_CHARACTERS = 262_144, 32_768
 UNLOAD = re.compile(r"UNLOAD \((?P<sql>.*)\) TO 's3://archive/(?P<run>.*)' WITH \(.*\)", re.DOTALL)
 
 
@@ -52,6 +55,7 @@ class Tasks:
             client.meta.events.register("provide-client-params.s3", self._note)
             patch.setattr(bootstrap, "s3", lambda: client)
             module = importlib.import_module("headwater.functions.compaction")
+        self.module = module
         self.handler: Callable[..., dict[str, Any]] = module.handler
         self.answers: dict[str, list[tuple[Any, ...]]] = {}
         self.steps: list[str] = []
@@ -61,6 +65,7 @@ class Tasks:
         service, _, action = resource.removeprefix("arn:aws:states:::").partition(":")
         step = given["Payload"]["step"] if service == "lambda" else action
         self.steps.append(step)
+        assert len(orjson.dumps(given)) <= STATE_BYTES
         if (error := self.failing(step)) is not None:
             raise stepfunctions._ExecutionError(type(error).__name__, str(error))
         if service == "lambda":
@@ -335,6 +340,41 @@ def test_a_damaged_list_of_days_is_named_and_other_months_are_compacted(tasks: T
     assert dict(published_list()) == dict.fromkeys(DAYS, 12)
 
 
+def test_an_execution_whose_days_all_fail_fits_into_its_state(tasks: Tasks, caplog: pytest.LogCaptureFixture) -> None:
+    """Each with a cause as long as Lambda gives, in the longest letters; and as many months beside them."""
+    why = "\U0001f480" * 5_000
+    cause = json.dumps({"errorMessage": why, "stackTrace": ["x" * 1_000] * 20})
+    days = [
+        {"source": "applications", "dt": (date(2026, 1, 1) + timedelta(days=number)).isoformat()}
+        for number in range(tasks.module.MOST_DAYS)
+    ]
+    left = [tasks.handler({"step": "leave", **day, "error": {"Error": "X", "Cause": cause}}, None) for day in days]
+    payload = {
+        "step": "conclude",
+        "run": "run",
+        "days": [{"outcome": "failed", **day} for day in left],
+        "left_for_next_time": 0,
+        "left_out": [tasks.module._shortened(why)] * 120,
+    }
+
+    assert len(orjson.dumps(payload)) <= STATE_BYTES
+    assert caplog.records[0].getMessage() == f"applications of 2026-01-01 was not compacted: {why}"
+    with pytest.raises(Exception, match=r"500 of 500 day\(s\) and 120 month\(s\) were not compacted") as told:
+        tasks.handler(payload, None)
+    assert len(json.dumps({"errorMessage": str(told.value)})) <= CAUSE_CHARACTERS
+    assert all(day["dt"] in str(told.value) for day in days)
+
+
+def test_a_day_of_which_not_even_the_reason_can_be_told_is_named(tasks: Tasks) -> None:
+    fill()
+    broken = {"compact", "leave"}
+    tasks.failing = lambda step: RuntimeError("injected") if step in broken else None
+
+    told = run({})
+
+    assert f"3 of 3 day(s) and 0 month(s) were not compacted. events of {DAYS[0]}: RuntimeError" in told["cause"]
+
+
 def test_days_beyond_what_an_execution_takes_are_told_and_taken_by_the_next(
     tasks: Tasks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -405,5 +445,5 @@ def test_the_fixture_asks_for_days(tasks: Tasks) -> None:
 
 
 def test_a_step_that_is_none_is_refused_by_name(tasks: Tasks) -> None:
-    with pytest.raises(ValueError, match="find, compact, unload, place, publish, conclude, not 'unlod'"):
+    with pytest.raises(ValueError, match="find, compact, unload, place, publish, leave, conclude, not 'unlod'"):
         tasks.handler({"step": "unlod"}, None)

@@ -1155,4 +1155,12 @@ MUTATIONS = (
         without="            if not since <= at <= until:\n",
         tests=("tests/unit/archive/test_lookup.py",),
     ),
+    Mutation(
+        name="causes-of-days-fit-into-a-state",
+        rule="Step Functions refuses a state above 256 KiB: the days would not be told, nor their claims given up",
+        module="headwater.functions.compaction",
+        guard='    return {"source": event["source"], "dt": event["dt"], "reason": _shortened(reason)}\n',
+        without='    return {"source": event["source"], "dt": event["dt"], "reason": reason}\n',
+        tests=("tests/integration/test_compaction.py",),
+    ),
 )

@@ -10,11 +10,15 @@ from headwater import bootstrap
 from headwater.archive import curated
 from headwater.archive.compaction import Counts, Day
 from headwater.archive.inventory import described
-from headwater.functions.entry import report
+from headwater.functions.entry import logger, report
 from headwater.incidents import LoggedIncidents
 
 #: Days of one execution: Step Functions keeps 25,000 events of it, and a day makes some twenty.
 MOST_DAYS = 500
+#: Of a day's reason, and of a month's, in UTF-8: all of an execution's days stand in one state, of 256 KiB at most.
+_REASON_BYTES = 250
+#: Reasons that the error names whole: a cause has 32,768 characters at most. Of the others it names the days.
+_MOST_REASONS = 20
 
 
 class DaysLeftError(Exception):
@@ -49,10 +53,13 @@ def find(event: Mapping[str, Any]) -> dict[str, Any]:
             objects=str(len(foreign)),
             named=described(foreign),
         )
+    left_out = [reason for each in found for reason in each.left_out]
+    for reason in left_out:
+        logger.error(f"a month was not compacted: {reason}")
     return {
         "days": [{"source": day.source, "dt": day.dt, "large": day.is_large} for day in due[:MOST_DAYS]],
         "left_for_next_time": len(due[MOST_DAYS:]),
-        "left_out": [reason for each in found for reason in each.left_out],
+        "left_out": [*map(_shortened, left_out)],
     }
 
 
@@ -99,6 +106,13 @@ def publish(event: Mapping[str, Any]) -> dict[str, Any]:
     return {"records": published.records}
 
 
+def leave(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Logs why a day could not be compacted, whole, and gives what of it goes on to `conclude`."""
+    reason = _reason(event["error"]["Cause"])
+    logger.error(f"{event['source']} of {event['dt']} was not compacted: {reason}")
+    return {"source": event["source"], "dt": event["dt"], "reason": _shortened(reason)}
+
+
 def conclude(event: Mapping[str, Any]) -> dict[str, Any]:
     """How many days were compacted.
 
@@ -108,26 +122,38 @@ def conclude(event: Mapping[str, Any]) -> dict[str, Any]:
         Names those that were not, and why; or there are more days than one execution takes.
     """
     days, more, left_out = event["days"], event["left_for_next_time"], event["left_out"]
-    failed = [day for day in days if "error" in day]
+    failed = [day for day in days if day["outcome"] == "failed"]
     for day in failed:
         compaction.release(day["source"], day["dt"], event["run"])
     if failed or left_out:
-        reasons = [f"{day['source']} of {day['dt']}: {_reason(day['cause'])}" for day in failed]
+        reasons = [*left_out, *(f"{_named(day)}: {day['reason']}" for day in failed)]
+        others = [_named(day) for day in failed[max(_MOST_REASONS - len(left_out), 0) :]]
         raise DaysLeftError(
             f"{len(failed)} of {len(days)} day(s) and {len(left_out)} month(s) were not compacted. "
-            + "; ".join([*reasons, *left_out])
+            + "; ".join(reasons[:_MOST_REASONS])
+            + (f"; and, for reasons that the log has: {', '.join(others)}" if others else "")
         )
     if more:
         raise DaysLeftError(f"{len(days)} day(s) were compacted, and {more} more are due: start it again")
     return {"days": len(days)}
 
 
+def _named(day: Mapping[str, Any]) -> str:
+    return f"{day['source']} of {day['dt']}"
+
+
 def _reason(cause: str) -> str:
-    """What went wrong, out of the JSON that Lambda gives of an error; Athena gives plain text."""
+    """What went wrong, out of the JSON that Lambda gives of an error, or Athena of a query; else the text itself."""
     try:
-        return str(json.loads(cause)["errorMessage"])
+        told = json.loads(cause)
+        return str(told["errorMessage"] if "errorMessage" in told else told["Status"]["StateChangeReason"])
     except (ValueError, TypeError, KeyError):
         return cause
+
+
+def _shortened(reason: str) -> str:
+    encoded = reason.encode(errors="replace")
+    return reason if len(encoded) <= _REASON_BYTES else encoded[:_REASON_BYTES].decode(errors="ignore") + " …"
 
 
 def _unchanged(event: Mapping[str, Any]) -> Day:
@@ -135,7 +161,7 @@ def _unchanged(event: Mapping[str, Any]) -> Day:
 
 
 STEPS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
-    step.__name__: step for step in (find, compact, unload, place, publish, conclude)
+    step.__name__: step for step in (find, compact, unload, place, publish, leave, conclude)
 }
 
 
