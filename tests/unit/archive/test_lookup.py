@@ -257,9 +257,14 @@ def test_what_is_parked_for_one_batch_of_a_shard_no_other_one_brings_again() -> 
     second = pointer("kinesis", "500", "501", 1, arrived=(noon + 3600, noon + 3660))
 
     before = [len(archive.found(each)) for each in (first, second)]
+    # Whichever comes first: what the later one had of the time of the earlier one is parked too.
+    other_way_round = Archived()
+    other_way_round.write(plays("early", at="2026-03-01T11:00:00Z"), at=LATER)
+    other_way_round.lookup.parked(second)
     archive.lookup.parked(first)
 
     assert before == [1, 2]
+    assert other_way_round.found(first) == []
     assert list(map(kinesis.partition_key, archive.found(second))) == ["player#late"]
     assert archive.found(first) == []
     assert len(archive.found(replace(second, consumer="achievements"))) == 2

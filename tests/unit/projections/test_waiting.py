@@ -423,6 +423,17 @@ def test_a_version_that_can_be_had_is_not_passed_over(system: Waiting) -> None:
     assert (system.stands, system.row.state["plays"]) == (({"player": 3}, {}, {}), 3)
 
 
+def test_a_version_that_can_be_had_is_not_passed_over_though_it_stands_at_a_later_one(system: Waiting) -> None:
+    history = plays(5)
+    system.store(history, 2, 4)
+    system.process(history[0], history[2])
+    system.store(history, 4)
+
+    assert not system.runner.pass_over("player#u1", 2)
+
+    assert system.row.state["plays"] == 3
+
+
 def test_a_version_above_where_it_stands_has_to_wait(system: Waiting) -> None:
     history = plays(4)
     system.store(history, 2, 3)
