@@ -154,7 +154,15 @@ def nothing_waits_after_the_repair(evidence: Evidence) -> Iterator[Finding]:
                 # `pointers_are_resolved` tells which of them may stay.
                 continue
             for message in evidence.messages(queue.name):
-                yield Finding(Harm.WRONG, "", f"{queue.name} still holds {str(message)[:200]}")
+                if not _refused_for_good(evidence, message):
+                    yield Finding(Harm.WRONG, "", f"{queue.name} still holds {str(message)[:200]}")
+
+
+def _refused_for_good(evidence: Evidence, letter: Mapping[str, Any]) -> bool:
+    """Whether a destination takes something of it today as little as before."""
+    refusals = evidence.refusals
+    actions = {action.get("action_id") for action in letter.get("parsed", ()) if action}
+    return letter.get("aggregate_id") in refusals.aggregates or not actions.isdisjoint(refusals.applications)
 
 
 def pointers_are_resolved(evidence: Evidence) -> Iterator[Finding]:
