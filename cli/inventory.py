@@ -16,14 +16,13 @@ from cli import waiting
 from cli.queues import HOLD_SECONDS, Held, Message, counted, held
 from cli.target import Target
 from cli.waiting import DeadLetter
+from headwater.archive.objects import GIVEN_UP
 from headwater.change_stream.claim_checks import S3ClaimStore
 
 _QUEUE_URL: Final = re.compile(r"(\w+)QueueUrl")
 _DEAD_LETTER_QUEUE_URL: Final = re.compile(r"(\w+?)(Subscription)?DeadLetterQueueUrl")
 #: In another account, whose operators see to it; the Pipe parks here what that queue does not take.
 _ELSEWHERE: Final = frozenset({"ApplicationInboxQueue"})
-#: Where Lambda puts what a mapping gives up.
-_OBJECTS: Final = "aws/lambda/"
 #: As short as ids are to type; they are longer only where two begin alike.
 _ID_LENGTH: Final = 8
 
@@ -182,7 +181,7 @@ def _hold(sqs: Any, urls: Sequence[str], holds: ExitStack) -> list[Held]:
 
 def _objects(s3: Any, bucket: str) -> Iterator[str]:
     """Keys of the archiver's batches; a console's folder is none."""
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=_OBJECTS):
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=GIVEN_UP):
         yield from (entry["Key"] for entry in page.get("Contents", []) if not entry["Key"].endswith("/"))
 
 

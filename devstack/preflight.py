@@ -1,8 +1,9 @@
 """`sam deploy` to an account, after what CloudFormation would say only once it has made half of a stack.
 
-A name that is too long, a database that another stack has, a stack that can no longer be updated: each is told before
-anything is made. And a first deployment goes without deletion protection, which is switched on by a second one, since
-CloudFormation cannot take a protected table back when a first deployment fails.
+A name that is too long, a database that another stack has, a stack that can no longer be updated, shards that Kinesis
+does not take away at once: each is told before anything is made. And a first deployment goes without deletion
+protection, which is switched on by a second one, since CloudFormation cannot take a protected table back when a first
+deployment fails.
 """
 
 from __future__ import annotations
@@ -96,6 +97,17 @@ def state_of(stack: str, client: Any) -> str | None:
         raise
 
 
+def stream_of(stack: str, client: Any) -> str | None:
+    """The name of the stack's EventsStream; None where it has none yet."""
+    try:
+        found = client.describe_stack_resource(StackName=stack, LogicalResourceId="EventsStream")
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":
+            return None
+        raise
+    return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+
 def problems(deployment: Deployment, session: boto3.session.Session) -> tuple[list[str], bool]:
     """What keeps this deployment from succeeding, and whether it is the stack's first."""
     region = session.region_name
@@ -111,7 +123,28 @@ def problems(deployment: Deployment, session: boto3.session.Session) -> tuple[li
     database = deployment.parameter("AnalyticsDatabaseName")
     if state is None and database and _has_database(session.client("glue"), database):
         found.append(f"the Glue database {database} is another stack's: choose another AnalyticsDatabaseName")
+    if state is not None and not found:
+        found += _shards(deployment, session)
     return found, state is None
+
+
+def _shards(deployment: Deployment, session: boto3.session.Session) -> Iterator[str]:
+    """Kinesis at most doubles or halves a stream's shards in one step ("UpdateShardCount", API reference)."""
+    if deployment.parameter("EventsStreamMode") != "PROVISIONED":
+        return
+    name = stream_of(deployment.stack, session.client("cloudformation"))
+    if name is None:
+        return
+    stream = session.client("kinesis").describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
+    wanted, there = int(deployment.parameter("EventsStreamShards") or 1), stream["OpenShardCount"]
+    if not there / 2 <= wanted <= 2 * there:
+        mode = stream.get("StreamModeDetails", {}).get("StreamMode", "PROVISIONED")
+        kept = "EventsStreamMode=ON_DEMAND" if mode == "ON_DEMAND" else f"EventsStreamShards={there}"
+        yield (
+            f"EventsStream has {there} shards ({mode}), and Kinesis makes at most half or double of them in one step, "
+            f"not {wanted}: add {kept} to the environment's parameter_overrides to keep it as it is, or deploy with "
+            f"EventsStreamShards={there // 2 if wanted < there else there * 2} first"
+        )
 
 
 def _has_database(client: Any, name: str) -> bool:

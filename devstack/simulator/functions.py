@@ -74,7 +74,8 @@ class FailureLog:
         # The Pipe's target says of each record that it has parked why; no other consumer does.
         kind = message if message == "record parked" else facts.get("error") or facts.get("incident") or message
         self.reasons[f"{facts.get('function', '')}: {kind}"] += 1
-        if "incident" in facts:
+        # What stands still is no trace by itself: its letter has to be there.
+        if "incident" in facts and facts["incident"] != "HeldBackRecords":
             self.reported.update(str(fact) for fact in facts.values())
         if facts.get("incident") == "UnconfirmedEffects":
             effect = facts["function"], facts["event_id"], facts["effect"]

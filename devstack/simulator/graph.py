@@ -18,6 +18,8 @@ PARAMETERS: Final = {
     "SenderAddress": "no-reply@example.com",
     "ArchiverBatchingWindow": "5",
     "BiExportBatchingWindow": "20",
+    # The longer of the two: what holds over a holiday holds over a day.
+    "EventsStreamRetentionHours": "168",
 }
 TEMPLATE: Final = Path(__file__).parents[2] / "template.yaml"
 RECEIVER: Final = TEMPLATE.with_name("receiver.yaml")
@@ -71,8 +73,8 @@ class _Stack:
                 return _SUBSTITUTION.sub(lambda match: own.get(match[1]) or self._reference(match[1]), text)
             case "Fn::If", [str(condition), then, otherwise]:
                 return self.value(then if self._holds(self.conditions[condition]) else otherwise)
-            case "Fn::FindInMap", [str(name), str(key), str(entry)]:
-                return str(self.mappings[name][key][entry])
+            case "Fn::FindInMap", [str(name), key, str(entry)]:
+                return str(self.mappings[name][self.value(key)][entry])
         raise GraphError(f"the simulator cannot compute {dict(node)}: add it to devstack/simulator/graph.py")
 
     def _holds(self, condition: Node) -> bool:
@@ -81,6 +83,12 @@ class _Stack:
                 return self.value(left) == self.value(right)
             case "Fn::Not", [inner]:
                 return not self._holds(inner)
+            case "Fn::And", parts:
+                return all(map(self._holds, parts))
+            case "Fn::Or", parts:
+                return any(map(self._holds, parts))
+            case "Condition", str(name):
+                return self._holds(self.conditions[name])
         raise GraphError(f"the simulator cannot compute {condition}: add it to devstack/simulator/graph.py")
 
     def _arn(self, name: str) -> str:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from headwater.applications.target import Target
     from headwater.archive.bi_export import BiExport
     from headwater.archive.compaction import Compaction
+    from headwater.archive.objects import S3ObjectStore
     from headwater.archive.sources import ArchiverOfSources
     from headwater.dead_letters.parked import ParkingLot
     from headwater.dead_letters.parking import Parking
@@ -247,6 +248,14 @@ def archiver() -> "ArchiverOfSources":
     events = Archiver(objects, incidents, now=utc_now)
     applications = Archiver(objects, incidents, source="applications", now=utc_now)
     return ArchiverOfSources({settings().applications_table: applications}, otherwise=events)
+
+
+@cache
+def given_up_batches() -> "S3ObjectStore":
+    """What the archiver gave up."""
+    from headwater.archive.objects import S3ObjectStore
+
+    return S3ObjectStore(s3(), settings().failed_batches_bucket)
 
 
 @cache
@@ -502,7 +511,7 @@ def dead_letters() -> "Resolver":
         },
         ArchivedRecords(
             S3ObjectStore(s3(), settings().archive_bucket),
-            S3ObjectStore(s3(), settings().failed_batches_bucket),
+            given_up_batches(),
             events_stream.hash_keys,
             DynamoDbParkedSpans(dynamodb(), settings().ledger_table),
             sources={APPLICATION_STATUS: "applications"},

@@ -33,8 +33,8 @@ QUIET_SECONDS = 60
 
 #: One retry for the event stream's consumers, so that a batch is given up within seconds.
 IMPATIENT = {
-    f"MaximumRetryAttempts: -1\n{' ' * 12}MaximumRecordAgeInSeconds: !FindInMap [Streams, Events": (
-        f"MaximumRetryAttempts: 1\n{' ' * 12}MaximumRecordAgeInSeconds: !FindInMap [Streams, Events"
+    f"MaximumRetryAttempts: -1\n{' ' * 12}MaximumRecordAgeInSeconds: !FindInMap [Retention, !Ref": (
+        f"MaximumRetryAttempts: 1\n{' ' * 12}MaximumRecordAgeInSeconds: !FindInMap [Retention, !Ref"
     )
 }
 

@@ -14,6 +14,6 @@ def template() -> Node:
 
 @pytest.fixture(scope="session")
 def expanded() -> Node:
-    """As CloudFormation gets it, with its mappings' values looked up."""
+    """As CloudFormation gets it, with what the defaults of EventsStream's parameters choose."""
     template = expansion.expanded()
-    return {**template, "Resources": expansion.looked_up(template["Resources"], template["Mappings"])}
+    return {**template, "Resources": expansion.looked_up(template["Resources"], template)}

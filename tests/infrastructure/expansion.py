@@ -47,15 +47,18 @@ def expanded(path: Path = TEMPLATE) -> Node:
     return result
 
 
-def looked_up(node: Any, mappings: Node) -> Any:
-    """The node with the template's own mappings' values in place of ``Fn::FindInMap``."""
+def looked_up(node: Any, template: Node) -> Any:
+    """The node with what the defaults of the parameters of EventsStream choose: values of mappings, and sources."""
     match node:
-        case {"Fn::FindInMap": [str(name), str(key), str(entry)]}:
-            return mappings[name][key][entry]
+        case {"Fn::FindInMap": [str(name), key, str(entry)]}:
+            key = template["Parameters"][key["Ref"]]["Default"] if isinstance(key, dict) else key
+            return template["Mappings"][name][key][entry]
+        case {"Fn::If": ["HasEnhancedFanOut", _, without]}:
+            return without
         case dict():
-            return {key: looked_up(value, mappings) for key, value in node.items()}
+            return {key: looked_up(value, template) for key, value in node.items()}
         case list():
-            return [looked_up(value, mappings) for value in node]
+            return [looked_up(value, template) for value in node]
     return node
 
 

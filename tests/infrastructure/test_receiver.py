@@ -1,16 +1,14 @@
 """Rules that the account domain's template must hold, by itself and together with the other stack."""
 
-import json
 from typing import Any, Final
 
 import pytest
 
-from headwater.incidents import LoggedIncidents
 from headwater.settings import ReceiverSettings
 from headwater.tracking.dynamodb import BY_ACCOUNT, BY_STATUS
 from tests.infrastructure import expansion, test_template
 from tests.infrastructure.expansion import PROJECT, RECEIVER, Node
-from tests.infrastructure.test_template import as_list, dimension, of_type, statements, text
+from tests.infrastructure.test_template import as_list, of_type, statements, text
 
 FUNCTIONS: Final = {"TrackerFunction": "tracker", "TrackingApiFunction": "tracking_api"}
 
@@ -27,7 +25,6 @@ SHARED: Final = (
     test_template.test_a_message_stays_hidden_for_six_times_its_functions_timeout,
     test_template.test_each_table_is_protected_encrypted_and_recoverable,
     test_template.test_each_queue_that_nobody_consumes_has_an_alarm_at_the_first_message,
-    test_template.test_every_alarm_tells_somebody,
 )
 
 
@@ -158,32 +155,7 @@ def test_data_outlives_the_stack(expanded_receiver: Node) -> None:
         assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
 
 
-@pytest.mark.parametrize("metric", ["Errors", "Throttles"])
-def test_each_function_has_an_alarm(expanded_receiver: Node, metric: str) -> None:
-    alarms = test_template.alarms_on(expanded_receiver, metric)
-
-    assert {dimension(alarm, "FunctionName")["Ref"] for alarm in alarms} == set(FUNCTIONS)
-
-
 def test_each_parameter_says_what_it_takes(receiver: Node) -> None:
     for name, parameter in receiver["Parameters"].items():
         assert parameter["Description"], name
         assert parameter["ConstraintDescription"].startswith("must be "), name
-
-
-def test_an_outage_of_the_tracker_rings_by_the_metric_that_it_emits(
-    expanded_receiver: Node, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """FAULTS row 44."""
-    LoggedIncidents("tracker").report("Outages", "for the test")
-    blocks = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
-
-    (alarm,) = test_template.alarms_on(expanded_receiver, "Outages")
-
-    assert {part["Name"]: part["Value"] for part in alarm["Dimensions"]} == {
-        "function": "tracker",
-        "service": "headwater",
-    }
-    (block,) = blocks
-    (group,) = block["_aws"]["CloudWatchMetrics"]
-    assert {part["Name"] for part in alarm["Dimensions"]} in [set(names) for names in group["Dimensions"]]

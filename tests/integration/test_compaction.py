@@ -124,6 +124,7 @@ class Tasks:
 
 @pytest.fixture
 def tasks(stack: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Tasks]:
+    bootstrap.s3().create_bucket(Bucket="failed-batches", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     found = Tasks(tmp_path)
     monkeypatch.setattr(stepfunctions, "_invoke_resource_with_timeout", found)
     monkeypatch.setattr(stepfunctions, "_scaled_sleep", lambda _seconds: None)
@@ -289,6 +290,24 @@ def test_foreign_objects_are_passed_over_counted_and_named_once(
     assert [each["ForeignObjects"] for each in metrics if "ForeignObjects" in each] == [[1.0]]
 
 
+def test_batches_that_the_archiver_gave_up_are_told_each_night_until_they_are_gone(
+    tasks: Tasks, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill()
+    key = "aws/lambda/0a1b/shardId-1/2026/03/01/2026-03-01T10.00.00-x"
+    bootstrap.s3().put_object(Bucket="failed-batches", Key=key, Body=b"{}")
+
+    def told() -> list[str]:
+        caplog.clear()
+        run({})
+        found = [vars(record) for record in caplog.records]
+        return [line["batches"] for line in found if line.get("incident") == "UnarchivedBatches"]
+
+    assert [told(), told()] == [["1"], ["1"]]
+    bootstrap.s3().delete_object(Bucket="failed-batches", Key=key)
+    assert told() == []
+
+
 @pytest.mark.parametrize("step", ["unload", "startQueryExecution.sync", "place", "getQueryResults", "publish"])
 def test_an_unload_that_fails_anywhere_leaves_the_day_readable_and_is_done_the_next_night(
     step: str, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
@@ -409,7 +428,11 @@ def test_every_call_of_the_function_is_allowed(tasks: Tasks, monkeypatch: pytest
     run({})
     all_large(monkeypatch)
     run({"again": True})
-    calls = [replace(call, resource=call.resource.replace("archive", "ArchiveBucket", 1)) for call in tasks.calls]
+    named = {"archive": "ArchiveBucket", "failed-batches": "FailedBatchesBucket"}
+    calls = []
+    for call in tasks.calls:
+        bucket, slash, key = call.resource.partition("/")
+        calls.append(replace(call, resource=f"{named[bucket]}{slash}{key}"))
 
     assert denied(Template.load(PROJECT / "template.yaml").document["Resources"], calls) == set()
     assert {call.action for call in tasks.calls} == {"s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"}

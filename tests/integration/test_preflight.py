@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from devstack.__main__ import main
 from devstack.errors import DevstackError
-from devstack.preflight import Deployment, state_of, steps, too_long
+from devstack.preflight import Deployment, state_of, steps, stream_of, too_long
 from tests.fakes.moto import mock_aws
 
 PROJECT = Path(__file__).parents[2]
@@ -30,6 +30,7 @@ def states(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     found: dict[str, str] = {}
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     monkeypatch.setattr("devstack.preflight.state_of", lambda stack, client: found.get(stack))
+    monkeypatch.setattr("devstack.preflight.stream_of", lambda stack, client: found.get(f"{stack} stream"))
     with mock_aws():
         yield found
 
@@ -142,6 +143,26 @@ def test_a_stack_is_there_if_cloudformation_knows_it() -> None:
             state_of("headwater", client)
 
 
+def test_a_stack_of_an_older_version_may_have_no_stream() -> None:
+    client = boto3.client("cloudformation", region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
+    name = {"StackName": "headwater", "LogicalResourceId": "EventsStream"}
+    there = {
+        "PhysicalResourceId": "events",
+        "ResourceType": "AWS::Kinesis::Stream",
+        "ResourceStatus": "CREATE_COMPLETE",
+    }
+    detail = {**there, "LogicalResourceId": "EventsStream", "LastUpdatedTimestamp": datetime(2026, 3, 1)}  # noqa: DTZ001
+    with Stubber(client) as stub:
+        stub.add_response("describe_stack_resource", {"StackResourceDetail": detail}, name)
+        stub.add_client_error("describe_stack_resource", "ValidationError", expected_params=name)
+        stub.add_client_error("describe_stack_resource", "AccessDenied", expected_params=name)
+
+        assert stream_of("headwater", client) == "events"
+        assert stream_of("headwater", client) is None
+        with pytest.raises(ClientError):
+            stream_of("headwater", client)
+
+
 @pytest.mark.parametrize(
     ("text", "environment", "told"),
     [
@@ -156,6 +177,38 @@ def test_a_configuration_that_says_nothing_is_named(tmp_path: Path, text: str, e
 
     with pytest.raises(DevstackError, match=re.escape(told)):
         Deployment.read(TEMPLATE, path, environment)
+
+
+def with_stream(states: dict[str, str], shards: int) -> None:
+    """The stack is there, with a stream of so many shards."""
+    states |= {"headwater": "UPDATE_COMPLETE", "headwater stream": "events"}
+    boto3.client("kinesis").create_stream(StreamName="events", ShardCount=shards)
+
+
+@pytest.mark.parametrize(("shards", "wanted"), [(4, 1), (4, 9), (2, 5)])
+def test_shards_that_kinesis_does_not_take_away_or_add_at_once(
+    states: dict[str, str], tmp_path: Path, shards: int, wanted: int
+) -> None:
+    with_stream(states, shards)
+
+    result = deployed(config(tmp_path, "headwater", f"EventsStreamShards={wanted}"))
+
+    assert result.exit_code != 0
+    step = shards // 2 if wanted < shards else shards * 2
+    assert f"EventsStream has {shards} shards (PROVISIONED)" in " ".join(result.output.split())
+    assert f"deploy with EventsStreamShards={step} first" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("shards", "parameters"),
+    [(1, ()), (2, ()), (2, ("EventsStreamShards=4",)), (4, ("EventsStreamMode=ON_DEMAND",))],
+)
+def test_shards_that_kinesis_gives_in_one_step(
+    states: dict[str, str], tmp_path: Path, shards: int, parameters: tuple[str, ...]
+) -> None:
+    with_stream(states, shards)
+
+    assert deployed(config(tmp_path, "headwater", *parameters)).exit_code == 0
 
 
 def test_a_region_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

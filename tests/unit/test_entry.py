@@ -33,7 +33,7 @@ def test_aggregates_that_stand_still_are_named_in_the_log(caplog: pytest.LogCapt
     assert (line["message"], line["function"], line["aggregates"]) == (
         "aggregates stand still",
         "badges",
-        ["player#ada"],
+        "player#ada",
     )
 
 
@@ -62,11 +62,8 @@ def test_an_outage_is_reported_once_a_batch(
     assert incidents(caplog) == [("Outages", "badges", "2")]
     (counted,) = [orjson.loads(line) for line in capsys.readouterr().out.splitlines() if '"Outages":[1.0]' in line]
     (group,) = counted["_aws"]["CloudWatchMetrics"]
-    # By function, and for all of them.
-    assert {frozenset(names) - {"service"} for names in group["Dimensions"]} == {
-        frozenset({"function"}),
-        frozenset({"functions"}),
-    }
+    # For the whole stack; which function it was, the line says.
+    assert (group["Dimensions"], counted["function"]) == ([["service"]], "badges")
 
 
 def test_an_outage_that_fails_a_whole_batch_is_reported_too(caplog: pytest.LogCaptureFixture) -> None:

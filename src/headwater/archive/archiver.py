@@ -74,7 +74,7 @@ class Archiver:
     ) -> None:
         self._objects = objects
         self._incidents = incidents
-        self._source = source
+        self.source = source
         # With its checksum a frame tells of itself whether it is as it was written: four bytes an object.
         self._options: Mapping[int, int] = {
             zstd.CompressionParameter.compression_level: level,
@@ -94,7 +94,7 @@ class Archiver:
         for day, part in self._by_day(records).items():
             event_id, sequence_number = part.first
             name = f"{sequence_number.zfill(_SEQUENCE_DIGITS)}-{_UNSAFE.sub('_', event_id)}"
-            self._write(curated.raw_prefix(self._source, day) + name, part)
+            self._write(curated.raw_prefix(self.source, day) + name, part)
         return BatchOutcome(len(records))
 
     def _by_day(self, records: Sequence[Record]) -> dict[str, _Part]:

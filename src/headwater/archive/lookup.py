@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 from headwater.archive import curated, reader
 from headwater.archive.envelope import UnreadableRecordError, change_record
 from headwater.archive.inventory import Names, sorted_out
-from headwater.archive.objects import ObjectStore
+from headwater.archive.objects import GIVEN_UP, ObjectStore
 from headwater.change_stream import cloud_events, dynamodb, kinesis
 from headwater.change_stream.records import Operation
 from headwater.clock import timestamp, utc_now
@@ -38,8 +38,6 @@ _PAGE_RECORDS: Final = 1000
 _REMEMBERED: Final = 50_000
 #: The retention of a table's stream ("Change data capture for DynamoDB Streams").
 STREAM_REMEMBERS: Final = timedelta(hours=24)
-#: Where Lambda puts the archiver's batches ("Retaining discarded batch records").
-_GIVEN_UP: Final = "aws/lambda/"
 #: The longest that a change may wait until it is on Kinesis: MaximumRecordAgeInSeconds of fan-out's mapping.
 PUBLISHING_TAKES: Final = timedelta(hours=22)
 
@@ -126,7 +124,7 @@ class ArchivedRecords:
             raise NotArchivedError(
                 f"nobody can tell before {timestamp(settled)} whether the archive has all that {pointer.shard_id} had"
             )
-        for key, written_at in self._given_up.listed(_GIVEN_UP):
+        for key, written_at in self._given_up.listed(GIVEN_UP):
             if since <= written_at <= settled:
                 raise NotArchivedError(f"the archiver gave up a batch of that time: redrive {key} first")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from botocore.exceptions import ClientError
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 #: 412 when the key is taken; 409 when another conditional write to it is under way (S3 API reference, PutObject).
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+
+#: Where Lambda puts the batches that a mapping gives up, in FailedBatchesBucket ("Retaining discarded batch records").
+GIVEN_UP: Final = "aws/lambda/"
 
 
 class ObjectExistsError(Exception):

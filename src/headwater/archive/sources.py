@@ -19,8 +19,14 @@ class ArchiverOfSources:
 
     def archive(self, records: Sequence[Mapping[str, Any]]) -> BatchOutcome:
         """As `Archiver.archive`."""
-        table = _table(records[0]) if records else ""
-        return self._by_table.get(table, self._otherwise).archive(records)
+        return self._archiver(records).archive(records)
+
+    def source_of(self, records: Sequence[Mapping[str, Any]]) -> str:
+        """What the archive calls the table that a batch comes from."""
+        return self._archiver(records).source
+
+    def _archiver(self, records: Sequence[Mapping[str, Any]]) -> Archiver:
+        return self._by_table.get(_table(records[0]) if records else "", self._otherwise)
 
 
 def _table(record: object) -> str:

@@ -10,6 +10,7 @@ from headwater import bootstrap
 from headwater.archive import curated
 from headwater.archive.compaction import Counts, Day
 from headwater.archive.inventory import described
+from headwater.archive.objects import GIVEN_UP
 from headwater.functions.entry import logger, report
 from headwater.incidents import LoggedIncidents
 
@@ -26,6 +27,7 @@ class DaysLeftError(Exception):
 
 
 compaction = bootstrap.compaction()
+given_up = bootstrap.given_up_batches()
 incidents = LoggedIncidents("compaction")
 
 
@@ -52,6 +54,10 @@ def find(event: Mapping[str, Any]) -> dict[str, Any]:
             "objects that are not the archive's lie in its bucket; they were passed over, and Athena may fail at them",
             objects=str(len(foreign)),
             named=described(foreign),
+        )
+    if count := sum(1 for _ in given_up.listed(GIVEN_UP)):
+        incidents.report(
+            "UnarchivedBatches", "batches that the archiver gave up wait to be redriven", batches=str(count)
         )
     left_out = [reason for each in found for reason in each.left_out]
     for reason in left_out:

@@ -17,8 +17,9 @@ from headwater.change_stream.batch import BatchOutcome, records_of
 from headwater.failures import FailureKind, kind_of, loggable
 from headwater.incidents import LoggedIncidents
 
-type Source = Literal["dynamodb", "kinesis", "sqs"]
-type Records = list[Mapping[str, Any]]
+type Records = Sequence[Mapping[str, Any]]
+#: What a function reads; or what tells it of a batch, where a function reads several.
+type Source = Literal["dynamodb", "kinesis", "sqs"] | Callable[[Records], str]
 type Handler = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 
 logger = Logger()
@@ -34,20 +35,23 @@ def batch_handler(function: str, source: Source, process: Callable[[Any], BatchO
     def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         records = records_of(event)
         started = time.perf_counter()
+        named = source if isinstance(source, str) else source(records)
         outcome = BatchOutcome(len(records))
         try:
             outcome = process(records)
         except Exception as error:
-            report(function, source, started, RecordsSucceeded=0, RecordsFailed=len(records))
+            report(function, named, started, RecordsSucceeded=0, RecordsFailed=len(records))
             tell_outage(function, [error])
             raise
         log_failures(function, outcome, context)
         if outcome.stopped:
             # Their parked records say so too, and expire.
-            logger.warning("aggregates stand still", function=function, aggregates=outcome.stopped)
+            LoggedIncidents(function).report(
+                "HeldBackRecords", "aggregates stand still", aggregates=", ".join(outcome.stopped)
+            )
         parked: dict[str, Any] = {"RecordsParked": outcome.parked} if outcome.parked else {}
         failed = len(outcome.failures)
-        report(function, source, started, RecordsSucceeded=outcome.succeeded, RecordsFailed=failed, **parked)
+        report(function, named, started, RecordsSucceeded=outcome.succeeded, RecordsFailed=failed, **parked)
         return outcome.queue_response() if source == "sqs" else outcome.stream_response()
 
     return handler
@@ -80,16 +84,13 @@ def tell_outage(function: str, errors: Sequence[Exception]) -> None:
 
 
 def report(function: str, source: str, started: float, *, route: str | None = None, **counts: int) -> None:
-    """Writes counts, and the time since ``started`` (`time.perf_counter`), as one EMF line.
-
-    With a ``route``, CloudWatch keeps them a second time by route.
-    """
+    """Writes counts, and the time since ``started`` (`time.perf_counter`), as one EMF line; by ``route``, if any."""
     # Ephemeral: Powertools' Metrics shares its state within the process, and functions may share a process.
     metrics = EphemeralMetrics()
     metrics.add_dimension(name="function", value=function)
     metrics.add_dimension(name="source", value=source)
     if route is not None:
-        metrics.add_dimensions(function=function, source=source, route=route)
+        metrics.add_dimension(name="route", value=route)
     for name, value in counts.items():
         metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
     metrics.add_metric(
