@@ -98,7 +98,10 @@ def with_projection(template: str, code: dict[str, str]) -> str:
         if "AWS::Serverless::Function" in copy:
             copy = code["template.yaml"] + "\n" + copy
         template = template.replace(block, block + "\n" + copy)
-    return template
+    (alarm,) = blocks_of(template, "EventsStreamReadersSilentAlarm")
+    heard = alarm.replace("FILL(badges, 0)", "FILL(badges, 0), FILL(favourite_games, 0)")
+    heard = heard.replace("      EvaluationPeriods", code["EventsStreamReadersSilentAlarm"] + "      EvaluationPeriods")
+    return template.replace(alarm, heard)
 
 
 @pytest.fixture(scope="module")
