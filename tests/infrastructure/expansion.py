@@ -20,6 +20,8 @@ type Node = dict[str, Any]
 PROJECT: Final = Path(__file__).resolve().parent.parent.parent
 TEMPLATE: Final = PROJECT / "template.yaml"
 RECEIVER: Final = PROJECT / "receiver.yaml"
+#: The main template as the last version had it.
+RELEASED: Final = PROJECT / "tests" / "infrastructure" / "released" / "0.1.0" / "template.yaml"
 
 
 def raw(path: Path = TEMPLATE) -> Node:
@@ -39,7 +41,7 @@ def expanded(path: Path = TEMPLATE) -> Node:
             properties["ContentUri"] = "s3://artefacts/layer.zip"
         elif resource["Type"] == "AWS::Serverless::StateMachine":
             # Written out, so that the definition is linted with what is substituted in it.
-            properties["Definition"] = json.loads((PROJECT / properties.pop("DefinitionUri")).read_text("utf-8"))
+            properties["Definition"] = json.loads((path.parent / properties.pop("DefinitionUri")).read_text("utf-8"))
     session = boto3.Session(region_name="eu-central-1")
     # No managed policies: no function may need one, and a template that does fails here.
     translator = Translator({}, Parser(), boto_session=session)

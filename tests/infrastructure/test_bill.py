@@ -43,7 +43,7 @@ def test_the_guide_says_what_it_costs() -> None:
     components = list(dict.fromkeys(name for found in bills.values() for name in found))
     rows = []
     for name in components:
-        costs = [f"{found[name].dollars:.2f}" if name in found else "–" for found in bills.values()]
+        costs = [f"{found[name].dollars:.2f}" if name in found else "-" for found in bills.values()]
         whys = dict.fromkeys(found[name].why for found in bills.values() if name in found)
         rows.append(f"| {name} | {' | '.join(costs)} | {'; '.join(whys)} |")
     totals = [f"**{sum(item.dollars for item in found.values()):.2f}**" for found in bills.values()]

@@ -18,7 +18,6 @@ from cli.inventory import dead_letter_queues, pending_queues
 from cli.target import SETTINGS
 from devstack.console import Console
 from devstack.functions import FunctionHost
-from headwater import bootstrap
 from headwater.applications.enrichment import Enrichment
 from headwater.applications.target import Target
 from headwater.archive import bi_export, curated
