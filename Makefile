@@ -198,8 +198,9 @@ deploy-receiver: setup build-receiver ## Build and deploy receiver.yaml alone, w
 	  --config-file $(CURDIR)/samconfig.receiver.toml --config-env $(ENV)
 
 .PHONY: deploy-local
-deploy-local: setup build-main ## Let sam deploy to the emulator: a rehearsal without an AWS account
-	@$(BIN)/python -m devstack deploy env $(SAM) deploy --parameter-overrides SenderAddress=no-reply@example.com $(ARGS)
+deploy-local: setup build-main ## Let sam deploy to the emulator: a rehearsal without an AWS account (FROM=0.1.0: as an update)
+	@$(BIN)/python -m devstack deploy $(if $(FROM),--before tests/infrastructure/released/$(FROM)/template.yaml) \
+	  env $(SAM) deploy --parameter-overrides SenderAddress=no-reply@example.com $(ARGS)
 
 .PHONY: lock
 lock: .cache/lock/.installed ## Resolve requirements/*.in anew into hash-locked files (UPGRADE=--upgrade for newer versions)

@@ -199,14 +199,15 @@ def try_input(
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
+@click.option("--before", type=click.Path(exists=True, path_type=Path), help="Another version's template, to update.")
 @click.argument("sam", nargs=-1, required=True, type=click.UNPROCESSED)
-def deploy(sam: tuple[str, ...]) -> None:
+def deploy(sam: tuple[str, ...], before: Path | None) -> None:
     """Run a `sam deploy` command against an emulator of its own, to see the whole template come up."""
     from devstack.deploy import rehearse
 
     exit_on_signals()
     try:
-        sys.exit(rehearse(sam))
+        sys.exit(rehearse(sam, before))
     except KeyboardInterrupt:
         click.echo("Stopped.")
         sys.exit(130)
