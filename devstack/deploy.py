@@ -38,9 +38,7 @@ def as_built(template: Path, build: Path, folder: Path) -> Path:
         properties = resource.get("Properties") or {}
         if resource["Type"] in _CODE:
             if not (build / name).is_dir():
-                raise DevstackError(
-                    f"{build / name} is missing: `make build-main`, if {template} is not too old for it"
-                )
+                raise DevstackError(f"{build / name} is missing: `make build-main`; or {template} has more than we do")
             properties[_CODE[resource["Type"]]] = str((build / name).resolve())
         elif "DefinitionUri" in properties:
             properties["DefinitionUri"] = str((template.parent / properties["DefinitionUri"]).resolve())
@@ -74,11 +72,10 @@ def rehearse(sam: Sequence[str], before: Path | None = None) -> int:
             (command,) = commands
             at = command.index("deploy") + 1
             commands.insert(0, [*command[:at], *others, *command[at:]])
+        code = 0
         try:
             for command in commands:
-                code = subprocess.run(command, check=False, env=environment).returncode  # noqa: S603 - the person's
-                if code:
-                    return code
-            return 0
+                code = code or subprocess.run(command, check=False, env=environment).returncode  # noqa: S603 - theirs
         except OSError as error:
             raise DevstackError(f"{sam[0]} cannot be run ({error.strerror}): use `make deploy-local`") from error
+        return code
