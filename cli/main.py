@@ -3,7 +3,7 @@
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli import archive, dead_letters, events, mail, processes
+from cli import archive, dead_letters, destroy, events, mail, processes
 from cli.target import LOCAL, resolve
 
 
@@ -44,3 +44,4 @@ main.add_command(mail.mail)
 main.add_command(archive.archive)
 main.add_command(dead_letters.dead_letters)
 main.add_command(processes.processes)
+main.add_command(destroy.destroy)

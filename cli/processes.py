@@ -29,7 +29,7 @@ def processes() -> None:
 @click.pass_obj
 def list_(target: Callable[[], Target]) -> None:
     """Prints the executions that run, oldest first, as JSON: one a line."""
-    for each in _running(target()):
+    for each in _running_on(target()):
         click.echo(as_json({"execution": each["name"], "since": timestamp(each["startDate"])}))
 
 
@@ -47,7 +47,7 @@ def stop(target: Callable[[], Target], *, names: tuple[str, ...], everything: bo
     if everything == bool(names):
         raise click.UsageError("say which: --all, or --execution NAME")
     stack = target()
-    running = _running(stack)
+    running = _running_on(stack)
     if unknown := sorted(set(names) - {each["name"] for each in running}):
         raise click.ClickException(f"no execution that runs is called {unknown[0]}: see 'processes list'")
     chosen = [each for each in running if everything or each["name"] in names]
@@ -60,17 +60,30 @@ def stop(target: Callable[[], Target], *, names: tuple[str, ...], everything: bo
     facts = {"executions": [each["executionArn"] for each in chosen]}
     # First the record: a command that dies in between has told what it was about.
     kept = recorder(stack, "stop-processes", facts, verb="stop", done="stopped", reason=reason)()
-    client = stack.client("stepfunctions")
-    for each in track(chosen, "stopping", console=Console(stderr=True), transient=True):
-        client.stop_execution(
-            executionArn=each["executionArn"], error="StoppedByOperator", cause=reason[:_CAUSE_CHARACTERS]
-        )
+    _stop(stack.client("stepfunctions"), chosen, reason)
     click.echo(f"Stopped {len(chosen)}. {kept} keeps a record of it for a year.")
 
 
-def _running(target: Target) -> Sequence[Mapping[str, Any]]:
-    pages = target.client("stepfunctions").get_paginator("list_executions")
-    machine = target.output("ApplicationProcessArn")
+def stop_all(client: Any, machine: str, reason: str) -> int:
+    """Stops all that runs of a state machine; how many that were."""
+    running = _running(client, machine)
+    _stop(client, running, reason)
+    return len(running)
+
+
+def _stop(client: Any, executions: Sequence[Mapping[str, Any]], reason: str) -> None:
+    for each in track(executions, "stopping", console=Console(stderr=True), transient=True):
+        client.stop_execution(
+            executionArn=each["executionArn"], error="StoppedByOperator", cause=reason[:_CAUSE_CHARACTERS]
+        )
+
+
+def _running_on(target: Target) -> Sequence[Mapping[str, Any]]:
+    return _running(target.client("stepfunctions"), target.output("ApplicationProcessArn"))
+
+
+def _running(client: Any, machine: str) -> Sequence[Mapping[str, Any]]:
+    pages = client.get_paginator("list_executions")
     found = [
         each for page in pages.paginate(stateMachineArn=machine, statusFilter="RUNNING") for each in page["executions"]
     ]

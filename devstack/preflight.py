@@ -118,7 +118,7 @@ def problems(deployment: Deployment, session: boto3.session.Session) -> tuple[li
     if state in _DEAD:
         found.append(
             f"the stack {deployment.stack} is {state}, and cannot be updated: "
-            f"`aws cloudformation delete-stack --stack-name {deployment.stack}`, and deploy again"
+            f"`headwater --stack {deployment.stack} destroy --confirm {deployment.stack}`, and deploy again"
         )
     database = deployment.parameter("AnalyticsDatabaseName")
     if state is None and database and _has_database(session.client("glue"), database):

@@ -126,7 +126,7 @@ def test_a_stack_whose_first_deployment_failed_is_to_be_deleted(states: dict[str
 
     assert result.exit_code == 1
     assert "headwater is ROLLBACK_COMPLETE" in result.output
-    assert "aws cloudformation delete-stack --stack-name headwater" in result.output
+    assert "headwater --stack headwater" in result.output
 
 
 def test_a_stack_is_there_if_cloudformation_knows_it() -> None:
