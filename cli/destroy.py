@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 
 from cli.processes import stop_all
-from cli.target import LOCAL
+from cli.target import LOCAL, command_line
 
 _TABLE: Final = "AWS::DynamoDB::Table"
 _BUCKET: Final = "AWS::S3::Bucket"
@@ -83,7 +83,7 @@ def destroy(context: click.Context, *, data: bool, confirm: str | None) -> None:
         if confirm is not None:
             raise click.UsageError(f"--confirm {confirm} is not {name}")
         command = " ".join(["destroy", *(["--data"] if data else []), "--confirm", name])
-        click.echo(f"Nothing was done. To do it: headwater --stack {name} {command}")
+        click.echo(f"Nothing was done. To do it: {command_line()} {command}")
         return
     if found.status is not None:
         _stop_executions(found, session)
@@ -98,7 +98,7 @@ def destroy(context: click.Context, *, data: bool, confirm: str | None) -> None:
     for each in left:
         click.echo(f"stays: {each.kind.rpartition('::')[2].lower()} {each.name} ({each.logical_id})")
     if left:
-        click.echo(f"To delete these too, for good: headwater --stack {name} destroy --data --confirm {name}")
+        click.echo(f"To delete these too, for good: {command_line()} destroy --data --confirm {name}")
     else:
         click.echo("Nothing of it stays.")
 
