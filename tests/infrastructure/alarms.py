@@ -29,7 +29,7 @@ class Metric:
 
     @classmethod
     def of(cls, node: Node) -> Metric:
-        dimensions = {(each["Name"], _named(each["Value"])) for each in node["Dimensions"]}
+        dimensions = {(each["Name"], _named(each["Value"])) for each in node.get("Dimensions", ())}
         return cls(_named(node["Namespace"]), node["MetricName"], frozenset(dimensions))
 
     def value(self, dimension: str) -> str:
