@@ -240,6 +240,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--cold-start", metavar="FUNCTION", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.against and not (options.against / "headwater" / "settings.py").is_file():
+        parser.error(f"--against {options.against}: no headwater lies there; name another checkout's src")
     if options.measure:
         sys.stdout.write(json.dumps(measured()))
         return

@@ -59,7 +59,7 @@ class Found:
 @click.option("--confirm", metavar="STACK", help="The stack's name once more; without it, only the plan is said.")
 @click.pass_context
 def destroy(context: click.Context, *, data: bool, confirm: str | None) -> None:
-    """Deletes the stack of --stack. Its tables and buckets stay, unless --data says otherwise.
+    """Deletes the stack that --stack names. Its tables and buckets stay, unless --data says otherwise.
 
     Stops the executions that CloudFormation would wait for. Of a stack whose first deployment failed, all goes:
     protected tables and filled buckets too, for which CloudFormation's own clean-up fails. If the stack is gone

@@ -34,7 +34,7 @@ class _Commands(click.Group):
 @click.version_option(package_name="headwater")
 @click.pass_context
 def main(ctx: click.Context, stack: str, region: str | None) -> None:
-    """Looks into a Headwater stack, on this machine or in AWS."""
+    """Looks into a Headwater stack, on this machine or in AWS, and acts on it."""
     # Resolved by the command that needs it, so that --help works with no stack at all.
     ctx.obj = lambda: resolve(stack, region)
 
