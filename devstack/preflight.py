@@ -8,6 +8,7 @@ deployment fails.
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,16 +36,18 @@ _LONGEST: Final[Mapping[str, tuple[str, int]]] = {
 }
 _PROTECTION: Final = "DeletionProtection"
 #: Of a stack that CloudFormation updates no more: it is to be deleted first.
-_DEAD: Final = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS")
+_DEAD: Final = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED")
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What samconfig.toml says of an environment."""
+    """What samconfig.toml says of an environment. ``region`` and ``profile`` are None where it leaves them open."""
 
     template: Template
     stack: str
     parameters: Mapping[str, str]
+    region: str | None = None
+    profile: str | None = None
 
     @classmethod
     def read(cls, template: Path, config: Path, environment: str) -> Deployment:
@@ -57,20 +60,40 @@ class Deployment:
         """
         try:
             stated = tomllib.loads(config.read_text(encoding="utf-8"))[environment]
-            stack = stated["global"]["parameters"]["stack_name"]
-            overrides = stated["deploy"]["parameters"].get("parameter_overrides", [])
+            given = {**_parameters(stated, "global"), **_parameters(stated, "deploy")}
+            stack = str(given["stack_name"])
+            overrides = _overrides(given.get("parameter_overrides", []))
         except OSError as error:
             raise DevstackError(f"{config} cannot be read: {error.strerror}") from error
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise DevstackError(f"{config} is not TOML: {error}") from error
         except KeyError as error:
             raise DevstackError(f"{config} lacks {error.args[0]!r} for the environment {environment!r}") from error
-        return cls(Template.load(template), stack, dict(each.split("=", 1) for each in overrides))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise DevstackError(
+                f"{config} cannot be understood for the environment {environment!r}: {error}"
+            ) from error
+        return cls(Template.load(template), stack, overrides, given.get("region"), given.get("profile"))
 
     def parameter(self, name: str) -> str | None:
         """Its value: what is given for it, else its default. None if the template has no such parameter."""
         known = self.template.document["Parameters"]
         return self.parameters.get(name, str(known[name].get("Default", ""))) if name in known else None
+
+
+def _parameters(stated: Mapping[str, Any], command: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = stated.get(command, {}).get("parameters", {})
+    return found
+
+
+def _overrides(given: str | Sequence[str]) -> dict[str, str]:
+    """SAM CLI takes one text or a list of them, each with one or several NAME=VALUE."""
+    if not isinstance(given, str | list):
+        raise TypeError("parameter_overrides is a text or a list of texts")
+    pieces = [piece for text in ([given] if isinstance(given, str) else given) for piece in shlex.split(text)]
+    if unclear := [piece for piece in pieces if "=" not in piece or piece.startswith("ParameterKey=")]:
+        raise ValueError(f"parameter_overrides takes NAME=VALUE, not {unclear[0]}")
+    return dict(piece.split("=", 1) for piece in pieces)
 
 
 def too_long(deployment: Deployment, region: str) -> Iterator[str]:
@@ -88,13 +111,17 @@ def too_long(deployment: Deployment, region: str) -> Iterator[str]:
 
 
 def state_of(stack: str, client: Any) -> str | None:
-    """The stack's status; None where there is none."""
+    """The stack's status; None where there is none.
+
+    REVIEW_IN_PROGRESS is none: a change set that nobody has executed, from which SAM CLI makes a stack as a first one.
+    """
     try:
-        return str(client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
+        status = str(client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
     except ClientError as error:
         if error.response["Error"]["Code"] == "ValidationError":
             return None
         raise
+    return None if status == "REVIEW_IN_PROGRESS" else status
 
 
 def stream_of(stack: str, client: Any) -> str | None:
@@ -112,7 +139,7 @@ def problems(deployment: Deployment, session: boto3.session.Session) -> tuple[li
     """What keeps this deployment from succeeding, and whether it is the stack's first."""
     region = session.region_name
     if not region:
-        return ["no Region is chosen: export AWS_REGION"], False
+        return ["no Region is chosen: export AWS_DEFAULT_REGION"], False
     found = list(too_long(deployment, region))
     state = state_of(deployment.stack, session.client("cloudformation"))
     if state in _DEAD:
@@ -156,12 +183,19 @@ def _has_database(client: Any, name: str) -> bool:
 
 
 def steps(deployment: Deployment, sam: Sequence[str], *, first: bool) -> list[list[str]]:
-    """The commands that deploy: one, or of a first deployment with protection two."""
-    if not (first and deployment.parameter(_PROTECTION) == "true"):
-        return [list(sam)]
-    unprotected = {**deployment.parameters, _PROTECTION: "false"}
-    overrides = [f"{name}={value}" for name, value in unprotected.items()]
-    return [[*sam, "--parameter-overrides", *overrides], list(sam)]
+    """The commands that deploy: one, or of a first deployment with protection two.
+
+    Protection is stated even where it is the template's default: what SAM CLI is not told, a stack keeps as it has it,
+    and it would be unprotected for ever after the first step.
+    """
+
+    def command(protection: str) -> list[str]:
+        stated = {**deployment.parameters, _PROTECTION: protection}
+        return [*sam, "--parameter-overrides", *(f'{name}="{value}"' for name, value in stated.items())]
+
+    protection = deployment.parameter(_PROTECTION)
+    last = list(sam) if protection is None or _PROTECTION in deployment.parameters else command(protection)
+    return [command("false"), last] if first and protection == "true" else [last]
 
 
 def deploy(template: Path, config: Path, environment: str, sam: Sequence[str]) -> int:
@@ -174,7 +208,9 @@ def deploy(template: Path, config: Path, environment: str, sam: Sequence[str]) -
     """
     deployment = Deployment.read(template, config, environment)
     try:
-        found, first = problems(deployment, boto3.session.Session())
+        # As SAM CLI chooses: the file's Region and profile, and where it has none, the shell's.
+        session = boto3.session.Session(region_name=deployment.region, profile_name=deployment.profile)
+        found, first = problems(deployment, session)
     except (BotoCoreError, ClientError) as error:
         raise DevstackError(f"AWS cannot be asked about {deployment.stack}: {error}") from error
     if found:
@@ -190,4 +226,7 @@ def deploy(template: Path, config: Path, environment: str, sam: Sequence[str]) -
             raise DevstackError(f"{command[0]} cannot be run ({error.strerror}): use `make deploy`") from error
         if code:
             return code
+        if number < len(commands) and state_of(deployment.stack, session.client("cloudformation")) is None:
+            # SAM CLI ends well then too. With the next step the first deployment would have protection.
+            raise DevstackError(f"{deployment.stack} is not deployed: its change set was not executed")
     return 0

@@ -60,15 +60,35 @@ def test_a_stack_without_anything_against_it_is_deployed(
     assert capfd.readouterr().out.splitlines() == ["deployed []"]
 
 
+def told(parameter: str) -> str:
+    """What `SAM` says when it is given this parameter beside the sender's address."""
+    given = ["--parameter-overrides", 'SenderAddress="no-reply@example.com"', '{}="{}"'.format(*parameter.split("="))]
+    return f"deployed {given}"
+
+
 def test_a_first_deployment_goes_without_protection_and_a_second_one_switches_it_on(
-    states: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    states: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    found = iter([None, "CREATE_COMPLETE"])
+    monkeypatch.setattr("devstack.preflight.state_of", lambda stack, client: next(found))
+
     result = deployed(config(tmp_path))
 
     assert result.exit_code == 0, result.output
     first, second = capfd.readouterr().out.splitlines()
-    assert "'SenderAddress=no-reply@example.com', 'DeletionProtection=false'" in first
-    assert second == "deployed []"
+    assert first == told("DeletionProtection=false")
+    # What SAM CLI is not told, the stack keeps as the first step made it.
+    assert second == told("DeletionProtection=true")
+
+
+def test_a_first_deployment_that_its_person_declines_is_not_made_with_protection_instead(
+    states: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """SAM CLI ends with 0 then, and leaves a change set."""
+    result = deployed(config(tmp_path))
+
+    assert (result.exit_code, "its change set was not executed" in result.output) == (1, True)
+    assert capfd.readouterr().out.splitlines() == [told("DeletionProtection=false")]
 
 
 def test_a_stack_that_is_there_is_deployed_once(
@@ -78,6 +98,9 @@ def test_a_stack_that_is_there_is_deployed_once(
     states["headwater"] = "CREATE_COMPLETE"
 
     assert deployed(config(tmp_path)).exit_code == 0
+    # One that was interrupted between its two steps is protected now.
+    assert capfd.readouterr().out.splitlines() == [told("DeletionProtection=true")]
+    assert deployed(config(tmp_path, "headwater", "DeletionProtection=true")).exit_code == 0
     assert capfd.readouterr().out.splitlines() == ["deployed []"]
 
 
@@ -134,10 +157,12 @@ def test_a_stack_is_there_if_cloudformation_knows_it() -> None:
     with Stubber(client) as stub:
         stack = {"StackName": "headwater", "StackStatus": "UPDATE_COMPLETE", "CreationTime": datetime(2026, 3, 1)}  # noqa: DTZ001
         stub.add_response("describe_stacks", {"Stacks": [stack]})
+        stub.add_response("describe_stacks", {"Stacks": [{**stack, "StackStatus": "REVIEW_IN_PROGRESS"}]})
         stub.add_client_error("describe_stacks", "ValidationError", "Stack with id headwater does not exist")
         stub.add_client_error("describe_stacks", "AccessDenied")
 
         assert state_of("headwater", client) == "UPDATE_COMPLETE"
+        assert state_of("headwater", client) is None
         assert state_of("headwater", client) is None
         with pytest.raises(ClientError, match="AccessDenied"):
             state_of("headwater", client)
@@ -163,12 +188,54 @@ def test_a_stack_of_an_older_version_may_have_no_stream() -> None:
             stream_of("headwater", client)
 
 
+GLOBAL = '[default.global.parameters]\nstack_name = "headwater"\n[default.deploy.parameters]\n'
+
+
+@pytest.mark.parametrize(
+    "stated", ['"LogLevel=DEBUG SenderAddress=a@b.cd"', '["LogLevel=DEBUG", "SenderAddress=\'a@b.cd\'"]']
+)
+def test_parameters_are_read_as_sam_reads_them(tmp_path: Path, stated: str) -> None:
+    path = tmp_path / "samconfig.toml"
+    path.write_text(f"{GLOBAL}parameter_overrides = {stated}\n", encoding="utf-8")
+
+    assert Deployment.read(TEMPLATE, path, "default").parameters == {"LogLevel": "DEBUG", "SenderAddress": "a@b.cd"}
+
+
+def test_it_asks_where_sam_will_deploy(states: dict[str, str], tmp_path: Path) -> None:
+    """In another Region the database would be free, and the stack's first deployment due."""
+    path = config(tmp_path)
+    path.write_text(path.read_text(encoding="utf-8") + 'region = "eu-north-1"\n', encoding="utf-8")
+    boto3.client("glue", region_name="eu-north-1").create_database(DatabaseInput={"Name": "headwater"})
+
+    assert "the Glue database headwater is another stack's" in deployed(path).output
+
+
+def test_a_profile_that_the_machine_lacks_is_told(states: dict[str, str], tmp_path: Path) -> None:
+    path = config(tmp_path)
+    path.write_text(path.read_text(encoding="utf-8") + 'profile = "nobody"\n', encoding="utf-8")
+
+    assert "The config profile (nobody) could not be found" in deployed(path).output
+
+
+def test_a_configuration_that_is_no_text_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "samconfig.toml"
+    path.write_bytes(b"\xff\xfe")
+
+    with pytest.raises(DevstackError, match="is not TOML"):
+        Deployment.read(TEMPLATE, path, "default")
+
+
 @pytest.mark.parametrize(
     ("text", "environment", "told"),
     [
         ("[default", "default", "is not TOML"),
         ("", "prod", "lacks 'prod' for the environment 'prod'"),
         ("[default.global.parameters]\n", "default", "lacks 'stack_name'"),
+        ('default = "headwater"', "default", "cannot be understood"),
+        (GLOBAL + "parameter_overrides = {A = 1}", "default", "is a text or a list of texts"),
+        (GLOBAL + "parameter_overrides = [1]", "default", "cannot be understood"),
+        (GLOBAL + 'parameter_overrides = ["LogLevel"]', "default", "takes NAME=VALUE, not LogLevel"),
+        (GLOBAL + 'parameter_overrides = "A=\'b"', "default", "No closing quotation"),
     ],
 )
 def test_a_configuration_that_says_nothing_is_named(tmp_path: Path, text: str, environment: str, told: str) -> None:
@@ -216,4 +283,4 @@ def test_a_region_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     result = deployed(config(tmp_path))
 
-    assert (result.exit_code, "export AWS_REGION" in result.output) == (1, True)
+    assert (result.exit_code, "export AWS_DEFAULT_REGION" in result.output) == (1, True)
