@@ -50,6 +50,11 @@ class Found:
         return [each for each in self.resources if each.kind in {_TABLE, _BUCKET}]
 
     @property
+    def stuck(self) -> list[Resource]:
+        """Of those, what CloudFormation tried to delete in vain, for it is protected or filled."""
+        return [each for each in self.holding if each.status == "DELETE_FAILED"]
+
+    @property
     def never_up(self) -> bool:
         return self.status in _NEVER_UP
 
@@ -86,15 +91,14 @@ def destroy(context: click.Context, *, data: bool, confirm: str | None) -> None:
         click.echo(f"Nothing was done. To do it: {command_line()} {command}")
         return
     if found.status is not None:
-        _stop_executions(found, session)
-        if found.never_up:
+        if everything:
             # Otherwise CloudFormation fails at them once more.
-            _delete_data(found.holding, session)
+            _delete_data(found.holding if found.never_up else found.stuck, session)
         _delete_stack(found, session)
-        found = Found(name, None, found.resources)
     if everything:
         _delete_data(found.holding, session)
-    left = _there(found.holding, session)
+    # With what earlier stacks of the name left: it is not touched here, but it is there.
+    left = {each.name: each for each in (*_there(found.holding, session), *find(name, session).holding)}.values()
     for each in left:
         click.echo(f"stays: {each.kind.rpartition('::')[2].lower()} {each.name} ({each.logical_id})")
     if left:
@@ -114,7 +118,12 @@ def find(name: str, session: boto3.session.Session) -> Found:
         gone = client.get_paginator("list_stacks").paginate(StackStatusFilter=["DELETE_COMPLETE"])
         stacks = [each["StackId"] for page in gone for each in page["StackSummaries"] if each["StackName"] == name]
         # Each of the name that CloudFormation remembers, for ninety days.
-        left = [each for stack in stacks for each in _resources(client, stack) if each.status == "DELETE_SKIPPED"]
+        left = [
+            each
+            for stack in stacks
+            for each in _resources(client, stack)
+            if each.status == "DELETE_SKIPPED" and not _is_anothers(each, stack, client)
+        ]
         return Found(name, None, _there(left, session))
     return Found(name, status, [each for each in _resources(client, name) if each.status != "DELETE_COMPLETE"])
 
@@ -126,6 +135,22 @@ def _resources(client: Any, stack: str) -> Iterator[Resource]:
                 yield Resource(
                     each["LogicalResourceId"], each["ResourceType"], each["PhysicalResourceId"], each["ResourceStatus"]
                 )
+
+
+def _is_anothers(resource: Resource, stack: str, client: Any) -> bool:
+    """Whether another stack has taken in by now what this one left, by a resource import."""
+    try:
+        found = client.describe_stack_resources(PhysicalResourceId=resource.name)["StackResources"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":
+            return False
+        raise
+    return any(
+        each["StackId"] != stack
+        and each.get("PhysicalResourceId") == resource.name
+        and not each["ResourceStatus"].startswith("DELETE_")
+        for each in found
+    )
 
 
 def _there(resources: Sequence[Resource], session: boto3.session.Session) -> list[Resource]:
@@ -154,11 +179,17 @@ def _say_what_would_happen(found: Found, *, everything: bool) -> None:
         click.echo(f"{each.kind.rpartition('::')[2].lower()} {each.name} ({each.logical_id}) {fate}.")
 
 
-def _stop_executions(found: Found, session: boto3.session.Session) -> None:
+def _stop_executions(resources: Sequence[Resource], session: boto3.session.Session) -> None:
     client = session.client("stepfunctions")
-    for each in found.resources:
-        if each.kind == _MACHINE:
-            stopped = stop_all(client, each.name, "the stack is destroyed")
+    for each in resources:
+        if each.kind == _MACHINE and each.status != "DELETE_COMPLETE":
+            try:
+                stopped = stop_all(client, each.name, "the stack is destroyed")
+            except ClientError as error:
+                # It was never made, or is gone already.
+                if error.response["Error"]["Code"] not in {"StateMachineDoesNotExist", "InvalidArn"}:
+                    raise
+                continue
             if stopped:
                 click.echo(f"Stopped {stopped} execution(s) of {each.logical_id}.")
 
@@ -167,20 +198,26 @@ def _delete_stack(found: Found, session: boto3.session.Session) -> None:
     client = session.client("cloudformation")
     # By its id: once it is deleted, only that finds it.
     stack = client.describe_stacks(StackName=found.name)["Stacks"][0]["StackId"]
+    # First of all: a stack that is protected, or in the middle of an update, is refused here, and all of it goes on.
     client.delete_stack(StackName=stack)
     until = time.monotonic() + _PATIENCE_SECONDS
+    resources = found.resources
     with Console(stderr=True).status(f"deleting {found.name}") as shown:
         while True:
+            # Again and again: the API starts executions until its function is gone.
+            _stop_executions(resources, session)
             status = client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
             if status == "DELETE_COMPLETE":
                 click.echo(f"Deleted {found.name}.")
                 return
             resources = list(_resources(client, stack))
             if status == "DELETE_FAILED":
+                now = Found(found.name, status, resources)
                 failed = ", ".join(f"{each.logical_id} ({each.name})" for each in resources if "FAILED" in each.status)
                 raise click.ClickException(
                     f"CloudFormation could not delete {failed or found.name}. Why: "
                     f"`aws cloudformation describe-stack-events --stack-name {found.name}`. Then run this again"
+                    + (", with --data to have the tables and buckets deleted that hold it up" if now.stuck else "")
                 )
             if time.monotonic() > until:
                 raise click.ClickException(f"{found.name} is still {status} after an hour; run this again to go on")
@@ -196,6 +233,8 @@ def _delete_data(resources: Sequence[Resource], session: boto3.session.Session) 
             client.update_table(TableName=each.name, DeletionProtectionEnabled=False)
             client.get_waiter("table_exists").wait(TableName=each.name)
             client.delete_table(TableName=each.name)
+            # Until then CloudFormation would fail at it, too.
+            client.get_waiter("table_not_exists").wait(TableName=each.name)
         else:
             _delete_bucket(each.name, session.client("s3"))
         click.echo(f"Deleted {each.name}.")

@@ -22,21 +22,37 @@ class FakeCloudFormation:
         self.failing: set[str] = set()
         self.statuses = dict.fromkeys([*RETAINED, "EventsTopic"], "CREATE_COMPLETE")
         self.deleted: list[str] = []
+        self.machines: dict[str, str] = {}
+        self.refuses = ""
+        self.polls = 0
+        #: What another stack has taken in.
+        self.imported: set[str] = set()
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
         if self.status == "DELETE_COMPLETE" and not StackName.startswith("arn:"):
             raise ClientError({"Error": {"Code": "ValidationError", "Message": "does not exist"}}, "DescribeStacks")
+        if self.polls and self.deleted:
+            self.polls -= 1
+            return {"Stacks": [{"StackId": "arn:stack/hw", "StackStatus": "DELETE_IN_PROGRESS"}]}
         return {"Stacks": [{"StackId": "arn:stack/hw", "StackStatus": self.status}]}
 
+    def describe_stack_resources(self, PhysicalResourceId: str) -> dict[str, Any]:  # noqa: N803
+        if PhysicalResourceId not in self.imported:
+            raise ClientError({"Error": {"Code": "ValidationError", "Message": "none"}}, "DescribeStackResources")
+        there = {"StackId": "arn:stack/other", "PhysicalResourceId": PhysicalResourceId}
+        return {"StackResources": [{**there, "ResourceStatus": "IMPORT_COMPLETE"}]}
+
     def delete_stack(self, StackName: str) -> None:  # noqa: N803
+        if self.refuses:
+            raise ClientError({"Error": {"Code": "ValidationError", "Message": self.refuses}}, "DeleteStack")
         self.deleted.append(StackName)
         never_up = self.status.startswith("ROLLBACK")
         for name in self.statuses:
-            kept = name in RETAINED and not never_up
+            kept = name in RETAINED and not never_up and self.statuses[name] != "DELETE_FAILED"
             self.statuses[name] = "DELETE_SKIPPED" if kept else "DELETE_COMPLETE"
         # What CloudFormation deletes by itself it fails at, while it is filled or protected.
-        if never_up:
-            self.failing |= {name for name in RETAINED if exists(name)}
+        tried = [name for name in RETAINED if self.statuses.get(name) == "DELETE_COMPLETE"]
+        self.failing = {name for name in self.failing if name not in RETAINED} | {n for n in tried if exists(n)}
         self.statuses |= dict.fromkeys(self.failing, "DELETE_FAILED")
         self.status = "DELETE_FAILED" if self.failing else "DELETE_COMPLETE"
 
@@ -59,6 +75,15 @@ class FakeCloudFormation:
                         "ResourceStatus": status,
                     }
                     for name, status in self.statuses.items()
+                ]
+                + [
+                    {
+                        "LogicalResourceId": name,
+                        "ResourceType": "AWS::StepFunctions::StateMachine",
+                        "PhysicalResourceId": arn,
+                        "ResourceStatus": "CREATE_COMPLETE",
+                    }
+                    for name, arn in self.machines.items()
                 ]
             }
 
@@ -188,3 +213,109 @@ def test_the_local_stack_is_not_destroyed() -> None:
 
     assert result.exit_code == 2
     assert "name a deployed stack with --stack" in result.output
+
+
+def machine() -> str:
+    """A state machine's ARN, with an execution that waits."""
+    client = boto3.client("stepfunctions")
+    arn: str = client.create_state_machine(
+        name="applications",
+        definition='{"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 9, "End": true}}}',
+        roleArn="arn:aws:iam::123456789012:role/any",
+    )["stateMachineArn"]
+    client.start_execution(stateMachineArn=arn)
+    return arn
+
+
+def running(arn: str) -> int:
+    found = boto3.client("stepfunctions").list_executions(stateMachineArn=arn, statusFilter="RUNNING")
+    return len(found["executions"])
+
+
+def test_a_stack_that_may_not_be_deleted_goes_on(account: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One with termination protection, or in the middle of an update: an execution once stopped cannot go on."""
+    fake = stack(monkeypatch)
+    fake.machines["ApplicationProcess"] = arn = machine()
+    fake.refuses = "Stack [hw] cannot be deleted while TerminationProtection is enabled"
+
+    result = run("--data", "--confirm", "hw")
+
+    assert (result.exit_code, fake.refuses in result.output) == (1, True)
+    assert (running(arn), left()) == (1, list(RETAINED))
+
+
+def test_executions_that_start_while_the_stack_goes_are_stopped_too(
+    account: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = stack(monkeypatch)
+    fake.machines["ApplicationProcess"] = arn = machine()
+    fake.polls = 3
+    started = iter([arn])
+
+    def meanwhile(_seconds: float) -> None:
+        for each in started:
+            boto3.client("stepfunctions").start_execution(stateMachineArn=each)
+
+    monkeypatch.setattr("cli.destroy.time.sleep", meanwhile)
+
+    result = run("--confirm", "hw")
+
+    assert (result.exit_code, running(arn)) == (0, 0), result.output
+    assert result.output.count("Stopped 1 execution(s) of ApplicationProcess.") == 2
+
+
+def test_a_state_machine_that_is_not_there_holds_nothing_up(account: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was never made, or is gone since the command that was interrupted."""
+    fake = stack(monkeypatch, "ROLLBACK_FAILED")
+    fake.machines["ApplicationProcess"] = "arn:aws:states:eu-west-1:123456789012:stateMachine:none"
+
+    result = run("--confirm", "hw")
+
+    assert (result.exit_code, left(), fake.status) == (0, [], "DELETE_COMPLETE"), result.output
+
+
+def test_tables_and_buckets_that_cloudformation_failed_at_go_with_data(
+    account: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody deleted a failed first deployment in the console: what it could not delete is in its way for ever."""
+    fake = stack(monkeypatch, "DELETE_FAILED")
+    fake.statuses |= dict.fromkeys(RETAINED, "DELETE_FAILED")
+
+    refused = run("--confirm", "hw")
+
+    assert (refused.exit_code, left()) == (1, list(RETAINED))
+    assert "with --data to have the tables and buckets deleted that hold it up" in refused.output
+    result = run("--data", "--confirm", "hw")
+    assert (result.exit_code, left(), fake.status) == (0, [], "DELETE_COMPLETE"), result.output
+
+
+def test_what_another_stack_has_taken_in_is_not_deleted(account: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a resource import, by which a new stack takes over the tables that an old one left."""
+    fake = stack(monkeypatch)
+    run("--confirm", "hw")
+    fake.imported.add("hw-eventstable")
+
+    result = run("--data", "--confirm", "hw")
+
+    assert (result.exit_code, left()) == (0, ["EventsTable"]), result.output
+
+
+def test_what_an_earlier_stack_of_the_name_left_is_named(account: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = stack(monkeypatch)
+    run("--confirm", "hw")
+    earlier = dict(fake.statuses)
+    # The name's second stack has none of the first one's tables and buckets.
+    fake.status, fake.statuses = "CREATE_COMPLETE", {"EventsTopic": "CREATE_COMPLETE"}
+    delete = fake.delete_stack
+
+    def deleted(StackName: str) -> None:  # noqa: N803
+        delete(StackName)
+        fake.statuses |= earlier
+
+    monkeypatch.setattr(fake, "delete_stack", deleted)
+
+    result = run("--data", "--confirm", "hw")
+
+    assert (result.exit_code, left()) == (0, list(RETAINED)), result.output
+    assert "stays: table hw-eventstable (EventsTable)" in result.output
+    assert "Nothing of it stays" not in result.output

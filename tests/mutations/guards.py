@@ -1180,6 +1180,22 @@ MUTATIONS = (
         tests=("tests/integration/test_destroy_command.py",),
     ),
     Mutation(
+        name="what-others-took-in-stays",
+        rule="what an old stack left and another one imported is that one's",
+        module="cli.destroy",
+        guard='if each.status == "DELETE_SKIPPED" and not _is_anothers(each, stack, client)\n',
+        without='if each.status == "DELETE_SKIPPED"\n',
+        tests=("tests/integration/test_destroy_command.py",),
+    ),
+    Mutation(
+        name="protection-is-stated",
+        rule="SAM CLI keeps a parameter as the stack has it unless told: unprotected, after the first step",
+        module="devstack.preflight",
+        guard=" if protection is None or _PROTECTION in deployment.parameters else command(protection)\n",
+        without="\n",
+        tests=("tests/integration/test_preflight.py",),
+    ),
+    Mutation(
         name="shards-go-by-halves",
         rule="a deployment that Kinesis would refuse is told before anything is made",
         module="devstack.preflight",
