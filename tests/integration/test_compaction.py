@@ -359,9 +359,12 @@ def test_a_damaged_list_of_days_is_named_and_other_months_are_compacted(tasks: T
     assert dict(published_list()) == dict.fromkeys(DAYS, 12)
 
 
-def test_an_execution_whose_days_all_fail_fits_into_its_state(tasks: Tasks, caplog: pytest.LogCaptureFixture) -> None:
-    """Each with a cause as long as Lambda gives, in the longest letters; and as many months beside them."""
-    why = "\U0001f480" * 5_000
+@pytest.mark.parametrize("letter", ["\U0001f480", '"', "\x00"])
+def test_an_execution_whose_days_all_fail_fits_into_its_state(
+    tasks: Tasks, caplog: pytest.LogCaptureFixture, letter: str
+) -> None:
+    """Each with a cause as long as Lambda gives, in letters that are long in UTF-8 or JSON; and months beside them."""
+    why = letter * 5_000
     cause = json.dumps({"errorMessage": why, "stackTrace": ["x" * 1_000] * 20})
     days = [
         {"source": "applications", "dt": (date(2026, 1, 1) + timedelta(days=number)).isoformat()}
@@ -382,6 +385,22 @@ def test_an_execution_whose_days_all_fail_fits_into_its_state(tasks: Tasks, capl
         tasks.handler(payload, None)
     assert len(json.dumps({"errorMessage": str(told.value)})) <= CAUSE_CHARACTERS
     assert all(day["dt"] in str(told.value) for day in days)
+
+
+@pytest.mark.parametrize("error", [{"Error": "States.Timeout"}, {"Error": "States.Timeout", "Cause": ""}])
+def test_a_day_that_ran_out_of_time_says_so(tasks: Tasks, error: dict[str, str]) -> None:
+    left = tasks.handler({"step": "leave", "source": "events", "dt": DAYS[0], "error": error}, None)
+
+    assert left["reason"] == "States.Timeout"
+
+
+def test_half_a_character_in_a_cause_is_told_as_what_utf_8_can_hold(tasks: Tasks) -> None:
+    """Lambda answers in UTF-8, and of a month's reason the whole night would hang on it."""
+    error = {"Error": "X", "Cause": json.dumps({"errorMessage": "id \ud83d"})}
+
+    left = tasks.handler({"step": "leave", "source": "events", "dt": DAYS[0], "error": error}, None)
+
+    assert left["reason"] == "id ?"
 
 
 def test_a_day_of_which_not_even_the_reason_can_be_told_is_named(tasks: Tasks) -> None:

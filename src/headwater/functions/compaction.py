@@ -16,7 +16,7 @@ from headwater.incidents import LoggedIncidents
 
 #: Days of one execution: Step Functions keeps 25,000 events of it, and a day makes some twenty.
 MOST_DAYS = 500
-#: Of a day's reason, and of a month's, in UTF-8: all of an execution's days stand in one state, of 256 KiB at most.
+#: Of a day's reason, and of a month's, as JSON: all of an execution's days stand in one state, of 256 KiB at most.
 _REASON_BYTES = 250
 #: Reasons that the error names whole: a cause has 32,768 characters at most. Of the others it names the days.
 _MOST_REASONS = 20
@@ -114,7 +114,8 @@ def publish(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def leave(event: Mapping[str, Any]) -> dict[str, Any]:
     """Logs why a day could not be compacted, whole, and gives what of it goes on to `conclude`."""
-    reason = _reason(event["error"]["Cause"])
+    # A state that ran out of time has no cause, or an empty one.
+    reason = _reason(event["error"].get("Cause") or event["error"]["Error"])
     logger.error(f"{event['source']} of {event['dt']} was not compacted: {reason}")
     return {"source": event["source"], "dt": event["dt"], "reason": _shortened(reason)}
 
@@ -158,8 +159,14 @@ def _reason(cause: str) -> str:
 
 
 def _shortened(reason: str) -> str:
-    encoded = reason.encode(errors="replace")
-    return reason if len(encoded) <= _REASON_BYTES else encoded[:_REASON_BYTES].decode(errors="ignore") + " …"
+    """As much of it as has room, without what UTF-8 cannot hold: Lambda could not answer with that."""
+    whole = reason.encode(errors="replace").decode()
+    size = 0
+    for position, char in enumerate(whole):
+        size += len(json.dumps(char, ensure_ascii=False).encode()) - 2
+        if size > _REASON_BYTES:
+            return f"{whole[:position]} …"
+    return whole
 
 
 def _unchanged(event: Mapping[str, Any]) -> Day:

@@ -352,6 +352,7 @@ def test_a_body_is_posted_where_its_file_s_name_says(write: Write) -> None:
         (["--event", "{folder}/nowhere.json"], "there is no file"),
         (["--event", "{folder}/broken.json"], "broken.json is not JSON: Expecting value (line 1, column 13)"),
         (["--event", "{folder}/text.json"], "text.json is no event"),
+        (["--event", "{folder}/digits.json"], "digits.json cannot be read: Exceeds the limit (4300 digits)"),
         (["--event", "{folder}/batchless.kinesis.json"], "it has no list 'Records'"),
         (["--event", "{folder}/nameless.json"], "names no eventSource of dynamodb, kinesis, sqs"),
         (["--event", "{folder}/empty"], "holds no file *.json"),
@@ -373,6 +374,7 @@ def test_what_cannot_be_tried_is_said(write: Write, tmp_path: Path, arguments: l
     for name, content in {
         "broken.json": '{"Records": ',
         "text.json": '"Records"',
+        "digits.json": f'{{"x": {"1" * 5000}}}',
         "batchless.kinesis.json": {"records": []},
         "nameless.json": batch({}),
         "appended.kinesis.json": {**fine, "appended": {}},
