@@ -294,7 +294,7 @@ class Template:
             document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
         except OSError as error:
             raise TemplateError(f"{path} cannot be read: {error.strerror}") from error
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise TemplateError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
         if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict):
             raise TemplateError(f"{path} is no CloudFormation template: it has no Resources")
@@ -385,8 +385,8 @@ class Template:
         """As SAM would expand it, with its definition inside: the emulator runs it."""
         try:
             definition = json.loads((self.path.parent / properties["DefinitionUri"]).read_text(encoding="utf-8"))
-        except KeyError:
-            raise TemplateError(f"{name}: the local stack reads state machines from DefinitionUri") from None
+        except (KeyError, TypeError):
+            raise TemplateError(f"{name}: the local stack reads state machines from DefinitionUri, a file") from None
         except OSError as error:
             raise TemplateError(f"{name}: {properties['DefinitionUri']} cannot be read: {error.strerror}") from error
         except ValueError as error:

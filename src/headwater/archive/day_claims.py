@@ -13,7 +13,7 @@ import orjson
 
 from headwater.archive import curated
 from headwater.archive.growing_objects import GrowingObjects, ObjectChangedError
-from headwater.clock import timestamp
+from headwater.clock import read_timestamp, timestamp
 
 #: Tries to write a claim that is written by others meanwhile: by the thread that renews it, by somebody who is faster.
 _ATTEMPTS = 5
@@ -111,7 +111,7 @@ def _claim(body: bytes) -> tuple[str, str]:
     """Whose the day is, and until when; nobody's, if what lies there is no claim."""
     try:
         claim = orjson.loads(body)
-        return str(claim["run"]), str(claim["until"])
+        return str(claim["run"]), timestamp(read_timestamp(claim["until"]))
     except (ValueError, TypeError, KeyError):
         return "", ""
 

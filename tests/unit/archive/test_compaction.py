@@ -740,7 +740,18 @@ def test_a_renewal_at_the_same_moment_takes_the_day_from_nobody() -> None:
         claims.take("events", DAY, "other", CLAIMED_FOR)
 
 
-@pytest.mark.parametrize("claim", [b"", b"not JSON", b"[]", b'{"run":"x"}', b'{"until":5}'])
+@pytest.mark.parametrize(
+    "claim",
+    [
+        b"",
+        b"not JSON",
+        b"[]",
+        b'{"run":"x"}',
+        b'{"until":5}',
+        b'{"run":"x","until":null}',
+        b'{"run":"x","until":"soon"}',
+    ],
+)
 def test_a_claim_that_is_none_holds_nobody_up(claim: bytes) -> None:
     bench = Bench()
     bench.archived("a", line(1))

@@ -43,6 +43,21 @@ def test_functions_and_layers_are_those_that_were_built(template: Path, tmp_path
     assert resources["Process"]["Properties"] == {"DefinitionUri": str(template.with_name("process.asl.json"))}
 
 
+def test_a_definition_that_lies_in_a_bucket_is_told(template: Path, tmp_path: Path) -> None:
+    text = TEMPLATE.replace("DefinitionUri: process.asl.json", "DefinitionUri: {Bucket: releases, Key: process}")
+    template.write_text(text, encoding="utf-8")
+
+    with pytest.raises(DevstackError, match="Process: the local stack reads state machines from DefinitionUri, a file"):
+        as_built(template, tmp_path, tmp_path)
+
+
+def test_a_template_that_is_no_text_is_told(template: Path, tmp_path: Path) -> None:
+    template.write_bytes(b"\xff\xfe")
+
+    with pytest.raises(DevstackError, match="is not YAML"):
+        as_built(template, tmp_path, tmp_path)
+
+
 def test_a_function_that_was_not_built_is_named(template: Path, tmp_path: Path) -> None:
     with pytest.raises(DevstackError, match=r"build/Echo is missing: `make build-main`"):
         as_built(template, tmp_path / "build", tmp_path)
