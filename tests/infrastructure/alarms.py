@@ -1,7 +1,8 @@
 """Alarms as CloudWatch evaluates them, over series of data points as services and functions emit them.
 
 Sources: CloudWatch user guide, "Using Amazon CloudWatch alarms" (periods, datapoints to alarm, missing data) and "Using
-math expressions with CloudWatch metrics". A missing period counts as the alarm says of missing data.
+math expressions with CloudWatch metrics". Of a metric that is there only now and then, earlier data points count
+too, before any period counts as the alarm says of missing data.
 """
 
 from __future__ import annotations
@@ -125,16 +126,20 @@ class Alarm:
             for number, found in points.items():
                 values[number][name] = _STATISTICS[statistic](found)
         breaching = [self._breaches(values[number]) for number in range(int(until // self.period))]
-        windows = (breaching[max(0, end - self.periods) : end] for end in range(1, len(breaching) + 1))
-        return any(sum(window) >= self.to_alarm for window in windows)
+        return any(self.alarms(breaching[:end]) for end in range(1, len(breaching) + 1))
 
-    def _breaches(self, given: Mapping[str, float]) -> bool:
-        if not given:
-            return False
+    def alarms(self, breaching: Sequence[bool | None]) -> bool:
+        """Whether it is in ALARM after these data points, of which None is missing and fills up as not breaching."""
+        there = [each for each in breaching[-self.periods - _MORE :] if each is not None]
+        return sum(there[-self.periods :]) >= self.to_alarm
+
+    def _breaches(self, given: Mapping[str, float]) -> bool | None:
         value = _computed(self.expression, {name: given.get(name) for name in self.metrics})
-        return value is not None and _COMPARISONS[self.comparison](value, self.threshold)
+        return None if value is None else _COMPARISONS[self.comparison](value, self.threshold)
 
 
+#: Data points that CloudWatch looks for beyond an alarm's periods, in its guide's examples.
+_MORE: Final = 2
 _STATISTICS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {"Sum": sum, "Maximum": max}
 _COMPARISONS: Final = {
     "GreaterThanThreshold": lambda value, threshold: value > threshold,

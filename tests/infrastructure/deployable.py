@@ -145,6 +145,22 @@ def metrics_are_the_stacks_own(template: Node) -> Iterator[str]:
             yield f"{name}: the namespace {namespace} is the same in every stack"
 
 
+def alarms_are_within_their_limits(template: Node) -> Iterator[str]:
+    """CloudWatch refuses an alarm on more metrics, or on a longer time.
+
+    CloudWatch service quotas: "Alarms based on metric math expressions can have up to 10 metrics"; API reference,
+    PutMetricAlarm, Period: seven days, or one where the period is less than an hour.
+    """
+    for name, alarm in _of(template, "AWS::CloudWatch::Alarm"):
+        stats = [each["MetricStat"] for each in alarm.get("Metrics", ()) if "MetricStat" in each]
+        if len(stats) > 10:
+            yield f"{name}: {len(stats)} metrics of at most 10"
+        for period in {each["Period"] for each in stats or [alarm] if "Period" in each}:
+            seconds, most = period * alarm["EvaluationPeriods"], 86_400 if period < 3_600 else 604_800
+            if seconds > most:
+                yield f"{name}: looks at {seconds} seconds of at most {most}"
+
+
 def who_is_let_in_alone_is_alone(template: Node) -> Iterator[str]:
     """Within one account a queue's policy that lets in one role keeps out no other: that takes a refusal.
 
@@ -162,6 +178,7 @@ def who_is_let_in_alone_is_alone(template: Node) -> Iterator[str]:
 
 
 RULES: Final[tuple[Rule, ...]] = (
+    alarms_are_within_their_limits,
     who_is_let_in_alone_is_alone,
     metrics_are_the_stacks_own,
     imports_without_warnings,

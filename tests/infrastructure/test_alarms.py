@@ -225,6 +225,31 @@ def test_it_rings_in_its_trouble(name: str, id_: str, capsys: pytest.CaptureFixt
     assert alarm.rings(series, until)
 
 
+@pytest.mark.parametrize(
+    ("points", "to_alarm", "alarmed"),
+    [
+        ("0-X-X", 3, False),
+        ("0----", 3, False),
+        ("-----", 3, False),
+        ("0XX-X", 3, True),
+        ("----X", 3, False),
+        ("X----", 3, False),
+        ("0-X-X", 2, True),
+        ("00X0X", 2, True),
+        ("0-X--", 2, False),
+        ("----0", 2, False),
+        ("----X", 2, False),
+        ("X---X", 2, True),
+    ],
+)
+def test_missing_data_counts_as_in_cloudwatchs_guide(points: str, to_alarm: int, alarmed: bool) -> None:
+    """The tables of "How alarm state is evaluated when data is missing", of three periods; and what follows of them."""
+    metric = Metric(OWN, "any", frozenset())
+    alarm = Alarm("any", {"alone": (metric, "Sum")}, "alone", 60, 3, to_alarm, 0, "GreaterThanThreshold")
+
+    assert alarm.alarms([{"0": False, "X": True, "-": None}[each] for each in points]) is alarmed
+
+
 def test_what_is_late_but_not_too_late_does_not_ring() -> None:
     """A consumer that catches up within its bound."""
     for name, alarm in alarms().items():
