@@ -59,7 +59,7 @@ def find(event: Mapping[str, Any]) -> dict[str, Any]:
         incidents.report(
             "UnarchivedBatches", "batches that the archiver gave up wait to be redriven", batches=str(count)
         )
-    left_out = [reason for each in found for reason in each.left_out]
+    left_out = [_encodable(reason) for each in found for reason in each.left_out]
     for reason in left_out:
         logger.error(f"a month was not compacted: {reason}")
     return {
@@ -115,7 +115,7 @@ def publish(event: Mapping[str, Any]) -> dict[str, Any]:
 def leave(event: Mapping[str, Any]) -> dict[str, Any]:
     """Logs why a day could not be compacted, whole, and gives what of it goes on to `conclude`."""
     # A state that ran out of time has no cause, or an empty one.
-    reason = _reason(event["error"].get("Cause") or event["error"]["Error"])
+    reason = _encodable(_reason(event["error"].get("Cause") or event["error"]["Error"]))
     logger.error(f"{event['source']} of {event['dt']} was not compacted: {reason}")
     return {"source": event["source"], "dt": event["dt"], "reason": _shortened(reason)}
 
@@ -158,15 +158,19 @@ def _reason(cause: str) -> str:
         return cause
 
 
+def _encodable(reason: str) -> str:
+    """The text without what UTF-8 cannot hold: neither a log nor Lambda's answer takes that."""
+    return reason.encode(errors="replace").decode()
+
+
 def _shortened(reason: str) -> str:
-    """As much of it as has room, without what UTF-8 cannot hold: Lambda could not answer with that."""
-    whole = reason.encode(errors="replace").decode()
+    """As much of it as has room."""
     size = 0
-    for position, char in enumerate(whole):
+    for position, char in enumerate(reason):
         size += len(json.dumps(char, ensure_ascii=False).encode()) - 2
         if size > _REASON_BYTES:
-            return f"{whole[:position]} …"
-    return whole
+            return f"{reason[:position]} …"
+    return reason
 
 
 def _unchanged(event: Mapping[str, Any]) -> Day:
