@@ -120,22 +120,11 @@ def mend(
     _demand_typed(aggregate)
     changes = _changes(aggregate, given)
     stack = target()
-    table, dynamodb = stack.output("EventsTableName"), stack.client("dynamodb")
-    key = {"aggregate_id": {"S": aggregate}, "version": {"N": str(version)}}
-    old = dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
-    if old is None:
-        raise click.ClickException(f"{table} has no version {version} of {aggregate}: 'events show' has its history")
-    before, after = read(old), read({**old, **changes})
-    if before.wrong is None:
-        raise click.ClickException(f"version {version} of {aggregate} can be read: events are never changed")
-    if after.wrong is not None:
-        raise click.ClickException(f"it could still not be read: {after.wrong}. Nothing was written")
     if dry_run:
+        _, after = _to_mend(stack, aggregate, version, changes)
         click.echo(json_text(_shown(after), indent=True))
         return
-    facts = {"mended": as_delivered(before.item), "unreadable": before.wrong, "changes": changes}
-    kept = recorder(stack, "mended", facts, verb="mend", done="mended", reason=reason)()
-    _write(dynamodb, table, key, old, changes)
+    kept = mended(stack, aggregate, version, changes, reason)
     again = command_line()
     click.echo(
         f"Mended: version {version} of {aggregate}. {kept} keeps what it was, with your reason.\n"
@@ -145,6 +134,40 @@ def mend(
         f"  {again} events show '{aggregate}'\n"
         f"  {again} dead-letters list"
     )
+
+
+def mended(stack: Target, aggregate: str, version: int, changes: Item, reason: str) -> str:
+    """Makes an event readable; gives the address of the record of it.
+
+    Raises
+    ------
+    click.ClickException
+        There is no such event, it can be read, it still could not be, or somebody else changed it; nothing was written.
+    """
+    before, _ = _to_mend(stack, aggregate, version, changes)
+    facts = {"mended": as_delivered(before.item), "unreadable": before.wrong, "changes": changes}
+    kept = recorder(stack, "mended", facts, verb="mend", done="mended", reason=reason)()
+    _write(stack.client("dynamodb"), stack.output("EventsTableName"), _key(aggregate, version), before.item, changes)
+    return kept
+
+
+def _to_mend(stack: Target, aggregate: str, version: int, changes: Item) -> tuple[Stored, Stored]:
+    """The event as it is and as it would be."""
+    table = stack.output("EventsTableName")
+    answer = stack.client("dynamodb").get_item(TableName=table, Key=_key(aggregate, version), ConsistentRead=True)
+    old = answer.get("Item")
+    if old is None:
+        raise click.ClickException(f"{table} has no version {version} of {aggregate}: 'events show' has its history")
+    before, after = read(old), read({**old, **changes})
+    if before.wrong is None:
+        raise click.ClickException(f"version {version} of {aggregate} can be read: events are never changed")
+    if after.wrong is not None:
+        raise click.ClickException(f"it could still not be read: {after.wrong}. Nothing was written")
+    return before, after
+
+
+def _key(aggregate: str, version: int) -> dict[str, Any]:
+    return {"aggregate_id": {"S": aggregate}, "version": {"N": str(version)}}
 
 
 def _demand_typed(aggregate: str) -> None:

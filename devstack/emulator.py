@@ -9,12 +9,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from devstack.emulator_child import REHEARSES
 from devstack.errors import DevstackError
+from devstack.refusals import Refusal, line_of
 
 HOST: Final = "127.0.0.1"
 REGION: Final = "us-east-1"
@@ -47,9 +49,9 @@ def free_port() -> int:
         return port
 
 
-def require_free(port: int, option: str) -> None:
-    """Raise with one line that says what to do if ``port`` cannot be opened."""
-    patience = time.monotonic() + PORT_SECONDS
+def require_free(port: int, option: str, patience: float = PORT_SECONDS) -> None:
+    """Raise with one line that says what to do if ``port`` cannot be opened, for ``patience`` seconds."""
+    deadline = time.monotonic() + patience
     while True:
         with socket.socket() as probe:
             # As the servers themselves do: a socket in TIME_WAIT from the last run is not in use.
@@ -58,7 +60,7 @@ def require_free(port: int, option: str) -> None:
                 probe.bind((HOST, port))
             except OSError as error:
                 # The emulator of a stack that was killed notices it a moment later.
-                if time.monotonic() < patience:
+                if time.monotonic() < deadline:
                     time.sleep(0.1)
                     continue
                 raise DevstackError(
@@ -122,6 +124,13 @@ class Emulator:
         raise DevstackError(
             f"the emulator did not start: see {self.log}, and run `make setup` if a package is missing there"
         )
+
+    def refuse(self, refusals: Sequence[Refusal]) -> None:
+        """Have it refuse these, and what it was told before no more."""
+        if self._process is None or self._process.stdin is None:
+            return
+        self._process.stdin.write(line_of(refusals))
+        self._process.stdin.flush()
 
     def stop(self) -> bool:
         """Stop the process: SIGTERM, then SIGKILL. Whether it stopped in order, and so saved its state."""

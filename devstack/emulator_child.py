@@ -1,7 +1,7 @@
 """The emulator's own process: runs ministack and ends when its parent does.
 
-The parent holds the other end of standard input and never writes to it. Its end, even by SIGKILL, closes the pipe; the
-end of file is the signal. This works alike on Linux and macOS, unlike prctl.
+The parent holds the other end of standard input. Its end, even by SIGKILL, closes the pipe; the end of file is the
+signal. This works alike on Linux and macOS, unlike prctl. What the parent writes there is what to refuse.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
+from devstack.refusals import Refusing
+
 #: Set to 1, it says that a whole stack is to be deployed to this emulator.
 REHEARSES: Final = "DEVSTACK_REHEARSES"
 _STREAM_RECORDS: Final = "devstack_stream_records"
 
 
-def _end_with_the_parent() -> None:
-    while os.read(0, 1024):
-        pass
+def _hear_the_parent(refusing: Refusing) -> None:
+    for line in sys.stdin.buffer:
+        refusing.hear(line)
     # The parent did not stop in order, so that nobody could say how far the mappings had come: nothing is saved.
     os._exit(0)
 
@@ -74,15 +76,17 @@ def _know_stream_consumers() -> None:
 
 def main() -> None:
     """Serve until SIGTERM or until the parent is gone."""
-    threading.Thread(target=_end_with_the_parent, name="parent-watch", daemon=True).start()
+    refusing = Refusing()
+    threading.Thread(target=_hear_the_parent, args=(refusing,), name="parent-watch", daemon=True).start()
     sys.argv = ["ministack"]
     if os.environ.get("PERSIST_STATE") == "1":
         _keep_table_streams()
     if os.environ.get(REHEARSES) == "1":
         _know_stream_consumers()
-    from ministack.app import main as serve
+    from ministack import app
 
-    serve()
+    refusing.app, app.app = app.app, refusing
+    app.main()
 
 
 if __name__ == "__main__":

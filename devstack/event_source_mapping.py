@@ -192,6 +192,14 @@ class _Lane:
         self.failures = 0
         self.not_before = 0.0
 
+    def oldest(self) -> float | None:
+        """When its first unsettled record arrived."""
+        if self.in_flight is not None:
+            return self.in_flight.records[0].arrived_at
+        if self.retries:
+            return self.retries[0].records[0].arrived_at
+        return self.queue[0].arrived_at if self.queue else None
+
     def first_unsettled(self) -> int | None:
         if self.in_flight is not None:
             return self.in_flight.indexes[0]
@@ -247,6 +255,16 @@ class StreamShardMachine:
     def in_flight(self) -> int:
         """Invocations whose result has not come in."""
         return len(self._lane_of_batch)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest record that is not settled arrived (epoch seconds); None if all are."""
+        return min((each for lane in self._lanes if (each := lane.oldest()) is not None), default=None)
+
+    @property
+    def retrying(self) -> bool:
+        """Whether a lane's first records have failed, and are tried again."""
+        return any(lane.failures for lane in self._lanes)
 
     @property
     def idle(self) -> bool:

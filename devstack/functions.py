@@ -193,6 +193,8 @@ class _Hosted:
     log: _LogFile
     arn: str
     log_stream: str = field(default_factory=lambda: f"local/[$LATEST]{uuid.uuid4().hex}")
+    invocations: int = 0
+    errors: int = 0
 
 
 class FunctionHost:
@@ -229,6 +231,13 @@ class FunctionHost:
     def started(self) -> int:
         """Invocations so far."""
         return self._started
+
+    def told(self) -> list[dict[str, Any]]:
+        """Invocations that have ended and those that failed, by function, since the start."""
+        return [
+            {"name": name, "invocations": each.invocations, "errors": each.errors, "log": str(each.log.path)}
+            for name, each in self._hosted.items()
+        ]
 
     def function_name(self, logical_id: str) -> str:
         return f"{self._stack_name}-{logical_id}"
@@ -358,6 +367,8 @@ class FunctionHost:
     def _ended(self, hosted: _Hosted, outcome: Outcome) -> None:
         with self._lock:
             self._running -= 1
+            hosted.invocations += 1
+            hosted.errors += outcome.error is not None
         name = hosted.function.logical_id
         if outcome.error is not None:
             error = json.loads(outcome.payload)

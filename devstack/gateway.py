@@ -1,6 +1,7 @@
 """The HTTP API on this machine: API Gateway's payload format 2.0, both ways. IAM authorization is left off.
 
-At the same address are the e-mails that were sent, and Lambda's Invoke (`devstack.lambda_api`).
+At the same address are the e-mails that were sent, Lambda's Invoke (`devstack.lambda_api`), and the local stack's own
+door (`devstack.control`).
 
 Source: API Gateway Developer Guide, "Create AWS Lambda proxy integrations for HTTP APIs".
 """
@@ -27,8 +28,9 @@ import orjson
 from waitress import wasyncore
 from waitress.server import create_server
 
-from devstack import lambda_api
+from devstack import control, lambda_api
 from devstack.console import Console
+from devstack.control import ControlApi
 from devstack.emulator import ACCOUNT_ID, HOST, require_free
 from devstack.functions import REQUEST_LIMIT_BYTES, Outcome
 from devstack.lambda_api import LambdaApi
@@ -230,6 +232,7 @@ class Gateway:
         *,
         mails: Callable[[str], Page],
         functions: LambdaApi,
+        control_api: ControlApi | None = None,
         port: int,
         log: Path,
         console: Console,
@@ -238,6 +241,7 @@ class Gateway:
         self._invoke = invoke
         self._mails = mails
         self._functions = functions
+        self._control = control_api
         self._console = console
         self._requests = 0
         self._log = log
@@ -308,6 +312,10 @@ class Gateway:
             invocation_type = environ.get("HTTP_X_AMZ_INVOCATION_TYPE", "RequestResponse")
             payload = environ["wsgi.input"].read()
             return self._functions.answer(environ["REQUEST_METHOD"], _raw_path(environ), invocation_type, payload)
+        if self._control is not None and _raw_path(environ).startswith(control.PATH):
+            token = environ.get("HTTP_X_DEVSTACK_TOKEN", "")
+            body = environ["wsgi.input"].read()
+            return self._control.answer(environ["REQUEST_METHOD"], _raw_path(environ), token, body)
         found = self._router.find(environ["REQUEST_METHOD"], _raw_path(environ))
         if found is None:
             return _message(404)

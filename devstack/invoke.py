@@ -29,7 +29,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from devstack.emulator import ACCESS_KEY, ACCOUNT_ID, NO_AWS_ACCOUNT, REGION, SECRET_KEY
 from devstack.errors import DevstackError
-from devstack.stack import RECEIVER_NAME, TEMPLATE_NAME, LocalStack
+from devstack.running import RECEIVER_NAME, TEMPLATE_NAME
+from devstack.stack import LocalStack
 from devstack.template import Template
 
 #: What each invocation was given and printed, by function.

@@ -73,6 +73,19 @@ MAPPING_NAMESPACE: Final = uuid.UUID("6a6f1f43-29c5-4b6f-9c3c-6f36f6a9a9b1")
 type StreamKind = Literal["dynamodb", "kinesis"]
 
 
+class DeliveryClock:
+    """Epoch seconds by which deliveries go. It can be put forward: what waits then is so much older.
+
+    What arrives afterwards has arrived by this clock, so that its age is right.
+    """
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def now(self) -> float:
+        return time.time() + self.ahead
+
+
 class Invoker(Protocol):
     """What a mapping needs of the functions."""
 
@@ -274,7 +287,9 @@ class ShardReader:
         position: str,
         console: Console,
         after: str | None = None,
+        clock: DeliveryClock | None = None,
     ) -> None:
+        self._clock = clock or DeliveryClock()
         self.stream_arn = stream_arn
         self.shard_id = shard_id
         self._position = position
@@ -327,6 +342,12 @@ class ShardReader:
                 self._records.popleft()
                 self._first += 1
             return taken
+
+    def oldest_for(self, subscriber: int) -> float | None:
+        """When the first record arrived that the subscriber has not taken; None if it has taken all."""
+        with self._lock:
+            offset = self._cursors[subscriber] - self._first
+            return self._records[offset].arrived_at if offset < len(self._records) else None
 
     def poke(self) -> None:
         """Something was probably written: read soon."""
@@ -413,8 +434,12 @@ class ShardReader:
 
     def _converted(self, records: Sequence[Mapping[str, Any]]) -> list[StreamRecord]:
         if self._client.kind == "dynamodb":
-            return [dynamodb_record(record, self.stream_arn) for record in records]
-        return [kinesis_record(record, self.stream_arn, self.shard_id) for record in records]
+            converted = [dynamodb_record(record, self.stream_arn) for record in records]
+        else:
+            converted = [kinesis_record(record, self.stream_arn, self.shard_id) for record in records]
+        if ahead := self._clock.ahead:
+            return [replace(record, arrived_at=record.arrived_at + ahead) for record in converted]
+        return converted
 
     def _recover(self, error: EmulatorError) -> None:
         if error.code in {"ExpiredIteratorException", "TrimmedDataAccessException"}:
@@ -451,8 +476,22 @@ class Destinations:
 class _Driver:
     """A machine's thread: wakes for records, results and deadlines, and carries out what the machine asks for."""
 
-    def __init__(self, mapping: EventSourceMapping, name: str, functions: Invoker, console: Console) -> None:
+    def __init__(
+        self,
+        mapping: EventSourceMapping,
+        name: str,
+        functions: Invoker,
+        console: Console,
+        clock: DeliveryClock | None = None,
+    ) -> None:
         self.mapping = mapping
+        self._clock = clock or DeliveryClock()
+        self.paused = False
+        """Whether nothing is delivered, as by a mapping that somebody disabled. What runs ends, and waits then."""
+        self.retries = 0
+        """Invocations that failed, whole or in part."""
+        self.given_up = 0
+        """Records that went to the OnFailure destination."""
         self._functions = functions
         self._console = console
         self._changed = threading.Condition()
@@ -470,6 +509,12 @@ class _Driver:
 
     def start(self) -> None:
         self._thread.start()
+
+    def pause(self, *, paused: bool) -> None:
+        """Stop or resume the delivery. A stack with a paused mapping that has work is not quiet."""
+        with self._changed:
+            self.paused = paused
+            self._changed.notify()
 
     def notify(self) -> None:
         """There may be something to do."""
@@ -489,8 +534,8 @@ class _Driver:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not (self._stopping or self._news or self._results):
-                    wait = None if self._wake_at is None else self._wake_at - time.time()
+                while not self._stopping and (self.paused or not (self._news or self._results)):
+                    wait = None if self._wake_at is None or self.paused else self._wake_at - self._clock.now()
                     if wait is not None and wait <= 0:
                         break
                     self._changed.wait(wait)
@@ -524,6 +569,8 @@ class _Driver:
         self._complete(action, result)
 
     def _complete(self, action: Invoke, result: InvokeResult) -> None:
+        if result.error is not None:
+            self.retries += 1
         self._show_partial_failure(action, result.response)
         with self._changed:
             self._results.append((action.batch_id, result))
@@ -533,6 +580,7 @@ class _Driver:
         # The invocation succeeded, so that nobody else says that records in it did not.
         failures = response.get("batchItemFailures") if isinstance(response, Mapping) else None
         if failures and self.mapping.report_batch_item_failures:
+            self.retries += 1
             self._console.line(
                 f"{self.mapping.title} reports {len(failures)} of {len(action.records)} record(s) failed"
             )
@@ -565,8 +613,12 @@ class StreamDriver(_Driver):
         destinations: Destinations,
         console: Console,
         on_drained: Callable[[StreamDriver], None] = lambda _: None,
+        clock: DeliveryClock | None = None,
     ) -> None:
-        super().__init__(mapping, f"{mapping.title} {reader.shard_id}", functions, console)
+        super().__init__(mapping, f"{mapping.title} {reader.shard_id}", functions, console, clock)
+        self._oldest: float | None = None
+        self.retrying = False
+        """Whether its first records are being tried again."""
         self.reader = reader
         self.drained = False
         self._on_drained = on_drained
@@ -582,6 +634,19 @@ class StreamDriver(_Driver):
         return self.reader.total - self.machine.settled
 
     @property
+    def delivered(self) -> int:
+        """Records that are settled since it began."""
+        return self.machine.settled
+
+    @property
+    def lag(self) -> float | None:
+        """The age of the oldest record that is not settled, in seconds; None if all are."""
+        if not self.backlog:
+            return None
+        arrivals = [each for each in (self._oldest, self.reader.oldest_for(self._subscriber)) if each is not None]
+        return max(0.0, self._clock.now() - min(arrivals)) if arrivals else None
+
+    @property
     def position(self) -> Position:
         """Where a later run goes on."""
         return Position(self._checkpoint or self.reader.began_after, self.drained)
@@ -589,11 +654,12 @@ class StreamDriver(_Driver):
     def _step(self, results: list[tuple[int, InvokeResult]]) -> None:
         machine = self.machine
         for batch_id, result in results:
-            self._carry_out(machine.complete(batch_id, result, time.time()))
+            self._carry_out(machine.complete(batch_id, result, self._clock.now()))
         while (room := machine.room) and (records := self.reader.take(self._subscriber, room)):
-            self._carry_out(machine.receive(records, time.time()))
-        self._carry_out(machine.tick(time.time()))
+            self._carry_out(machine.receive(records, self._clock.now()))
+        self._carry_out(machine.tick(self._clock.now()))
         self._wake_at = machine.next_time
+        self._oldest, self.retrying = machine.oldest, machine.retrying
         if self.reader.ended and not self.drained and not self.backlog:
             self.drained = True
             self._on_drained(self)
@@ -614,6 +680,7 @@ class StreamDriver(_Driver):
 
     def _give_up(self, action: SendToDestination) -> bool:
         mapping = self.mapping
+        self.given_up += len(action.records)
         destination = mapping.on_failure
         self._console.line(
             f"{mapping.title} gives up {len(action.records)} record(s) after {action.invoke_count} invocation(s): "
@@ -621,7 +688,7 @@ class StreamDriver(_Driver):
         )
         if destination is None:
             return True
-        now = time.time()
+        now = self._clock.now()
         message = self._message(action, now)
         key = failure_object_key(
             str(uuid.uuid5(MAPPING_NAMESPACE, mapping.title)), self.reader.shard_id, now, str(uuid.uuid4())
@@ -690,8 +757,17 @@ class PipeDriver(StreamDriver):
 class QueueDriver(_Driver):
     """A queue's delivery to one function, and the long poll that feeds it."""
 
-    def __init__(self, mapping: EventSourceMapping, functions: Invoker, sqs: SQSClient, console: Console) -> None:
-        super().__init__(mapping, mapping.title, functions, console)
+    def __init__(
+        self,
+        mapping: EventSourceMapping,
+        functions: Invoker,
+        sqs: SQSClient,
+        console: Console,
+        clock: DeliveryClock | None = None,
+    ) -> None:
+        super().__init__(mapping, mapping.title, functions, console, clock)
+        self.delivered = 0
+        """Messages that were dealt with and deleted since it began."""
         self._sqs = sqs
         self.machine = QueueMachine(queue_settings(mapping))
         self.url = sqs.get_queue_url(QueueName=mapping.source_arn.rsplit(":", 1)[1])["QueueUrl"]
@@ -702,6 +778,10 @@ class QueueDriver(_Driver):
     def start(self) -> None:
         super().start()
         self._receiver.start()
+
+    def pause(self, *, paused: bool) -> None:
+        super().pause(paused=paused)
+        self._room.set()
 
     def stop(self) -> None:
         super().stop()
@@ -720,7 +800,7 @@ class QueueDriver(_Driver):
     def _receive(self) -> None:
         while not self._stopping:
             room = self.machine.room - len(self._received)
-            if room <= 0:
+            if room <= 0 or self.paused:
                 self._room.wait()
                 self._room.clear()
                 continue
@@ -745,9 +825,9 @@ class QueueDriver(_Driver):
     def _step(self, results: list[tuple[int, InvokeResult]]) -> None:
         machine = self.machine
         for batch_id, result in results:
-            self._carry_out(machine.complete(batch_id, result, time.time()))
+            self._carry_out(machine.complete(batch_id, result, self._clock.now()))
         received = [self._received.popleft() for _ in range(len(self._received))]
-        self._carry_out(machine.receive(received, time.time()) if received else machine.tick(time.time()))
+        self._carry_out(machine.receive(received, self._clock.now()) if received else machine.tick(self._clock.now()))
         self._wake_at = machine.next_time
         self._room.set()
 
@@ -762,6 +842,7 @@ class QueueDriver(_Driver):
                     pass
 
     def _delete(self, messages: Sequence[QueueMessage]) -> None:
+        self.delivered += len(messages)
         for start in range(0, len(messages), 10):
             chunk = messages[start : start + 10]
             self._persist("DeleteMessageBatch", partial(self._delete_all, chunk))
@@ -890,6 +971,8 @@ class Mappings:
         self._console = console
         self._changing = threading.Lock()
         self._stopping = threading.Event()
+        self.clock = DeliveryClock()
+        self._paused: set[str] = set()
         self.streams: list[StreamDriver] = []
         self.queues: list[QueueDriver] = []
         self.readers: list[ShardReader] = []
@@ -897,7 +980,7 @@ class Mappings:
         shared: dict[tuple[str, str, str, str | None], ShardReader] = {}
         for mapping in mappings:
             if mapping.kind == "sqs":
-                self.queues.append(QueueDriver(mapping, functions, destinations.sqs, console))
+                self.queues.append(QueueDriver(mapping, functions, destinations.sqs, console, self.clock))
                 continue
             stream = _StreamMapping(mapping, mapping.kind, port, checkpoints or Checkpoints())
             self._stream_mappings[mapping.title] = stream
@@ -912,7 +995,9 @@ class Mappings:
     def _reader(self, stream: _StreamMapping, shard_id: str, position: str, after: str | None) -> ShardReader:
         client = StreamClient(stream.kind, self._port)
         arn = stream.mapping.source_arn
-        return ShardReader(client, arn, shard_id, position=position, after=after, console=self._console)
+        return ShardReader(
+            client, arn, shard_id, position=position, after=after, console=self._console, clock=self.clock
+        )
 
     def _driver(self, stream: _StreamMapping, reader: ShardReader) -> StreamDriver:
         settings: dict[str, Any] = {
@@ -921,6 +1006,7 @@ class Mappings:
             "destinations": self._destinations,
             "console": self._console,
             "on_drained": self._follow,
+            "clock": self.clock,
         }
         if isinstance(stream.mapping, Pipe):
             return PipeDriver(stream.mapping, reader, **settings)
@@ -942,6 +1028,7 @@ class Mappings:
             # Another mapping reaches a child at another time, so that each has a reader of its own there.
             reader = self._reader(stream, shard_id, position, after)
             driver = self._driver(stream, reader)
+            driver.paused = stream.mapping.title in self._paused
             with self._changing:
                 if self._stopping.is_set():
                     return
@@ -979,6 +1066,63 @@ class Mappings:
             counts[stream.mapping.title] = counts.get(stream.mapping.title, 0) + stream.backlog
         for queue in self.queues:
             counts[queue.mapping.title] = queue.depth()
+        return counts
+
+    def pause(self, title: str, *, paused: bool) -> None:
+        """Stop or resume a mapping, on every shard of its stream and on those to come."""
+        with self._changing:
+            (self._paused.add if paused else self._paused.discard)(title)
+            drivers = [each for each in (*self.streams, *self.queues) if each.mapping.title == title]
+        for driver in drivers:
+            driver.pause(paused=paused)
+
+    def skip(self, seconds: float) -> None:
+        """Let time pass for what waits: in streams and pipes, and in what was received of queues."""
+        self.clock.ahead += seconds
+        for driver in (*self.streams, *self.queues):
+            driver.notify()
+
+    def told(self) -> list[dict[str, Any]]:
+        """How each mapping goes, as JSON: counts since the start, ``lag_seconds`` of the oldest that waits."""
+        found: dict[str, dict[str, Any]] = {}
+        drivers: tuple[StreamDriver | QueueDriver, ...] = (*self.streams, *self.queues)
+        for driver in drivers:
+            lag, retrying = (driver.lag, driver.retrying) if isinstance(driver, StreamDriver) else (None, False)
+            waiting = driver.backlog if isinstance(driver, StreamDriver) else driver.depth()
+            mapping = driver.mapping
+            each = found.setdefault(
+                mapping.title,
+                {
+                    "title": mapping.title,
+                    "function": mapping.function,
+                    "pipe": mapping.name if isinstance(mapping, Pipe) else None,
+                    "kind": mapping.kind,
+                    "source_arn": mapping.source_arn,
+                    "paused": driver.paused,
+                    "lag_seconds": None,
+                    **dict.fromkeys(("waiting", "in_flight", "delivered", "retries", "given_up"), 0),
+                    "retrying": False,
+                },
+            )
+            each["waiting"] += waiting
+            each["in_flight"] += driver.machine.in_flight
+            each["delivered"] += driver.delivered
+            each["retries"] += driver.retries
+            each["given_up"] += driver.given_up
+            each["retrying"] |= retrying
+            if lag is not None:
+                each["lag_seconds"] = max(lag, each["lag_seconds"] or 0.0)
+        return list(found.values())
+
+    def records_read(self) -> dict[str, int]:
+        """Records that each stream has brought since the start, by its ARN."""
+        counts: dict[str, int] = {}
+        read: set[tuple[str, str]] = set()
+        for reader in self.readers:
+            # A shard that two mappings reached at different times has two readers: it is counted once.
+            if (reader.stream_arn, reader.shard_id) not in read:
+                read.add((reader.stream_arn, reader.shard_id))
+                counts[reader.stream_arn] = counts.get(reader.stream_arn, 0) + reader.total
         return counts
 
     def checkpoints(self) -> Checkpoints:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ from botocore.exceptions import ClientError
 
 from devstack import mailbox
 from devstack.console import Console
+from devstack.control import ControlApi
 from devstack.emulator import ACCESS_KEY, REGION, SECRET_KEY, Emulator, require_free
 from devstack.environment import IsolatedEnvironment
 from devstack.errors import DevstackError
@@ -32,17 +34,23 @@ from devstack.kept_state import KeptState, Resumed
 from devstack.lambda_api import LambdaApi
 from devstack.mailbox import Mail
 from devstack.mappings import Destinations, Mappings
+from devstack.poison import UnreadableEvent
+from devstack.rehearsals import Rehearsals
+from devstack.running import (
+    ANNOUNCEMENT,
+    RECEIVER_NAME,
+    RUNS_FOLDER,
+    STACK_NAME,
+    TEMPLATE_NAME,
+    RunningStack,
+    is_alive,
+)
 from devstack.template import Application, LeftOut, Template
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
-STACK_NAME: Final = "local"
-TEMPLATE_NAME: Final = "template.yaml"
-RECEIVER_NAME: Final = "receiver.yaml"
 RECEIVER_STACK_NAME: Final = "local-receiver"
-RUNS_FOLDER: Final = ".devstack"
-ANNOUNCEMENT: Final = "stack.json"
 PROVISION_TIMEOUT_SECONDS: Final = 60
 GRACE_SECONDS: Final = 2
 TEMPLATE_BODY_LIMIT_BYTES: Final = 51_200
@@ -350,12 +358,15 @@ class LocalStack:
             checkpoints=self.resumed.checkpoints if self.resumed else None,
         )
         names = {host.function_name(logical_id): logical_id for each in applications for logical_id in each.functions}
+        token = secrets.token_urlsafe(24)
+        control = ControlApi(token, mappings, host, self._rehearsals(mappings, applications))
         for part in self._parts:
             part.gateway = Gateway(
                 _started(part.application).routes,
                 host.invoke,
                 mails=partial(mailbox.page, emulator.endpoint),
                 functions=LambdaApi(names, host.invoke),
+                control_api=control,
                 port=part.port,
                 log=self._run.path / "gateway.log",
                 console=self._console,
@@ -365,7 +376,34 @@ class LocalStack:
         for part in self._parts:
             _started(part.gateway).start()
         self._is_up = True
-        self._run.announce({"endpoint_url": emulator.endpoint, "url": self.url})
+        addresses = {"endpoint_url": emulator.endpoint, "url": self.url, "token": token}
+        if self.has_receiver:
+            addresses["receiver_url"] = self.receiver_url
+        self._run.announce(addresses)
+
+    def _rehearsals(self, mappings: Mappings, applications: Sequence[Application]) -> Rehearsals:
+        names: dict[str, dict[str, str]] = {"AWS::DynamoDB::Table": {}, "AWS::S3::Bucket": {}}
+        pages = self.client("cloudformation").get_paginator("list_stack_resources")
+        for part in self._parts:
+            for page in pages.paginate(StackName=part.stack_name):
+                for each in page["StackResourceSummaries"]:
+                    if each["ResourceType"] in names:
+                        names[each["ResourceType"]][each["LogicalResourceId"]] = each["PhysicalResourceId"]
+        return Rehearsals(
+            mappings,
+            [mapping for application in applications for mapping in application.mappings],
+            _started(self._emulator),
+            tables=names["AWS::DynamoDB::Table"],
+            buckets=names["AWS::S3::Bucket"],
+            poison=UnreadableEvent(self.client("dynamodb"), self.outputs.get("EventsTableName", ""), self._target),
+        )
+
+    def _target(self) -> Any:
+        """This stack as the operator's command has it."""
+        from cli.target import Target
+
+        running = RunningStack(self.url, self.endpoint_url)
+        return Target(running.session(), self.endpoint_url, self.outputs, self.url)
 
     def _port_of_the_state(self, wanted: int) -> int:
         """The emulator's port: the URLs of the queues in a saved state name the one that they were made with."""
@@ -533,6 +571,7 @@ class _RunFolder:
     def announce(self, addresses: Mapping[str, str]) -> None:
         """Let other processes find the stack, once it is up."""
         unfinished = self.path / "stack.json.new"
+        unfinished.touch(mode=0o600)
         unfinished.write_text(json.dumps(addresses), encoding="utf-8")
         unfinished.rename(self.path / ANNOUNCEMENT)
 
@@ -552,41 +591,8 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _remove_dead_runs(parent: Path) -> None:
     for path in parent.glob("run-*"):
-        if not _is_alive(path):
+        if not is_alive(path):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_alive(run: Path) -> bool:
-    try:
-        with (run / "alive").open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
-    return False
-
-
-@dataclass(frozen=True, slots=True)
-class RunningStack:
-    """A local stack that another process runs."""
-
-    url: str
-    endpoint_url: str
-    stack_name: str = STACK_NAME
-
-    def session(self) -> boto3.session.Session:
-        """A session with the credentials that the emulator takes; pass ``endpoint_url`` to its clients."""
-        return boto3.session.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=REGION)
-
-
-def running_stack(root: Path) -> RunningStack | None:
-    """The stack that runs for the project in ``root``, the youngest if there are several; None if there is none."""
-    for path in sorted((root / RUNS_FOLDER).glob("run-*"), reverse=True):
-        announcement = path / ANNOUNCEMENT
-        if announcement.exists() and _is_alive(path):
-            return RunningStack(**json.loads(announcement.read_text(encoding="utf-8")))
-    return None
 
 
 @contextmanager

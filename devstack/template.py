@@ -271,6 +271,23 @@ def _construct_intrinsic(loader: _Loader, suffix: str, node: yaml.Node) -> Node:
 _Loader.add_multi_constructor("!", _construct_intrinsic)
 
 
+def parsed(text: bytes | str, name: str) -> dict[str, Node]:
+    """A template's document, with intrinsics in their long form; ``name`` is what errors call it.
+
+    Raises
+    ------
+    TemplateError
+        It is not YAML, or not a template.
+    """
+    try:
+        document = yaml.load(text.decode() if isinstance(text, bytes) else text, _Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TemplateError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict):
+        raise TemplateError(f"{name} is no CloudFormation template: it has no Resources")
+    return document
+
+
 @dataclass(slots=True)
 class Template:
     """A SAM template, split into what the emulator provisions and what devstack runs."""
@@ -291,14 +308,10 @@ class Template:
             Names the resource and the property that the local stack does not support.
         """
         try:
-            document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
+            text = path.read_bytes()
         except OSError as error:
             raise TemplateError(f"{path} cannot be read: {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise TemplateError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-        if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict):
-            raise TemplateError(f"{path} is no CloudFormation template: it has no Resources")
-        template = cls(path, document)
+        template = cls(path, parsed(text, str(path)))
         template._sort_resources()
         template._collect_expressions()
         return template

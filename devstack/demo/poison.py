@@ -13,7 +13,8 @@ from cli.dead_letters import dead_letters
 from cli.inventory import opened
 from cli.target import Target
 from devstack.demo import traffic
-from devstack.stack import LocalStack, RunningStack
+from devstack.running import RunningStack
+from devstack.stack import LocalStack
 from headwater.clock import timestamp
 from headwater.domain.events import PlayCompleted, RecordedEvent
 from headwater.event_store import codec

@@ -113,7 +113,7 @@ def _show(console: Console, stack: LocalStack, root: Path, people: list[traffic.
     values = {"user-as-of": {"user": person.user_id, "at": timestamp(utc_now())}}
     with LocalSql(BucketObjects(s3, bucket)) as sql:
         for name in _SHOWN:
-            report.show_answer(console, queries[name].title, sql.query(queries[name].sql(values.get(name, {}))))
+            report.show_answer(console, queries[name].title, sql.query(queries[name].asked(values.get(name, {}))))
         drawn = queries[_DRAWN]
         if drawn.chart is not None:
             chart.draw(sql.query(drawn.sql()), drawn.chart, drawn.title, root / _CHART)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from devstack.stack import RECEIVER_NAME, LocalStack
+from devstack.running import RECEIVER_NAME
+from devstack.stack import LocalStack
 from devstack.template import Template
 from headwater.attribute_values import marshal_item
 from headwater.clock import timestamp, utc_now

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from cli.main import main as headwater
 from devstack import mailbox
 from devstack.demo.traffic import Api, Request, RequestRefusedError
-from devstack.stack import LocalStack, running_stack
+from devstack.running import running_stack
+from devstack.stack import LocalStack
 from tests.e2e.output import json_lines
 from tests.e2e.stacks import templates_in
 from tests.integration.devstack.processes import answers, eventually

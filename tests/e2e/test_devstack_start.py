@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from devstack.errors import DevstackError
-from devstack.stack import LocalStack, running_stack
+from devstack.running import running_stack
+from devstack.stack import LocalStack
 from tests.integration.devstack.processes import (
     PARAMETERS,
     answers,

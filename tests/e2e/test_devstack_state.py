@@ -12,7 +12,8 @@ import pytest
 from devstack.demo import accounting
 from devstack.demo.traffic import Api, Request
 from devstack.errors import DevstackError
-from devstack.stack import LocalStack, running_stack
+from devstack.running import running_stack
+from devstack.stack import LocalStack
 from tests.integration.devstack.processes import PARAMETERS, copy_of_project, devstack, until_up
 
 QUIET_SECONDS = 60

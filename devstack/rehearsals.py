@@ -1,0 +1,251 @@
+"""Failures on purpose: each breaks one thing of a stack that runs, and can be undone.
+
+What can be broken comes from the template: its mappings, tables and buckets. No rehearsal outlives its stack.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+from devstack.emulator import Emulator
+from devstack.errors import DevstackError
+from devstack.mappings import Mappings
+from devstack.refusals import Refusal
+from devstack.template import EventSourceMapping
+
+HOUR_SECONDS: Final = 3600.0
+
+
+class RehearsalError(DevstackError):
+    """A rehearsal that cannot be started or undone; ``status`` is HTTP's."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One that there is: what it does, how it is undone, and where the runbook says what to do about it."""
+
+    name: str
+    about: str
+    undo: str
+    runbook: str
+    wants: str | None = None
+
+
+KNOWN: Final = (
+    Known(
+        "stop",
+        "A consumer gets nothing any more, as when its mapping is disabled: its records wait, and its lag grows.",
+        "It gets what has waited, in order.",
+        "docs/runbook.md#iteratorage",
+        "consumer",
+    ),
+    Known(
+        "throttle",
+        "Writes to a table are refused for want of throughput: what writes there tries again, and falls behind.",
+        "The table takes writes again.",
+        "docs/runbook.md#outages",
+        "table",
+    ),
+    Known(
+        "refuse-mail",
+        "SES sends nothing, as when an account's sending is paused: e-mails wait on their queues.",
+        "SES sends again; what waits goes out when its pause is over.",
+        "docs/runbook.md#outages",
+    ),
+    Known(
+        "deny",
+        "A bucket takes no objects, as when its policy or a role was changed.",
+        "The bucket takes objects again.",
+        "docs/runbook.md#outages",
+        "bucket",
+    ),
+    Known(
+        "poison",
+        "Appends an event that no consumer can read, as a producer does that was deployed too early: it is parked.",
+        "The event is mended as 'headwater events mend' does it. Redrive its dead letters then.",
+        "docs/runbook.md#an-event-that-cannot-be-read",
+    ),
+    Known(
+        "skip-hour",
+        "An hour passes for all that waits in streams: ages and pauses are an hour further.",
+        "Deliveries go by today's clock again. What was given up stays given up: it is parked, or a dead letter.",
+        "docs/runbook.md#iteratorage",
+    ),
+)
+_BY_NAME: Final = {each.name: each for each in KNOWN}
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """One that runs. ``undo`` ends it."""
+
+    id: str
+    name: str
+    target: str | None
+    since: str
+    did: str
+    undo: Callable[[], None]
+
+
+class Poison(Protocol):
+    """How an unreadable event comes into the table and is mended there; see `devstack.poison`."""
+
+    def append(self) -> tuple[str, int, str]:
+        """Appends one; gives its aggregate, its version, and what is wrong with it."""
+        ...
+
+    def mend(self, aggregate_id: str, version: int) -> None:
+        """Makes it readable."""
+        ...
+
+
+class Rehearsals:
+    """Those of one stack. ``tables`` and ``buckets``: names in the emulator by logical id."""
+
+    def __init__(
+        self,
+        mappings: Mappings,
+        declared: Iterable[EventSourceMapping],
+        emulator: Emulator,
+        *,
+        tables: Mapping[str, str],
+        buckets: Mapping[str, str],
+        poison: Poison,
+    ) -> None:
+        self._mappings = mappings
+        self._titles: dict[str, list[str]] = {}
+        for mapping in declared:
+            self._titles.setdefault(mapping.title if mapping.title == mapping.name else mapping.function, []).append(
+                mapping.title
+            )
+        self._emulator = emulator
+        self._tables = tables
+        self._buckets = buckets
+        self._poison = poison
+        self._lock = threading.Lock()
+        self._running: dict[str, Running] = {}
+        self._refusals: dict[str, Refusal] = {}
+        self._numbers: Counter[str] = Counter()
+
+    def told(self) -> dict[str, Any]:
+        """What can be rehearsed, with its targets, and what runs."""
+        with self._lock:
+            running = [
+                {"id": each.id, "name": each.name, "target": each.target, "since": each.since, "did": each.did}
+                for each in self._running.values()
+            ]
+        known = [
+            {
+                "name": each.name,
+                "about": each.about,
+                "undo": each.undo,
+                "runbook": each.runbook,
+                "wants": each.wants,
+                "targets": self._targets(each),
+            }
+            for each in KNOWN
+        ]
+        return {"known": known, "running": running}
+
+    def start(self, name: str, target: str | None) -> dict[str, Any]:
+        """Breaks something; gives what runs now by it.
+
+        Raises
+        ------
+        RehearsalError
+            There is no such rehearsal or target, it runs already, or it cannot be done.
+        """
+        known = _BY_NAME.get(name)
+        if known is None:
+            raise RehearsalError(f"there is no rehearsal {name!r}; there are: {', '.join(_BY_NAME)}", 404)
+        targets = self._targets(known)
+        if known.wants is None and target is not None:
+            raise RehearsalError(f"{name} takes no target: leave {target!r} away", 400)
+        if known.wants is not None and target is None:
+            raise RehearsalError(f"{name} wants a {known.wants}; there are: {', '.join(targets)}", 400)
+        if target is not None and target not in targets:
+            raise RehearsalError(f"there is no {known.wants} {target!r}; there are: {', '.join(targets)}", 404)
+        with self._lock:
+            runs = any(each.name == name and each.target == target for each in self._running.values())
+            # Several poisons are several events.
+            if runs and name != "poison":
+                raise RehearsalError(f"{name}{f' {target}' if target else ''} runs already: undo it first", 409)
+            self._numbers[name] += 1
+            identifier = f"{name}-{self._numbers[name]}"
+            did, undo = self._do(identifier, name, target)
+            since = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+            self._running[identifier] = Running(identifier, name, target, since, did, undo)
+        return {"id": identifier, "name": name, "target": target, "since": since, "did": did}
+
+    def undo(self, identifier: str) -> dict[str, Any]:
+        """Ends one, by its id; by its name, if only one of that name runs; or ``all``.
+
+        Raises
+        ------
+        RehearsalError
+            None of them runs.
+        """
+        with self._lock:
+            found = [
+                each
+                for each in self._running.values()
+                if identifier in {"all", each.id, each.name, each.target} and identifier
+            ]
+            if identifier != "all" and len(found) != 1:
+                running = ", ".join(self._running) or "nothing"
+                several = "several are called" if found else "nothing runs that is called"
+                raise RehearsalError(f"{several} {identifier!r}: {running} runs", 409 if found else 404)
+            for each in found:
+                each.undo()
+                del self._running[each.id]
+        return {"undone": [each.id for each in found]}
+
+    def _targets(self, known: Known) -> Sequence[str]:
+        targets: Mapping[str | None, Iterable[str]] = {
+            "consumer": self._titles,
+            "table": self._tables,
+            "bucket": self._buckets,
+        }
+        return list(targets.get(known.wants, ()))
+
+    def _do(self, identifier: str, name: str, target: str | None) -> tuple[str, Callable[[], None]]:
+        match name, target:
+            case "stop", str(consumer):
+                self._pause(consumer, paused=True)
+                return f"{consumer} gets nothing", lambda: self._pause(consumer, paused=False)
+            case "throttle", str(table):
+                refusal = Refusal("throttle", self._tables[table])
+                return f"writes to {table} are throttled", self._refuse(identifier, refusal)
+            case "deny", str(bucket):
+                refusal = Refusal("deny", self._buckets[bucket])
+                return f"{bucket} takes no objects", self._refuse(identifier, refusal)
+            case "refuse-mail", None:
+                return "SES sends nothing", self._refuse(identifier, Refusal("refuse-mail"))
+            case "poison", None:
+                aggregate, version, wrong = self._poison.append()
+                return f"version {version} of {aggregate} {wrong}", lambda: self._poison.mend(aggregate, version)
+        self._mappings.skip(HOUR_SECONDS)
+        return "what waits is an hour older", lambda: self._mappings.skip(-HOUR_SECONDS)
+
+    def _pause(self, consumer: str, *, paused: bool) -> None:
+        for title in self._titles[consumer]:
+            self._mappings.pause(title, paused=paused)
+
+    def _refuse(self, identifier: str, refusal: Refusal) -> Callable[[], None]:
+        self._refusals[identifier] = refusal
+        self._emulator.refuse(list(self._refusals.values()))
+
+        def undo() -> None:
+            del self._refusals[identifier]
+            self._emulator.refuse(list(self._refusals.values()))
+
+        return undo

@@ -1,0 +1,63 @@
+"""A local stack that another process runs, as others find it: by the file that it leaves in its run's folder."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from devstack.emulator import ACCESS_KEY, REGION, SECRET_KEY
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+
+STACK_NAME: Final = "local"
+TEMPLATE_NAME: Final = "template.yaml"
+RECEIVER_NAME: Final = "receiver.yaml"
+RUNS_FOLDER: Final = ".devstack"
+ANNOUNCEMENT: Final = "stack.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningStack:
+    """A local stack that another process runs."""
+
+    url: str
+    endpoint_url: str
+    stack_name: str = STACK_NAME
+    receiver_url: str = ""
+    token: str = field(default="", repr=False)
+    """What opens the stack's own door, `devstack.control`."""
+    run_folder: str = ""
+
+    def session(self) -> Session:
+        """A session with the credentials that the emulator takes; pass ``endpoint_url`` to its clients."""
+        import boto3  # late: a large import
+
+        return boto3.session.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=REGION)
+
+
+def running_stack(folder: Path) -> RunningStack | None:
+    """The stack that runs for the project in ``folder`` or above it, the youngest; None if there is none."""
+    folder = folder.resolve()
+    for root in (folder, *folder.parents):
+        for path in sorted((root / RUNS_FOLDER).glob("run-*"), reverse=True):
+            announcement = path / ANNOUNCEMENT
+            if announcement.exists() and is_alive(path):
+                told = json.loads(announcement.read_text(encoding="utf-8"))
+                return RunningStack(**told, run_folder=str(path))
+    return None
+
+
+def is_alive(run: Path) -> bool:
+    """Whether the process of a run's folder still has its lock."""
+    try:
+        with (run / "alive").open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
