@@ -4,6 +4,7 @@ On a deployed stack Athena answers; over the local stack's archive, or a downloa
 """
 
 import csv
+import difflib
 import io
 import json
 import math
@@ -11,33 +12,29 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-from botocore.exceptions import ClientError
-from rich.console import Console
-from rich.table import Table as Grid
 
-from cli import archive_objects, chart, saved_sql
-from cli.archive_objects import BucketObjects, FolderObjects, Objects
-from cli.athena import Athena, AthenaError, Bill
-from cli.athena_sql import TranslationError
-from cli.chart import ChartError
-from cli.local_sql import Answer, LocalSql, LocalSqlError
+from cli import saved_sql
+from cli.output import checked_picture
 from cli.saved_sql import SavedQuery, SavedSqlError
-from cli.tables import TABLES, Table
 from cli.target import Target
-from headwater.archive import curated, s3_objects
-from headwater.archive.boundary import UnreadableListError
-from headwater.archive.compaction import ChangedDayError, Day, MiscountedDayError, UnreadableDayError
-from headwater.archive.day_claims import DayTakenError
-from headwater.archive.growing_objects import ObjectChangedError
 from headwater.archive.inventory import Damaged, Foreign
+
+if TYPE_CHECKING:
+    from cli.archive_objects import Objects
+    from cli.athena import Bill
+    from cli.local_sql import Answer, LocalSql
+    from cli.tables import Table
+    from headwater.archive.compaction import Day
+
+# What answers SQL, draws and compacts is loaded by what uses it: a list of the saved queries waits for none of them.
 
 #: An answer was given, but damaged objects are left out of it; or a day could not be compacted.
 INCOMPLETE: Final = 3
@@ -59,18 +56,37 @@ _FACTS: Final = {
     "damaged": "damaged objects",
 }
 
-#: What one day may fail at, and the next not. The disk's is an OSError, DuckDB's own for it and the memory come on top.
-_DAY_STAYS = (
-    UnreadableDayError,
-    ChangedDayError,
-    MiscountedDayError,
-    UnreadableListError,
-    ObjectChangedError,
-    ClientError,
-    OSError,
-)
 
-_REFUSALS = (SavedSqlError, LocalSqlError, TranslationError, AthenaError, ChartError)
+def _day_stays() -> tuple[type[Exception], ...]:
+    """What one day may fail at, and the next not; the disk's is an OSError, or DuckDB's own."""
+    import duckdb
+    from botocore.exceptions import ClientError
+
+    from headwater.archive.boundary import UnreadableListError
+    from headwater.archive.compaction import ChangedDayError, MiscountedDayError, UnreadableDayError
+    from headwater.archive.growing_objects import ObjectChangedError
+
+    return (
+        UnreadableDayError,
+        ChangedDayError,
+        MiscountedDayError,
+        UnreadableListError,
+        ObjectChangedError,
+        ClientError,
+        OSError,
+        duckdb.Error,
+    )
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What a query may be refused for, in one line each."""
+    from cli.athena import AthenaError
+    from cli.athena_sql import TranslationError
+    from cli.chart import ChartError
+    from cli.local_sql import LocalSqlError
+
+    return SavedSqlError, LocalSqlError, TranslationError, AthenaError, ChartError
+
 
 _folder = click.option(
     "--folder",
@@ -89,6 +105,7 @@ def archive() -> None:
 @click.option("--name", help="A saved query instead of SQL; --list shows them.")
 @click.option("--param", "-p", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the saved query.")
 @click.option("--list", "listing", is_flag=True, help="Shows the saved queries with their parameters.")
+@click.option("--json", "as_json", is_flag=True, help="With --list: one JSON object a line. Else as --format json.")
 @click.option("--show", is_flag=True, help="Prints the SQL instead of running it.")
 @click.option(
     "--format",
@@ -98,7 +115,12 @@ def archive() -> None:
     show_default=True,
     help="json is one object a line.",
 )
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draws the answer to this PNG, too.")
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=checked_picture,
+    help="Draws the answer to this picture too, a .png or an .svg.",
+)
 @_folder
 @click.pass_obj
 def query(
@@ -108,6 +130,7 @@ def query(
     name: str | None,
     given: Sequence[str],
     listing: bool,
+    as_json: bool,
     show: bool,
     form: str,
     plot: Path | None,
@@ -122,18 +145,20 @@ def query(
     met = Met()
     try:
         if listing:
-            _list(saved_sql.queries().values())
+            _list(saved_sql.queries().values(), as_json=as_json)
             return
         saved = _chosen(sql, name)
         values = _values(given, saved)
-        text = sql if saved is None else saved.sql(values)
+        text = sql if saved is None else saved.asked(values)
         assert text is not None
         if show:
             click.echo(text.rstrip())
             return
         answer, bill = _ask(target, folder, text, met)
-        _WRITERS[form](answer)
+        _WRITERS["json" if as_json else form](answer)
         if plot is not None:
+            from cli import chart
+
             drawn = saved.chart if saved is not None and saved.chart is not None else chart.guessed(answer)
             title = saved.title if saved is not None else text.strip().splitlines()[0]
             for left_out in chart.draw(answer, drawn, title, plot):
@@ -141,7 +166,7 @@ def query(
             click.echo(f"drawn to {plot}", err=True)
         if bill is not None:
             click.echo(f"Athena read {_size(bill.bytes_scanned)} in {bill.milliseconds / 1000:.1f} s", err=True)
-    except _REFUSALS as error:
+    except _refusals() as error:
         raise click.ClickException(str(error)) from error
     finally:
         _tell(met.foreign, met.damaged)
@@ -165,6 +190,9 @@ def stats(target: Callable[[], Target], *, as_json: bool, since: datetime, folde
 
     Downloads and checks every object of the days. Exits with 3 where some are damaged or missing.
     """
+    from cli.local_sql import LocalSql, LocalSqlError
+    from cli.tables import TABLES
+
     objects = _objects(target, folder)
     try:
         with LocalSql(objects, since.date().isoformat()) as local:
@@ -182,8 +210,12 @@ def stats(target: Callable[[], Target], *, as_json: bool, since: datetime, folde
         sys.exit(INCOMPLETE)
 
 
+#: `headwater.archive.curated.SOURCES`, without loading it; a test holds them to each other.
+SOURCES: Final = ("events", "applications")
+
+
 @archive.command()
-@click.option("--source", type=click.Choice(curated.SOURCES), multiple=True, default=curated.SOURCES, show_default=True)
+@click.option("--source", type=click.Choice(SOURCES), multiple=True, default=SOURCES, show_default=True)
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Leaves earlier days as they are.")
 @click.option("--again", is_flag=True, help="All closed days, as after a new column; not only new and changed ones.")
 @click.option("--take-over", is_flag=True, help="Also days that another run has claimed: one that was killed, say.")
@@ -196,7 +228,8 @@ def compact(
     Each becomes one sorted Parquet object, and is then published. Runs here, with your rights, and may be stopped at
     any time. Exits with 3 where a day stays as it is: an object is damaged, or another run has the day.
     """
-    import duckdb  # late: a large import
+    from headwater.archive import s3_objects
+    from headwater.archive.day_claims import DayTakenError
 
     stack = target()
     s3, bucket = stack.client("s3"), stack.output("ArchiveBucketName")
@@ -224,7 +257,7 @@ def compact(
             about = f"{error}; --take-over takes it now"
             click.echo(f"{number} of {len(due)}: {day.source} {day.dt} stays as it is: {about}", err=True)
             continue
-        except (*_DAY_STAYS, duckdb.Error) as error:
+        except _day_stays() as error:
             failed += 1
             click.echo(f"{number} of {len(due)}: {day.source} {day.dt} stays as it is: {error}", err=True)
             continue
@@ -241,7 +274,9 @@ def _chosen(sql: str | None, name: str | None) -> SavedQuery | None:
         return None
     known = saved_sql.queries()
     if name not in known:
-        raise SavedSqlError(f"there is no saved query {name}; there are: {', '.join(known)}")
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f": did you mean {near[0]}?" if near else "."
+        raise SavedSqlError(f"there is no saved query {name}{hint} There are: {', '.join(known)}")
     return known[name]
 
 
@@ -264,10 +299,15 @@ class Met:
     incomplete: bool = False
 
 
-def _ask(target: Callable[[], Target], folder: Path | None, sql: str, met: Met) -> tuple[Answer, Bill | None]:
+def _ask(target: Callable[[], Target], folder: Path | None, sql: str, met: Met) -> "tuple[Answer, Bill | None]":
+    from cli.archive_objects import FolderObjects
+    from cli.local_sql import LocalSql
+
     if folder is None:
         stack = target()
         if stack.endpoint_url is None:
+            from cli.athena import Athena
+
             athena = Athena(
                 stack.client("athena"), stack.output("AnalyticsWorkGroupName"), stack.output("AnalyticsDatabase")
             )
@@ -282,15 +322,19 @@ def _ask(target: Callable[[], Target], folder: Path | None, sql: str, met: Met) 
             met.foreign, met.damaged, met.incomplete = local.foreign, local.damaged, local.incomplete
 
 
-def _objects(target: Callable[[], Target], folder: Path | None) -> Objects:
+def _objects(target: Callable[[], Target], folder: Path | None) -> "Objects":
+    from cli.archive_objects import FolderObjects
+
     return FolderObjects(folder) if folder is not None else _bucket(target())
 
 
-def _bucket(stack: Target) -> Objects:
+def _bucket(stack: Target) -> "Objects":
+    from cli.archive_objects import BucketObjects
+
     return BucketObjects(stack.client("s3"), stack.output("ArchiveBucketName"))
 
 
-def _stats(local: LocalSql, table: Table) -> dict[str, Any]:
+def _stats(local: "LocalSql", table: "Table") -> dict[str, Any]:
     """What lies under a table's prefix; times ISO 8601, ages in seconds, sizes in bytes."""
     own, foreign, damaged = local.read(table)
     days = sorted({day for each in own if (day := table.format.names.day(each.key))})
@@ -330,6 +374,9 @@ def _show_stats(told: Sequence[Mapping[str, Any]]) -> None:
     if not told:
         click.echo("The archive is empty.")
         return
+    from rich.console import Console
+    from rich.table import Table as Grid
+
     grid = Grid(title="The archive", title_justify="left")
     grid.add_column("", overflow="fold")
     for table in told:
@@ -347,20 +394,31 @@ def _show_stats(told: Sequence[Mapping[str, Any]]) -> None:
     Console().print(grid)
 
 
-def _list(queries: Any) -> None:
+def _list(queries: Iterable[SavedQuery], *, as_json: bool) -> None:
     for saved in queries:
+        if as_json:
+            parameters = [{**asdict(each), "required": each.required} for each in saved.parameters]
+            told = {"name": saved.name, "title": saved.title, "about": saved.about, "reads": saved.cost}
+            click.echo(json.dumps({**told, "parameters": parameters}))
+            continue
         click.echo(saved.name)
-        parameters = (f"-p {each.name}={each.default}  {each.about}" for each in saved.parameters)
-        for line in (saved.about, f"reads: {saved.cost}", *parameters):
+        lines = [f"-p {each.name}={'…' if each.required else each.default}  {each.about}" for each in saved.parameters]
+        for line in (saved.about, f"reads: {saved.cost}", *lines):
             click.echo(click.wrap_text(line, shutil.get_terminal_size().columns, "    ", "        "))
 
 
 def _tell(foreign: Sequence[Foreign], damaged: Sequence[Damaged]) -> None:
-    for line in archive_objects.described(foreign, damaged):
-        click.echo(line, err=True)
+    if foreign or damaged:
+        from cli.archive_objects import described
+
+        for line in described(foreign, damaged):
+            click.echo(line, err=True)
 
 
-def _table(answer: Answer) -> None:
+def _table(answer: "Answer") -> None:
+    from rich.console import Console
+    from rich.table import Table as Grid
+
     grid = Grid()
     numbers = [all(isinstance(row[at], int | float | Decimal | None) for row in answer.rows) for at in _places(answer)]
     for name, number in zip(answer.columns, numbers, strict=True):
@@ -371,11 +429,11 @@ def _table(answer: Answer) -> None:
     click.echo(f"{len(answer.rows)} row{'' if len(answer.rows) == 1 else 's'}", err=True)
 
 
-def _places(answer: Answer) -> range:
+def _places(answer: "Answer") -> range:
     return range(len(answer.columns))
 
 
-def _csv(answer: Answer) -> None:
+def _csv(answer: "Answer") -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(answer.columns)
@@ -383,7 +441,7 @@ def _csv(answer: Answer) -> None:
     click.echo(text.getvalue(), nl=False)
 
 
-def _json(answer: Answer) -> None:
+def _json(answer: "Answer") -> None:
     if twice := [name for name, times in Counter(answer.columns).items() if times > 1]:
         raise click.ClickException(
             f"two columns are called {twice[0]}, and an object has each name once: name one … AS another, or take csv"
@@ -411,7 +469,7 @@ def _json_text(value: Any) -> str:
             return json.dumps(str(value), ensure_ascii=False)
 
 
-_WRITERS: Final[dict[str, Callable[[Answer], None]]] = {"table": _table, "csv": _csv, "json": _json}
+_WRITERS: Final["dict[str, Callable[[Answer], None]]"] = {"table": _table, "csv": _csv, "json": _json}
 
 
 def _size(size: float) -> str:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from cli import athena_sql
-from cli.tables import Table
 from headwater.archive import curated, inventory
 from headwater.archive.inventory import Damaged, Foreign, shown_key
 from headwater.archive.objects import ObjectNotFoundError
@@ -18,6 +16,8 @@ from headwater.archive.objects import ObjectNotFoundError
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from mypy_boto3_s3 import S3Client
+
+    from cli.tables import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def checked_list(body: bytes) -> list[dict[str, Any]]:
     return lines
 
 
-def checked_parquet(engine: "DuckDBPyConnection", path: Path, key: str, table: Table) -> int:
+def checked_parquet(engine: "DuckDBPyConnection", path: Path, key: str, table: "Table") -> int:
     """The rows of a compacted day's object.
 
     Reads it through, as what is damaged within would fail a query that says nothing of the object.
@@ -122,6 +122,8 @@ def checked_parquet(engine: "DuckDBPyConnection", path: Path, key: str, table: T
         It cannot be read, or holds something else.
     """
     import duckdb
+
+    from cli import athena_sql  # late: a large import
 
     try:
         relation = engine.read_parquet(str(path), hive_partitioning=False)
@@ -144,7 +146,7 @@ def checked_parquet(engine: "DuckDBPyConnection", path: Path, key: str, table: T
     return int(rows)
 
 
-def missing(table: Table, lists: Iterable[Mapping[str, Any]], rows: Mapping[str, int]) -> list[Damaged]:
+def missing(table: "Table", lists: Iterable[Mapping[str, Any]], rows: Mapping[str, int]) -> list[Damaged]:
     """What the lines of the published list have of a curated table, and ``rows`` (by key) has not."""
     found = []
     held: Counter[str] = Counter()

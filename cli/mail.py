@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from cli.output import as_json as json_text
 from cli.target import Target
 from devstack.mailbox import Mail, sent_mails
 
@@ -16,10 +17,15 @@ def mail() -> None:
 
 
 @mail.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
-def list_mails(target: Callable[[], Target]) -> None:
+def list_mails(target: Callable[[], Target], as_json: bool) -> None:
     """Lists the e-mails, oldest first."""
     mails = _mails(target())
+    if as_json:
+        for each in mails:
+            click.echo(json_text({"id": each.message_id, "to": each.to, "subject": each.subject}))
+        return
     table = Table(title=f"{len(mails)} e-mail{'' if len(mails) == 1 else 's'}", title_justify="left")
     for column in ("id", "to", "subject"):
         table.add_column(column, overflow="fold")

@@ -1,31 +1,92 @@
-"""`headwater`, the operator's command. One module a group of commands; this one is the frame."""
+"""`headwater`, the operator's command. One module a group of commands; this one is the frame.
+
+A command's module is loaded when the command is used: what one needs, no other waits for.
+"""
+
+import sys
+from importlib import import_module
+from typing import Final, NamedTuple
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 
-from cli import archive, dead_letters, destroy, events, mail, processes
-from cli.target import LOCAL, resolve
+
+class _Command(NamedTuple):
+    """Where a command is, and its first line of help, which the list of commands shows without loading it."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+COMMANDS: Final = {
+    "archive": _Command("cli.archive", "archive", "Asks the archive: what happened, in SQL, and what lies there."),
+    "console": _Command(
+        "cli.console.command",
+        "console",
+        "Serves pages on which to look at the stack: its flow, events, read models, dead letters and archive.",
+    ),
+    "dead-letters": _Command(
+        "cli.dead_letters",
+        "dead_letters",
+        "Shows, redrives and discards what consumers gave up, and releases what stands still.",
+    ),
+    "destroy": _Command("cli.destroy", "destroy", "Deletes the stack that --stack names."),
+    "events": _Command("cli.events", "events", "Reads the event store, and mends an event that cannot be read."),
+    "mail": _Command("cli.mail", "mail", "Looks at the e-mails that the local stack sent."),
+    "processes": _Command("cli.processes", "processes", "Looks at the applications whose process runs, and stops it."),
+    "rehearse": _Command(
+        "cli.rehearse", "rehearse", "Breaks the local stack on purpose, to see what follows and how to repair it."
+    ),
+    "status": _Command(
+        "cli.status", "status", "Shows how the stack does: lag, queues, dead letters, the archive's freshness, alarms."
+    ),
+}
 
 
 class _Commands(click.Group):
     """Turns what AWS refuses into one line, so that nobody reads a traceback at night."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        found = COMMANDS.get(cmd_name)
+        if found is None:
+            return None
+        command: click.Command = getattr(import_module(found.module), found.attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.help) for name, each in COMMANDS.items()])
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except ClientError as error:
-            details = error.response.get("Error", {})
-            raise click.ClickException(
-                f"{error.operation_name} was refused: {details.get('Code')}: {details.get('Message')}"
-            ) from error
-        except BotoCoreError as error:
-            raise click.ClickException(f"AWS could not be reached: {error}") from error
+        except Exception as error:
+            if (told := _refusal(error)) is None:
+                raise
+            raise click.ClickException(told) from error
+
+
+def _refusal(error: Exception) -> str | None:
+    """What AWS says, in one line; None for any other error."""
+    # A command that has not loaded the SDK has nothing refused by AWS.
+    exceptions = sys.modules.get("botocore.exceptions")
+    if exceptions is None:
+        return None
+    if isinstance(error, exceptions.ClientError):
+        details = error.response.get("Error", {})
+        return f"{error.operation_name} was refused: {details.get('Code')}: {details.get('Message')}"
+    if isinstance(error, exceptions.BotoCoreError):
+        return f"AWS could not be reached: {error}"
+    return None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--stack",
-    default=LOCAL,
+    default="local",
     show_default=True,
     envvar="HEADWATER_STACK",
     help="The deployed CloudFormation stack to work on, or 'local' for the one that `make run` started.",
@@ -35,13 +96,15 @@ class _Commands(click.Group):
 @click.pass_context
 def main(ctx: click.Context, stack: str, region: str | None) -> None:
     """Looks into a Headwater stack, on this machine or in AWS, and acts on it."""
-    # Resolved by the command that needs it, so that --help works with no stack at all.
-    ctx.obj = lambda: resolve(stack, region)
+
+    def target() -> object:
+        # Resolved by the command that needs it, so that --help works with no stack at all.
+        from cli.target import resolve
+
+        return resolve(stack, region)
+
+    ctx.obj = target
 
 
-main.add_command(events.events)
-main.add_command(mail.mail)
-main.add_command(archive.archive)
-main.add_command(dead_letters.dead_letters)
-main.add_command(processes.processes)
-main.add_command(destroy.destroy)
+if __name__ == "__main__":
+    main()

@@ -1,13 +1,15 @@
 """What commands print: JSON that stays JSON, and foreign text that cannot move the cursor."""
 
 import json
+import os
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import click
 import orjson
-from rich.console import Console
-from rich.json import JSON
+
+_PICTURES: Final = (".png", ".svg")
 
 
 def as_json(value: Any, *, indent: bool = False) -> str:
@@ -23,6 +25,9 @@ def print_json(value: Any) -> None:
     """Prints one JSON document: in colours on a terminal, and never broken into lines to fit one."""
     text = as_json(value, indent=True)
     if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.json import JSON
+
         Console().print(JSON(text), soft_wrap=True)
     else:
         click.echo(text)
@@ -31,3 +36,17 @@ def print_json(value: Any) -> None:
 def plain(text: str) -> str:
     """Foreign text with all that a terminal would act upon made visible."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def checked_picture(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
+    """An option's path of a picture that can be written, before anything is asked or drawn."""
+    if path is None:
+        return None
+    if path.suffix not in _PICTURES:
+        raise click.BadParameter(f"{path} is no picture that can be drawn: end it in {' or '.join(_PICTURES)}")
+    folder = path.parent
+    if not folder.is_dir():
+        raise click.BadParameter(f"the folder {folder} does not exist: make it first")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise click.BadParameter(f"{path} cannot be written: you may not write there")
+    return path

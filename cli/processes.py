@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import track
 
 from cli.kept import reason_option, recorder
-from cli.output import as_json
+from cli.output import as_json as json_text
 from cli.target import Target
 from headwater.clock import timestamp
 
@@ -26,11 +26,19 @@ def processes() -> None:
 
 
 @processes.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
-def list_(target: Callable[[], Target]) -> None:
-    """Prints the executions that run, oldest first, as JSON: one a line."""
-    for each in _running_on(target()):
-        click.echo(as_json({"execution": each["name"], "since": timestamp(each["startDate"])}))
+def list_(target: Callable[[], Target], as_json: bool) -> None:
+    """Prints the executions that run, oldest first."""
+    running = [{"execution": each["name"], "since": timestamp(each["startDate"])} for each in _running_on(target())]
+    if as_json:
+        for each in running:
+            click.echo(json_text(each))
+        return
+    if not running:
+        click.echo("Nothing runs.")
+    for each in running:
+        click.echo(f"{each['since']}  {each['execution']}")
 
 
 @processes.command()

@@ -4,9 +4,10 @@ Everything that runs or deploys them reads these files: `headwater archive query
 Glue views (`make analytics`), the demo and the tests.
 
 The header's lines are ``-- title:``, ``-- about:``, of a query ``-- cost:`` (what it reads), ``-- param <name> <kind> =
-<default>: <meaning>`` and ``-- chart: <line|bar> <x> <y> [<series>]``, of a view ``-- column <name> <Hive type>:
-<meaning>``. In the SQL a parameter is ``:name``. A view has none; ``:moment`` and ``:whole_number`` stand for a pattern
-of what both engines read alike, so that a text which only one of them can read is NULL to both.
+<default>: <meaning>``, with ``<kind>!`` where a person has to say it and the default is an example, and ``-- chart:
+<line|bar> <x> <y> [<series>]``, of a view ``-- column <name> <Hive type>: <meaning>``. In the SQL a parameter is
+``:name``. A view has none; ``:moment`` and ``:whole_number`` stand for a pattern of what both engines read alike, so
+that a text which only one of them can read is NULL to both.
 """
 
 import re
@@ -31,7 +32,7 @@ _PATTERNS: Final = {"moment": _MOMENT, "whole_number": WHOLE_NUMBER}
 
 _PLACEHOLDER = re.compile(r"(?<![:\w]):([a-z_0-9]+)\b")
 _PARAMETER = re.compile(
-    r"param (?P<name>[a-z_0-9]+) (?P<kind>text|number|day|moment) = (?P<default>[^\s]*): (?P<about>.+)"
+    r"param (?P<name>[a-z_0-9]+) (?P<kind>text|number|day|moment)(?P<required>!?) = (?P<default>[^\s]*): (?P<about>.+)"
 )
 _COLUMN = re.compile(r"column (?P<name>[a-z_0-9]+) (?P<type>[a-z]+): (?P<about>.+)")
 _CHART = re.compile(r"chart: (?P<kind>line|bar) (?P<x>[a-z_0-9]+) (?P<y>[a-z_0-9]+)(?: (?P<series>[a-z_0-9]+))?")
@@ -44,12 +45,16 @@ class SavedSqlError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """``kind``: a text, a whole number, a UTC day (2026-03-01) or a moment (ISO 8601; UTC where it has no zone)."""
+    """``kind``: a text, a whole number, a UTC day (2026-03-01) or a moment (ISO 8601; UTC where it has no zone).
+
+    Of one that is ``required``, ``default`` is an example: with it the query answers nothing.
+    """
 
     name: str
     kind: Kind
     default: str
     about: str
+    required: bool = False
 
     def literal(self, value: str) -> str:
         """The value as Athena's SQL writes it.
@@ -113,6 +118,19 @@ class SavedQuery:
             raise SavedSqlError(f"{self.name} has no parameter {min(given)}; it has: {known}")
         return _PLACEHOLDER.sub(lambda match: literals[match[1]], self.text)
 
+    def asked(self, values: Mapping[str, str]) -> str:
+        """The same for somebody who wants an answer: what is required has to be given.
+
+        Raises
+        ------
+        SavedSqlError
+            As `sql` does, or a parameter that is required has no value.
+        """
+        for each in self.parameters:
+            if each.required and not values.get(each.name):
+                raise SavedSqlError(f"{self.name} wants {each.name}, {each.about}: give -p {each.name}=VALUE")
+        return self.sql(values)
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -169,7 +187,8 @@ def _query(path: Path) -> SavedQuery:
             texts[match["name"]] = match["text"]
         elif match := _PARAMETER.fullmatch(line):
             kind: Kind = match["kind"]  # type: ignore[assignment] # the pattern names the kinds
-            parameters.append(Parameter(match["name"], kind, match["default"], match["about"]))
+            required = bool(match["required"])
+            parameters.append(Parameter(match["name"], kind, match["default"], match["about"], required))
         elif match := _CHART.fullmatch(line):
             chart = Chart(match["kind"], match["x"], match["y"], match["series"])
         else:

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import boto3
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.certainty import STEADY_SECONDS, Clock
-from devstack.stack import running_stack
+from devstack.running import RunningStack, running_stack
+
+if TYPE_CHECKING:
+    from boto3.session import Session
 
 LOCAL = "local"
 
@@ -46,15 +47,18 @@ class Target:
     """A session for a stack, and that stack's outputs by name.
 
     ``functions_url`` is where functions are invoked, if not at ``endpoint_url``: the local stack hosts them itself.
-    ``steady`` is for how many seconds counts must be zero until "nothing" is believed, by ``clock``.
+    ``steady`` is for how many seconds counts must be zero until "nothing" is believed, by ``clock``. ``running`` is the
+    local stack, if it is that.
     """
 
-    session: boto3.session.Session
+    session: "Session"
     endpoint_url: str | None
     outputs: Mapping[str, str]
     functions_url: str | None = None
     clock: Clock = field(default_factory=Clock)
     steady: float = STEADY_SECONDS
+    stack_name: str = LOCAL
+    running: RunningStack | None = None
 
     def client(self, service: str) -> Any:
         return self.session.client(service, endpoint_url=self.endpoint_url)
@@ -121,7 +125,9 @@ def resolve(stack: str, region: str | None) -> Target:
             raise click.ClickException(
                 "no local stack is running here: start one with 'make run', or name one with --stack"
             )
-        return _target(running.session(), running.endpoint_url, running.stack_name, running.url)
+        return _target(running.session(), running.endpoint_url, running.stack_name, running.url, running)
+    import boto3  # late: a large import
+
     return _target(boto3.session.Session(region_name=region), None, stack)
 
 
@@ -135,12 +141,18 @@ def command_line() -> str:
 
 
 def _target(
-    session: boto3.session.Session, endpoint_url: str | None, stack: str, functions_url: str | None = None
+    session: "Session",
+    endpoint_url: str | None,
+    stack: str,
+    functions_url: str | None = None,
+    running: RunningStack | None = None,
 ) -> Target:
+    from botocore.exceptions import BotoCoreError, ClientError
+
     try:
         described = session.client("cloudformation", endpoint_url=endpoint_url).describe_stacks(StackName=stack)
     except (BotoCoreError, ClientError) as error:
         raise click.ClickException(f"cannot read the stack {stack!r}: {error}") from error
     outputs = described["Stacks"][0].get("Outputs", [])
     values = {output["OutputKey"]: output["OutputValue"] for output in outputs}
-    return Target(session, endpoint_url, values, functions_url)
+    return Target(session, endpoint_url, values, functions_url, stack_name=stack, running=running)

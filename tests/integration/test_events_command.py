@@ -236,7 +236,7 @@ def test_the_policy_for_mending_allows_what_the_commands_call(stack: None, monke
 def test_aws_that_refuses_is_one_line(stack: None, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = Shop({})
     bootstrap.dynamodb().delete_table(TableName=SETTINGS["EVENTS_TABLE"])
-    monkeypatch.setattr("cli.main.resolve", lambda *_: shop.target)
+    monkeypatch.setattr("cli.target.resolve", lambda *_: shop.target)
 
     shown = CliRunner().invoke(main, ["events", "show", PLAYER])
 
@@ -246,7 +246,7 @@ def test_aws_that_refuses_is_one_line(stack: None, monkeypatch: pytest.MonkeyPat
 
 def test_what_to_run_next_is_for_the_same_stack(stack: None, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = Shop({"type": {"NULL": True}})
-    monkeypatch.setattr("cli.main.resolve", lambda *_: shop.target)
+    monkeypatch.setattr("cli.target.resolve", lambda *_: shop.target)
     mend = ["events", "mend", PLAYER, "2", "--type", "PlayCompleted", "--reason", "r"]
 
     mended = CliRunner().invoke(main, ["--stack", "headwater-dev", "--region", "eu-west-1", *mend])

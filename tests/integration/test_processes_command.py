@@ -63,7 +63,7 @@ def test_all_are_stopped_and_a_record_says_who_did_it_and_why(scene: Scene) -> N
 
 
 def test_one_is_stopped_by_the_name_that_list_prints(scene: Scene) -> None:
-    listed = [json.loads(line)["execution"] for line in scene.run("list").output.splitlines()]
+    listed = [json.loads(line)["execution"] for line in scene.run("list", "--json").output.splitlines()]
     assert sorted(listed) == ["one", "three", "two"]
 
     assert scene.run("stop", "--execution", "two", "--reason", "INC-7").exit_code == 0

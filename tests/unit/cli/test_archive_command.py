@@ -133,8 +133,9 @@ def test_saved_queries_are_listed_and_shown(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_every_saved_query_answers_an_archive(folder: Path) -> None:
-    for name in saved_sql.queries():
-        rows(query(folder, "--name", name, "--format", "json"))
+    for name, saved in saved_sql.queries().items():
+        given = [f"-p{each.name}={each.default}" for each in saved.parameters if each.required]
+        rows(query(folder, "--name", name, *given, "--format", "json"))
 
 
 @pytest.mark.parametrize(
@@ -158,10 +159,16 @@ def test_an_answer_is_drawn(folder: Path, tmp_path: Path, arguments: list[str]) 
     [
         (["SELECT dt FROM plays", "--plot", "x.png"], "no column of numbers"),
         (["--name", "stuck-applications", "--plot", "x.png"], "no column of numbers"),
-        (["SELECT 1, 2", "--plot", "/nowhere/x.png"], "/nowhere/x.png cannot be written"),
+        (["SELECT 1, 2", "--plot", "/nowhere/x.png"], "the folder /nowhere does not exist"),
         (["DELETE FROM events_raw"], "nothing is written"),
         (["SELECT url_extract_host(payload) FROM events_all"], "function url_extract_host is not translated"),
-        (["--name", "badges"], "no saved query badges; there are: activity-by-kind"),
+        (
+            ["--name", "badge-funel"],
+            "no saved query badge-funel: did you mean badge-funnel? There are: activity-by-kind",
+        ),
+        (["--name", "user-as-of"], "user-as-of wants user, the user's id, without user#: give -p user=VALUE"),
+        (["--name", "user-as-of", "-p", "user=x"], "user-as-of wants at, the moment, UTC: give -p at=VALUE"),
+        (["SELECT 1, 2", "--plot", "x.jpg"], "x.jpg is no picture that can be drawn: end it in .png or .svg"),
         (["--name", "top-players", "-p", "games=go"], "top-players has no parameter games; it has: since, game, count"),
         (["--name", "top-players", "-p", "count=all"], "count=all is no number"),
         (["--name", "top-players", "-p", "go"], "'go' is no NAME=VALUE"),
@@ -218,7 +225,7 @@ def test_a_deployed_stack_is_asked_through_athena(monkeypatch: pytest.MonkeyPatc
     client = AthenaThatAnswers([done], [page({"game": "varchar", "plays": "bigint"}, ("game", "plays"), ("go", "7"))])
     outputs = {"AnalyticsWorkGroupName": "dev-analytics", "AnalyticsDatabase": "headwater_dev"}
     target = Target(cast("Any", Clients(client)), None, outputs)
-    monkeypatch.setattr("cli.main.resolve", lambda stack, _: target if stack == "headwater-dev" else None)
+    monkeypatch.setattr("cli.target.resolve", lambda stack, _: target if stack == "headwater-dev" else None)
 
     sql = "SELECT url_extract_host('x') AS game, count(*) AS plays FROM plays"
     asked = CliRunner().invoke(main, ["--stack", "headwater-dev", "archive", "query", sql, "--format", "csv"])
@@ -341,7 +348,7 @@ def stack(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["S3Client"]
         for path in folder.rglob("*.zst"):
             s3.put_object(Bucket="archive", Key=path.relative_to(folder).as_posix(), Body=path.read_bytes())
         target = Target(session, None, {"ArchiveBucketName": "archive"})
-        monkeypatch.setattr("cli.main.resolve", lambda *_: target)
+        monkeypatch.setattr("cli.target.resolve", lambda *_: target)
         yield s3
 
 

@@ -1,0 +1,95 @@
+"""The command's frame: each subcommand loads only what it uses, and is listed as it calls itself."""
+
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from cli.archive import SOURCES
+from cli.main import COMMANDS, main
+from headwater.archive import curated
+
+#: What is large to load, and what of it each of these may load.
+_LARGE = {
+    "boto3",
+    "botocore",
+    "devstack.stack",
+    "duckdb",
+    "matplotlib",
+    "rich.console",
+    "sqlglot",
+    "starlette",
+    "uvicorn",
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "may"),
+    [
+        (["--version"], set()),
+        (["--help"], set()),
+        (["archive", "--help"], set()),
+        (["archive", "query", "--help"], set()),
+        (["archive", "query", "--list"], set()),
+        (["archive", "query", "--name", "top-players", "--show"], set()),
+        (["console", "--help"], set()),
+        (["mail", "--help"], {"rich.console"}),
+        (["rehearse", "--help"], {"rich.console"}),
+        (["dead-letters", "--help"], {"rich.console", "botocore"}),
+        (["status", "--help"], {"rich.console", "botocore"}),
+        (["events", "--help"], {"rich.console", "botocore"}),
+    ],
+    ids=lambda given: " ".join(sorted(given)),
+)
+def test_a_command_loads_only_what_it_uses(arguments: list[str], may: set[str]) -> None:
+    code = (
+        "import sys\nfrom cli.main import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit as end: assert not end.code, end.code\n"
+        f"print('loaded:', *sorted(set(sys.modules) & {_LARGE!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3], check=True
+    )
+
+    loaded = set(done.stdout.splitlines()[-1].split()[1:])
+    assert loaded <= may
+
+
+def test_every_command_is_listed_as_it_calls_itself() -> None:
+    for name, each in COMMANDS.items():
+        command = getattr(import_module(each.module), each.attribute)
+        assert isinstance(command, click.Command)
+        assert command.name == name
+        assert command.get_short_help_str(200) == each.help
+
+
+def test_the_list_of_commands_has_them_all() -> None:
+    told = CliRunner().invoke(main, ["--help"])
+
+    assert told.exit_code == 0
+    assert all(f"  {name} " in told.output for name in COMMANDS)
+
+
+def test_a_command_that_there_is_none_of_is_named() -> None:
+    told = CliRunner().invoke(main, ["stauts"])
+
+    assert told.exit_code == 2
+    assert "stauts" in told.output
+
+
+def test_the_sources_of_compaction_are_the_archives() -> None:
+    assert SOURCES == curated.SOURCES
+
+
+def test_completion_knows_commands_and_options() -> None:
+    def completed(words: str, position: int) -> str:
+        environment = {"_HEADWATER_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(position)}
+        return CliRunner().invoke(main, prog_name="headwater", env=environment).output
+
+    assert "plain,dead-letters" in completed("headwater dea", 1)
+    assert "plain,redrive" in completed("headwater dead-letters re", 2)
+    assert "plain,--dry-run" in completed("headwater dead-letters redrive --d", 3)
