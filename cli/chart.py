@@ -1,4 +1,4 @@
-"""An answer as a chart, in a PNG."""
+"""An answer as a chart: a PNG, or an SVG."""
 
 import math
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def guessed(answer: Answer) -> Chart:
 
 
 def draw(answer: Answer, chart: Chart, title: str, path: Path) -> list[str]:
-    """Writes the PNG. Returns, in words, what is left out of it.
+    """Writes the picture, by its path's suffix. Returns, in words, what is left out of it.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def draw(answer: Answer, chart: Chart, title: str, path: Path) -> list[str]:
     if chart.series is not None:
         axes.legend(title=chart.series)
     try:
-        figure.savefig(path, format="png", dpi=120)
+        figure.savefig(path, format="svg" if path.suffix == ".svg" else "png", dpi=120)
     except OSError as error:
         raise ChartError(f"{path} cannot be written: {error.strerror}") from error
     return left_out

@@ -13,26 +13,22 @@ from typing import Any, Final
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli import letters_view, waiting
+from cli import letters_view, redriving, waiting
 from cli.certainty import seen_within
 from cli.inventory import Inventory, consumer_of_queue, dead_letter_queues, opened
 from cli.kept import reason_option, recorder
-from cli.letters_view import RedriveFailedError
+from cli.letters_view import contents, summary
 from cli.output import as_json as json_text
 from cli.output import print_json
+from cli.redriving import Redriving, demand_recognised
 from cli.target import Target
 from cli.waiting import DeadLetter
 from headwater.change_stream.claim_checks import S3ClaimStore
-from headwater.change_stream.records import MalformedRecordError
-from headwater.clock import timestamp
-from headwater.dead_letters.redrive import Discarded, StillFailingError, in_order
-from headwater.dead_letters.unresolved import REASON
+from headwater.dead_letters.redrive import StillFailingError, in_order
 from headwater.projections.runner import NotStoppedError
 
 WAITS: Final = 1
 NOT_SURE: Final = 3
-#: What cannot be read is judged by it, once, for all that stand behind it.
-_FAN_OUT: Final = "fan_out"
 
 
 @click.group("dead-letters")
@@ -78,7 +74,7 @@ def list_(
             return
         if as_json:
             for letter in letters:
-                click.echo(json_text(_summary(found, letter)))
+                click.echo(json_text(summary(letter, found.ids[letter.key])))
         else:
             letters_view.print_groups(letters, found.ids, now)
         raise click.exceptions.Exit(WAITS)
@@ -102,18 +98,7 @@ def show(target: Callable[[], Target], identifier: str, raw: bool, _: bool) -> N
             click.echo(letter.raw if isinstance(letter.raw, str) else json_text(letter.raw))
             return
         claims = S3ClaimStore(stack.client("s3"), stack.output("ArchiveBucketName"))
-        print_json(_summary(found, letter) | _contents(letter, claims))
-
-
-def _contents(letter: DeadLetter, claims: S3ClaimStore) -> dict[str, Any]:
-    if not letter.events:
-        return {"message": letter.raw}
-    # A consumer's dead-letter queue has one event a message, and no list of records beside it.
-    raws = letter.raw if isinstance(letter.raw, list) else [letter.raw] * len(letter.events)
-    events = [waiting.whole(event, claims) for event in letter.events]
-    return {
-        "events": [{"unreadable": raw} if event is None else event for event, raw in zip(events, raws, strict=False)]
-    }
+        print_json(summary(letter, found.ids[letter.key]) | contents(letter, claims))
 
 
 @dead_letters.command()
@@ -154,7 +139,7 @@ def redrive(
             failed = _redrive(found, letters, None, as_json=as_json)
         else:
             with stack.as_function():
-                failed = _redrive(found, letters, _Redriving(stack, found), as_json=as_json)
+                failed = _redrive(found, letters, Redriving(stack, found), as_json=as_json)
     if failed:
         would = "would still fail" if dry_run else "still fail"
         raise click.ClickException(f"{failed} of {len(letters)} {would} and stay where they are")
@@ -176,22 +161,12 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
     stack = target()
     with opened(stack) as found:
         letter = found.find(identifier)
-        facts = {**_summary(found, letter), "events": letter.events, "raw": letter.raw}
-        keep = recorder(stack, found.ids[letter.key], facts, verb="discard", done="discarded", reason=reason)
-        last = _is_last(found, letter)
-        # First the record: a command that dies in between has discarded nothing.
-        kept = keep()
-        if last:
-            discarded = _go_on(stack, letter)
-            goes = "Read models and badges go" if letter.consumer == _FAN_OUT else f"{letter.consumer} goes"
-            for given_up in discarded.given_up:
-                click.echo(f"{goes} on without {given_up}.")
-            if discarded.given_up:
-                keep(given_up=discarded.given_up)
-            if discarded.stopped:
-                raise click.ClickException(f"it stays, as its aggregate cannot go on: {discarded.stopped}")
-        _take_off(stack, found, letter)
-    click.echo(f"Discarded. {kept} keeps it for a year.")
+        done = redriving.discard(stack, found, letter, reason)
+        for each in done.given_up:
+            click.echo(each)
+        if done.stopped:
+            raise click.ClickException(f"it stays, as its aggregate cannot go on: {done.stopped}")
+    click.echo(f"Discarded. {done.kept} keeps it for a year.")
 
 
 @dead_letters.command()
@@ -231,113 +206,12 @@ def release(target: Callable[[], Target], consumer: str, aggregate: str, reason:
     click.echo(f"Released. {kept} keeps a record of it for a year.")
 
 
-def _is_last(found: Inventory, letter: DeadLetter) -> bool:
-    """Whether no other parked message is left from which what the letter stands for could be redriven."""
-    if letter.place != waiting.PARKED or not letter.aggregate or letter.reason == waiting.UNKNOWN:
-        return False
-    stands_for = _stands_for(letter)
-    if sum(each.place == letter.place and _stands_for(each) == stands_for for each in found.letters) > 1:
-        return False
-    found.demand_all_seen(letter.place)
-    return True
-
-
-def _stands_for(letter: DeadLetter) -> tuple[str, ...]:
-    """A consumer's aggregate, which stands still as a whole; of fan_out, which keeps none standing, the event."""
-    if letter.consumer != _FAN_OUT:
-        return letter.consumer, letter.aggregate
-    return letter.consumer, letter.aggregate, json_text([_keys(raw) for raw in letter.raw])
-
-
-def _keys(raw: Any) -> Any:
-    match raw:
-        case {"dynamodb": {"Keys": keys}}:
-            return keys
-    # None that a table's stream has: it stands for itself.
-    return raw
-
-
-def _go_on(target: Target, letter: DeadLetter) -> Discarded:
-    with target.as_function():
-        # Late: it reads the environment.
-        from headwater import bootstrap
-
-        try:
-            return bootstrap.redrive().discard(letter.consumer, letter.raw)
-        except MalformedRecordError:
-            # No stream delivers such records, so that no aggregate can stand still for them.
-            return Discarded()
-        except (BotoCoreError, ClientError):
-            raise
-        except Exception as error:
-            raise click.ClickException(
-                f"it stays, as its aggregate cannot go on now: {type(error).__name__}: {error}"
-            ) from error
-
-
-class _Redriving:
-    """How each kind of dead letter is processed again. What it raises says why one still fails."""
-
-    def __init__(self, target: Target, found: Inventory) -> None:
-        self._target = target
-        self._found = found
-        # Late: it reads the environment.
-        from headwater import bootstrap
-
-        self._bootstrap = bootstrap
-        self._queues = dead_letter_queues(target.outputs)
-
-    def redrive(self, letter: DeadLetter) -> str:
-        """Processes it and takes it off; gives what was done, in a word or two."""
-        _demand_recognised(letter)
-        match letter.place:
-            case waiting.PARKED:
-                done = self._parked(letter)
-            case waiting.UNRESOLVED:
-                done = self._send(letter, self._target.output("FailedBatchesQueueUrl"))
-            case waiting.ARCHIVER:
-                done = self._archive(letter)
-            case queue:
-                done = self._send(letter, self._queues[queue][1])
-        _take_off(self._target, self._found, letter)
-        return done
-
-    def _parked(self, letter: DeadLetter) -> str:
-        self._bootstrap.redrive().run(letter.consumer, letter.raw)
-        return "applied"
-
-    def _archive(self, letter: DeadLetter) -> str:
-        outcome = self._bootstrap.archiver().archive(letter.raw)
-        return f"{outcome.received} records archived"
-
-    def _send(self, letter: DeadLetter, url: str) -> str:
-        message = letter.message
-        if message is None:
-            raise RedriveFailedError("it is on no queue")
-        self._target.client("sqs").send_message(
-            QueueUrl=url,
-            MessageBody=message.body,
-            MessageAttributes={
-                name: {"DataType": "String", "StringValue": value}
-                for name, value in message.attributes.items()
-                if name != REASON
-            },
-        )
-        return f"sent to {url.rpartition('/')[2]}"
-
-
-def _demand_recognised(letter: DeadLetter) -> None:
-    # A pointer of unknown shape may be one that the function has learned meanwhile.
-    if letter.reason == waiting.UNKNOWN and letter.place != waiting.UNRESOLVED:
-        raise RedriveFailedError("nobody can tell what it is: discard it, or redrive it by hand")
-
-
 def _only_say(letter: DeadLetter) -> str:
-    _demand_recognised(letter)
+    demand_recognised(letter)
     return f"would be taken off {letter.place}"
 
 
-def _redrive(found: Inventory, letters: Sequence[DeadLetter], redriving: _Redriving | None, *, as_json: bool) -> int:
+def _redrive(found: Inventory, letters: Sequence[DeadLetter], redriving: Redriving | None, *, as_json: bool) -> int:
     """Tells what became of each; gives how many failed. Past an aggregate's first failure, its others wait."""
     redrive = redriving.redrive if redriving else _only_say
     results: list[tuple[DeadLetter, str | Exception]] = []
@@ -362,13 +236,6 @@ def _result(found: Inventory, letter: DeadLetter, done: str | Exception) -> dict
         "records": letter.records,
         **outcome,
     }
-
-
-def _take_off(target: Target, found: Inventory, letter: DeadLetter) -> None:
-    if letter.message is not None:
-        found.queues[letter.place].delete(letter.message)
-    else:
-        target.client("s3").delete_object(Bucket=target.output("FailedBatchesBucketName"), Key=letter.key)
 
 
 def _demand_known(target: Target, found: Inventory, consumer: str | None) -> None:
@@ -422,20 +289,3 @@ def _tell_unseen(unseen: Mapping[str, int]) -> None:
     """Says what could not be looked at; a listing is not whole then."""
     for place, count in sorted(unseen.items()):
         click.echo(f"{count} more in {place}: {waiting.on_their_way(place)}", err=True)
-
-
-def _summary(found: Inventory, letter: DeadLetter) -> dict[str, Any]:
-    return {
-        "id": found.ids[letter.key],
-        "in": letter.place,
-        "key": letter.key,
-        "consumer": letter.consumer,
-        "reason": letter.reason,
-        "error": letter.error,
-        "attempts": letter.attempts,
-        "aggregate": letter.aggregate,
-        "versions": list(letter.versions),
-        "records": letter.records,
-        "failed_at": timestamp(letter.failed_at),
-        "expires_at": timestamp(letter.expires_at) if letter.expires_at else None,
-    }

@@ -53,6 +53,18 @@ def pending_queues(outputs: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def counts(target: Target) -> dict[str, int]:
+    """How many wait in each place that people look into, by SQS's and S3's own count: nothing is held for it."""
+    sqs, s3 = target.client("sqs"), target.client("s3")
+    urls = {waiting.PARKED: target.output("ParkedRecordsQueueUrl")}
+    urls |= {waiting.UNRESOLVED: target.output("UnresolvedPointersQueueUrl")}
+    urls |= {name: url for name, (url, _) in dead_letter_queues(target.outputs).items()}
+    with ThreadPoolExecutor(len(urls)) as together:
+        found = dict(zip(urls, together.map(lambda url: counted(sqs, url), urls.values()), strict=True))
+    found[waiting.ARCHIVER] = sum(1 for _ in _objects(s3, target.output("FailedBatchesBucketName")))
+    return found
+
+
 def consumer_of_queue(queue: str) -> str:
     """The consumer that a dead-letter queue belongs to: ``WelcomeEmailDeadLetterQueue`` is welcome_email's."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", re.sub(r"(Subscription)?DeadLetterQueue$", "", queue)).lower()

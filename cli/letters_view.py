@@ -4,15 +4,18 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cli import waiting
 from cli.output import plain
 from cli.waiting import DeadLetter
+from headwater.change_stream.claim_checks import ClaimStore
+from headwater.clock import timestamp
 from headwater.dead_letters.redrive import HeldUpError, StillFailingError
 
 type Ids = Mapping[str, str]
@@ -46,6 +49,36 @@ def cause(letter: DeadLetter, error: str) -> str:
         if len(name) > 2:
             error = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", error)
     return _VERSION.sub(r"\1…", _UUID.sub("…", error))
+
+
+def summary(letter: DeadLetter, identifier: str) -> dict[str, Any]:
+    """What a listing says of one, by the names that ``--json`` has."""
+    return {
+        "id": identifier,
+        "in": letter.place,
+        "key": letter.key,
+        "consumer": letter.consumer,
+        "reason": letter.reason,
+        "error": letter.error,
+        "attempts": letter.attempts,
+        "aggregate": letter.aggregate,
+        "versions": list(letter.versions),
+        "records": letter.records,
+        "failed_at": timestamp(letter.failed_at),
+        "expires_at": timestamp(letter.expires_at) if letter.expires_at else None,
+    }
+
+
+def contents(letter: DeadLetter, claims: ClaimStore) -> dict[str, Any]:
+    """Its parsed events, or the message as it came."""
+    if not letter.events:
+        return {"message": letter.raw}
+    # A consumer's dead-letter queue has one event a message, and no list of records beside it.
+    raws = letter.raw if isinstance(letter.raw, list) else [letter.raw] * len(letter.events)
+    events = [waiting.whole(event, claims) for event in letter.events]
+    return {
+        "events": [{"unreadable": raw} if event is None else event for event, raw in zip(events, raws, strict=False)]
+    }
 
 
 def print_groups(letters: Sequence[DeadLetter], ids: Ids, now: datetime) -> None:

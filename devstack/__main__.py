@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
 from devstack import mailbox
+from devstack import served_console as console
 from devstack.emulator import ACCESS_KEY, REGION, SECRET_KEY
 from devstack.errors import DevstackError
 from devstack.stack import LocalStack, exit_on_signals
@@ -42,6 +44,13 @@ def main() -> None:
     envvar="RECEIVER_PORT",
     help="Of the account domain's API; a free one by default.",
 )
+@click.option(
+    "--console-port",
+    type=click.IntRange(0, 65535),
+    envvar="CONSOLE_PORT",
+    help=f"Of the console, 0 for a free one; by default {console.PORT}, or a free one if that is taken.",
+)
+@click.option("--console/--no-console", "with_console", default=True, help="Serve the console beside the stack.")
 @click.option("--root", type=click.Path(path_type=Path), default=Path(), help="The project's folder, or a template.")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Of the template; repeatable.")
 @click.option(
@@ -55,6 +64,8 @@ def run(
     port: int,
     emulator_port: int,
     receiver_port: int,
+    console_port: int | None,
+    with_console: bool,
     root: Path,
     parameters: tuple[str, ...],
     state: Path | None,
@@ -64,6 +75,7 @@ def run(
     exit_on_signals()
     began = time.monotonic()
     try:
+        console_port = console.port(console_port)
         values = dict(_parameter(text) for text in parameters)
         with LocalStack(
             root,
@@ -74,12 +86,17 @@ def run(
             verbose=verbose,
             state=state,
         ) as stack:
-            click.echo(_welcome(stack, time.monotonic() - began, state))
-            if verbose:
-                click.echo("Left out of the template:")
-                for part in stack.left_out:
-                    click.echo(f"  {part.name} ({part.kind}): {part.reason}")
-            stack.wait()
+            # A template of its own has no console: that is the operator's command over this project's stack.
+            served = console.Served(stack, console_port) if with_console and root.is_dir() else nullcontext()
+            with served:
+                if isinstance(served, console.Served):
+                    click.echo(f"Console    {served.url}")
+                click.echo(_welcome(stack, time.monotonic() - began, state))
+                if verbose:
+                    click.echo("Left out of the template:")
+                    for part in stack.left_out:
+                        click.echo(f"  {part.name} ({part.kind}): {part.reason}")
+                stack.wait()
     except KeyboardInterrupt:
         click.echo("Stopped.")
     except DevstackError as error:

@@ -422,6 +422,11 @@ def mailer() -> "SesMailer":
     return SesMailer(ses(), settings().sender_address, settings().email_configuration_set)
 
 
+def effect_consumers() -> "dict[str, QueueConsumer]":
+    """All, by name."""
+    return {each.name: each for each in (welcome_email(), change_notice(), default_resources(), account_cleanup())}
+
+
 def _mailing_consumer(name: str, handles: Sequence[str], prepare: "Prepare") -> "QueueConsumer":
     """A consumer whose effects are seen by people: a second one is a nuisance, a missing one a loss."""
     from headwater.effects.consumer import OnUnconfirmed

@@ -1094,7 +1094,7 @@ MUTATIONS = (
     Mutation(
         name="fan-outs-letters-stand-for-their-events",
         rule="6, parking: what fan_out parked is given up event by event",
-        module="cli.dead_letters",
+        module="cli.redriving",
         guard="    if letter.consumer != _FAN_OUT:\n",
         without="    if True:\n",
         tests=("tests/integration/test_dead_letters_command.py",),

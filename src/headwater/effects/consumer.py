@@ -94,7 +94,7 @@ class QueueConsumer:
         postponement: Postponement | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._name = name
+        self.name = name
         self._handles = frozenset(handles)
         self._prepare = prepare
         self._claims = claims
@@ -114,6 +114,12 @@ class QueueConsumer:
         """
         return sqs.each_on_its_own(records, self._handle)
 
+    def effect_ids(self, event: RecordedEvent) -> list[str]:
+        """What an event leads to, by the ids that the ledger has; nothing is done. Raises what ``prepare`` raises."""
+        if event.type not in self._handles:
+            return []
+        return [_effect_id(event, name) for name in self._prepare(event)]
+
     def _handle(self, message: sqs.QueueMessage) -> None:
         try:
             self._act_on(message)
@@ -128,7 +134,7 @@ class QueueConsumer:
         event = delivery.event
         if event.type not in self._handles:
             raise UnexpectedEventError(
-                f"event {event.event_id} is a {event.type}; {self._name} handles {', '.join(sorted(self._handles))}: "
+                f"event {event.event_id} is a {event.type}; {self.name} handles {', '.join(sorted(self._handles))}: "
                 "correct the subscription's filter policy"
             )
         if delivery.replay and self._forgotten(event):
@@ -170,10 +176,10 @@ class QueueConsumer:
             self._ledger.confirm(claim)
 
     def _claim(self, event: RecordedEvent, name: str) -> Claim | None:
-        effect_id = f"{event.event_id}#{name}" if name else event.event_id
+        effect_id = _effect_id(event, name)
         of = f"{event.aggregate_id}#{event.version}"
         try:
-            return self._ledger.claim(self._name, effect_id, of)
+            return self._ledger.claim(self.name, effect_id, of)
         except UnconfirmedClaimError:
             if self._on_unconfirmed is not OnUnconfirmed.RESUME:
                 self._incidents.report(
@@ -185,10 +191,14 @@ class QueueConsumer:
                 )
             if self._on_unconfirmed is OnUnconfirmed.HOLD:
                 raise
-        return self._ledger.claim(self._name, effect_id, of, take_over=True)
+        return self._ledger.claim(self.name, effect_id, of, take_over=True)
 
     def _postpone(self, message: sqs.QueueMessage, errors: Sequence[Exception]) -> None:
         """Hides the message if nothing but waiting is left to do for it."""
         delays = [error.retry_after for error in errors if isinstance(error, EffectNotPerformedError)]
         if self._postponement and errors and len(delays) == len(errors) and None not in delays:
             self._postponement.postpone(message, min(delay for delay in delays if delay))
+
+
+def _effect_id(event: RecordedEvent, name: str) -> str:
+    return f"{event.event_id}#{name}" if name else event.event_id

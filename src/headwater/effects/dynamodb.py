@@ -44,6 +44,12 @@ class DynamoDbEffectLedger:
     def memory(self) -> timedelta:
         return self._memory
 
+    def entry(self, consumer: str, effect_id: str) -> dict[str, Any] | None:
+        """What is remembered of an effect: its ``state``, and ``lease_until`` or ``confirmed_at`` in epoch seconds."""
+        key = marshal_item({"pk": _key(consumer, effect_id)})
+        item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
+        return unmarshal_item(item) if item is not None else None
+
     def claim(self, consumer: str, effect_id: str, of: str, *, take_over: bool = False) -> Claim | None:
         now = self._clock()
         claim = Claim(consumer=consumer, effect_id=effect_id, of=of, token=self._new_token())
@@ -115,7 +121,11 @@ class DynamoDbEffectLedger:
 
 
 def _pk(claim: Claim) -> str:
-    return f"effect#{claim.consumer}#{claim.effect_id}"
+    return _key(claim.consumer, claim.effect_id)
+
+
+def _key(consumer: str, effect_id: str) -> str:
+    return f"effect#{consumer}#{effect_id}"
 
 
 def _seconds(moment: datetime) -> int:

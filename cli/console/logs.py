@@ -1,0 +1,89 @@
+"""Lines of the functions' logs: files on this machine, CloudWatch Logs for a deployed stack."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from botocore.exceptions import ClientError
+
+from cli.console import redaction
+
+_SHOWN: Final = 40
+_RECENT: Final = timedelta(minutes=10)
+#: Around the time of an event: what a consumer says of it, it says soon, or after its retries.
+_AROUND: Final = timedelta(hours=1)
+
+
+class Logs(Protocol):
+    """Where functions write; both give (function, line) pairs, oldest first, without what no page shows."""
+
+    def last(self, function: str) -> Sequence[str]:
+        """The newest lines of a function."""
+        ...
+
+    def about(self, text: str, functions: Sequence[str], since: datetime) -> Sequence[tuple[str, str]]:
+        """The lines of some functions that hold a text, of the hour from ``since`` where a search costs."""
+        ...
+
+
+class LocalLogs:
+    """``folder`` has a file a function."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def last(self, function: str) -> Sequence[str]:
+        return list(deque(map(redaction.text, self._lines(function)), _SHOWN))
+
+    def about(self, text: str, functions: Sequence[str], since: datetime) -> Sequence[tuple[str, str]]:  # noqa: ARG002
+        found: deque[tuple[str, str]] = deque(maxlen=_SHOWN)
+        for function in functions:
+            found += ((function, redaction.text(line)) for line in self._lines(function) if text in line)
+        return list(found)
+
+    def _lines(self, function: str) -> Iterator[str]:
+        path = self._folder / f"{function}.log"
+        if path.is_file():
+            with path.open(encoding="utf-8", errors="replace") as file:
+                yield from (line.rstrip("\n") for line in file)
+
+
+class DeployedLogs:
+    """``groups``: each function's log group. Asked when somebody clicks: a search is billed by what it reads."""
+
+    def __init__(self, client: Any, groups: dict[str, str]) -> None:
+        self._client = client
+        self._groups = groups
+
+    def last(self, function: str) -> Sequence[str]:
+        since = datetime.now().astimezone() - _RECENT
+        return [line for _, line in self._search(function, since, None, "")][-_SHOWN:]
+
+    def about(self, text: str, functions: Sequence[str], since: datetime) -> Sequence[tuple[str, str]]:
+        pattern = '"' + text.replace('"', '\\"') + '"'
+        found = [each for name in functions for each in self._search(name, since, since + _AROUND, pattern)]
+        return found[-_SHOWN:]
+
+    def _search(
+        self, function: str, since: datetime, until: datetime | None, pattern: str
+    ) -> Iterator[tuple[str, str]]:
+        if function not in self._groups:
+            return
+        arguments: dict[str, Any] = {
+            "logGroupName": self._groups[function],
+            "startTime": int(since.timestamp() * 1000),
+            "limit": 200,
+        }
+        if until is not None:
+            arguments["endTime"] = int(until.timestamp() * 1000)
+        if pattern:
+            arguments["filterPattern"] = pattern
+        try:
+            answer = self._client.filter_log_events(**arguments)
+        except ClientError as error:
+            yield function, f"the log cannot be read: {error.response['Error']['Code']}"
+            return
+        for event in answer["events"]:
+            yield function, redaction.text(event["message"].rstrip("\n"))

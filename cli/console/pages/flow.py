@@ -1,0 +1,111 @@
+"""Flow: the stations of the stack as they do now."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import islice
+from typing import Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from cli.console.diagram import HEIGHT, WIDTH
+from cli.console.pages.shared import RefusedError, desk, fragment, served, shown
+from cli.observation import Figures, Snapshot, limits
+from cli.templates import documents
+
+_LAST: Final = 8
+_EVENT_STREAM: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+def flow(request: Request) -> Response:
+    """All stations."""
+    found = desk(request)
+    return shown(
+        request, "flow.html", diagram=found.diagram, snapshot=found.snapshots.get(), none=Figures(), title="Flow"
+    )
+
+
+def places(request: Request) -> Response:
+    """Where the stations stand, as a style sheet: a page may carry no styles of its own."""
+    diagram = desk(request).diagram
+    width, height = diagram.size
+    rules = [f"#flow {{ width: {width}px; height: {height}px; }}"]
+    rules += [
+        f"#s-{name} {{ left: {place.x}px; top: {place.y}px; width: {WIDTH}px; height: {HEIGHT}px; }}"
+        for name, place in diagram.places.items()
+    ]
+    sheet = "@media (min-width: 60rem) {\n" + "\n".join(rules) + "\n}\n"
+    return PlainTextResponse(sheet, media_type="text/css")
+
+
+def station(request: Request) -> Response:
+    """One station: its figures, the last events that reach it, its last log lines, its alarms."""
+    found = desk(request)
+    graph = found.observer.graph
+    name = request.path_params["station"]
+    if name not in graph.stations:
+        raise RefusedError(f"the stack has no station {name!r}: the flow shows those that there are", 404)
+    snapshot = found.snapshots.get()
+    chosen = graph.stations[name]
+    found.recent.refresh()
+    reached = (
+        seen
+        for seen in found.recent.newest()
+        if name == graph.events or any(each.id == name for each in graph.readers(seen.type, graph.events))
+    )
+    alarms = None
+    if snapshot.alarms is not None:
+        alarms = [each for each in snapshot.alarms if name in each.name or chosen.consumer in each.about]
+    return shown(
+        request,
+        "station.html",
+        station=chosen,
+        figures=snapshot.figures.get(name, Figures()),
+        events=list(islice(reached, _LAST)),
+        lines=found.logs.last(name) if chosen.kind == "function" else [],
+        limit=limits(*documents(found.target)).get(name),
+        alarms=alarms,
+        title=chosen.label,
+    )
+
+
+async def stream(request: Request) -> Response:
+    """Figures as they change, as server-sent events."""
+    return StreamingResponse(_figures(request), media_type="text/event-stream", headers=_EVENT_STREAM)
+
+
+async def _figures(request: Request) -> AsyncIterator[str]:
+    found = desk(request)
+    moving: list[str] | None = None
+    while not await request.is_disconnected():
+        try:
+            snapshot = await run_in_threadpool(found.snapshots.get)
+        except Exception as error:  # noqa: BLE001  # the stack may be gone: the page says so and goes on asking
+            yield event("figures", fragment("gone.html", message=str(error) or type(error).__name__))
+        else:
+            yield event("figures", fragment("figures.html", snapshot=snapshot, graph=found.observer.graph))
+            now_moving = _moving(snapshot)
+            if now_moving != moving:
+                moving = now_moving
+                yield event("lines", fragment("lines.html", diagram=found.diagram, snapshot=snapshot, none=Figures()))
+        await asyncio.sleep(found.observer.every)
+
+
+def _moving(snapshot: Snapshot) -> list[str]:
+    return [name for name, each in snapshot.figures.items() if each.rate]
+
+
+def event(name: str, data: str) -> str:
+    """One server-sent event (WHATWG HTML, "Server-sent events")."""
+    lines = "\n".join(f"data: {line}" for line in data.splitlines())
+    return f"event: {name}\n{lines}\n\n"
+
+
+ROUTES: Final = [
+    Route("/", served(flow)),
+    Route("/flow.css", served(places)),
+    Route("/flow/stream", stream),
+    Route("/flow/{station}", served(station)),
+]

@@ -1,0 +1,120 @@
+"""Query: SQL over the archive, with its schema, the saved queries, a table and a chart."""
+
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from cli import chart, saved_sql
+from cli.archive_objects import described
+from cli.athena import AthenaError
+from cli.athena_sql import TranslationError
+from cli.chart import ChartError
+from cli.console import redaction
+from cli.console.desk import Answered
+from cli.console.pages.shared import RefusedError, desk, served, shown
+from cli.local_sql import LocalSqlError
+from cli.saved_sql import SavedQuery, SavedSqlError
+from cli.tables import TABLES
+
+_SHOWN: Final = 500
+_REFUSALS: Final = (SavedSqlError, LocalSqlError, TranslationError, AthenaError)
+
+
+def query(request: Request) -> Response:
+    """What to ask: SQL, or a saved query with its parameters."""
+    name = request.query_params.get("name", "")
+    queries = saved_sql.queries()
+    if name and name not in queries:
+        raise RefusedError(f"there is no saved query {name!r}: the list beside shows those that there are", 404)
+    saved = queries.get(name)
+    given = _given(request, saved)
+    return shown(
+        request,
+        "query.html",
+        queries=queries,
+        saved=saved,
+        given=given,
+        sql=request.query_params.get("sql", ""),
+        relations=_relations(),
+        title="Query",
+    )
+
+
+async def ask(request: Request) -> Response:
+    """The answer: a part of the page. By POST, since on a deployed stack Athena bills it."""
+    form = {name: str(value) for name, value in (await request.form()).items()}
+    return await served(lambda request: _answer(request, form))(request)
+
+
+def _answer(request: Request, form: dict[str, str]) -> Response:
+    saved = saved_sql.queries().get(form.get("name", ""))
+    try:
+        if saved is not None:
+            values = {each.name: form.get(each.name, "") for each in saved.parameters}
+            sql = saved.asked({name: value for name, value in values.items() if value})
+        else:
+            sql = form.get("sql", "").strip()
+            if not sql:
+                raise RefusedError("write a SELECT, or choose a saved query")
+        answered = desk(request).query(sql)
+    except _REFUSALS as error:
+        raise RefusedError(str(error)) from error
+    answer = answered.answer
+    hidden = [redaction.hides(name) for name in answer.columns]
+    rows = [
+        [redaction.HIDDEN if hide and cell is not None else _cell(cell) for hide, cell in zip(hidden, row, strict=True)]
+        for row in answer.rows[:_SHOWN]
+    ]
+    return shown(
+        request,
+        "answer.html",
+        answer=answer,
+        rows=rows,
+        bill=answered.bill,
+        notes=list(described(answered.foreign, answered.damaged)),
+        incomplete=answered.incomplete,
+        sql=sql,
+        chart=_chart(answered, saved),
+    )
+
+
+def _given(request: Request, saved: SavedQuery | None) -> dict[str, str]:
+    """A parameter's value as the address says it, or its default; none where a person has to say it."""
+    if saved is None:
+        return {}
+    return {
+        each.name: request.query_params.get(each.name, "" if each.required else each.default)
+        for each in saved.parameters
+    }
+
+
+def _cell(value: Any) -> str | None:
+    return None if value is None else redaction.text(str(value))
+
+
+def _chart(answered: Answered, saved: SavedQuery | None) -> str | None:
+    """The answer as a picture, an SVG as a data URI; None where there is nothing to draw."""
+    answer = answered.answer
+    if not answer.rows or any(map(redaction.hides, answer.columns)):
+        return None
+    try:
+        drawn = saved.chart if saved is not None and saved.chart is not None else chart.guessed(answer)
+        with tempfile.TemporaryDirectory(prefix="headwater-chart-") as folder:
+            path = Path(folder) / "chart.svg"
+            chart.draw(answer, drawn, saved.title if saved is not None else "", path)
+            return path.read_text(encoding="utf-8")
+    except (ChartError, ValueError, TypeError):
+        return None
+
+
+def _relations() -> dict[str, dict[str, str]]:
+    """Views and tables with their columns, views first: they are what people ask."""
+    found = {name: {each.name: each.type for each in view.columns} for name, view in saved_sql.views().items()}
+    return found | {name: dict(table.all_columns) for name, table in TABLES.items()}
+
+
+ROUTES: Final = [Route("/query", served(query)), Route("/query", ask, methods=["POST"])]

@@ -1,0 +1,175 @@
+"""What the pages share: the desk of a request, templates, and errors in one line."""
+
+import base64
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from cli.console import redaction
+from cli.console.desk import Desk
+from cli.observation import counted, duration
+from cli.output import as_json
+
+FOLDER: Final = Path(__file__).resolve().parent.parent
+
+#: Pages in the order of the menu, with their paths.
+MENU: Final = (
+    ("Flow", "/"),
+    ("Events", "/events"),
+    ("Aggregates", "/aggregates"),
+    ("Read models", "/read-models"),
+    ("Dead letters", "/dead-letters"),
+    ("Query", "/query"),
+    ("Runbook", "/runbook"),
+)
+REHEARSE: Final = ("Rehearse", "/rehearse")
+
+type Page = Callable[[Request], Response]
+type Served = Callable[[Request], Awaitable[Response]]
+
+
+class RefusedError(Exception):
+    """Something that cannot be done; the message is one line that says what to do. ``status`` is HTTP's."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def pretty(value: Any) -> str:
+    """JSON to read, without what no page shows."""
+    return as_json(redaction.value(value), indent=True)
+
+
+def _field(one: dict[str, Any], name: str) -> str:
+    """A field of an event as text, without what no page shows."""
+    value = redaction.value(one)[name]
+    return value if isinstance(value, str) else as_json(value)
+
+
+def page_of(see: str) -> str:
+    """The console's page for what a trouble refers to: a heading of the runbook, or a command."""
+    return "/dead-letters" if see.startswith("headwater ") else see.replace("docs/runbook.md", "/runbook")
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def environment() -> Environment:
+    found = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {
+        "base64": _base64,
+        "counted": counted,
+        "duration": duration,
+        "field": _field,
+        "page_of": page_of,
+        "pretty": pretty,
+        "redacted": redaction.text,
+    }
+    return found
+
+
+_ENVIRONMENT: Final = environment()
+
+
+def desk(request: Request) -> Desk:
+    found: Desk = request.app.state.desk
+    return found
+
+
+def shown(request: Request, template: str, status: int = 200, **context: Any) -> Response:
+    """A template as the answer."""
+    found = desk(request)
+    menu = (*MENU, REHEARSE) if found.local else MENU
+    text = _ENVIRONMENT.get_template(template).render(
+        desk=found, menu=menu, path=request.url.path, htmx="hx-request" in request.headers, **context
+    )
+    return HTMLResponse(text, status)
+
+
+def fragment(template: str, **context: Any) -> str:
+    """A template's text, for what is sent while a page is open."""
+    return _ENVIRONMENT.get_template(template).render(**context)
+
+
+def served(page: Page) -> Served:
+    """The page in a thread of its own, as it waits for AWS; what fails is one line on a page."""
+
+    @wraps(page)
+    async def answer(request: Request) -> Response:
+        try:
+            return await run_in_threadpool(page, request)
+        except RefusedError as error:
+            return shown(request, "refused.html", error.status, message=str(error))
+        except click.ClickException as error:
+            return shown(request, "refused.html", 409, message=error.format_message())
+        except ClientError as error:
+            details = error.response.get("Error", {})
+            message = f"{error.operation_name} was refused: {details.get('Code')}: {details.get('Message')}"
+            return shown(request, "refused.html", 502, message=message)
+        except BotoCoreError as error:
+            return shown(request, "refused.html", 502, message=f"AWS could not be reached: {error}")
+
+    return answer
+
+
+def demand_changes(request: Request) -> None:
+    """Refuses what changes something where that is not allowed.
+
+    Raises
+    ------
+    RefusedError
+        It is a deployed stack, and nobody allowed changes.
+    """
+    if not desk(request).changes:
+        raise RefusedError("this console only looks: start it with --allow-changes to change something", 403)
+
+
+def form_of(body: dict[str, str], name: str) -> str:
+    """A form's field, which has to be there.
+
+    Raises
+    ------
+    RefusedError
+        It is empty.
+    """
+    value = body.get(name, "").strip()
+    if not value:
+        raise RefusedError(f"{name} is empty: say it")
+    return value
+
+
+def changing(page: Callable[[Request, dict[str, str]], Response]) -> Served:
+    """As `served`, for a form that changes something."""
+
+    @wraps(page)
+    async def answer(request: Request) -> Response:
+        form = {name: str(value) for name, value in (await request.form()).items()}
+
+        def changed(request: Request) -> Response:
+            demand_changes(request)
+            return page(request, form)
+
+        return await served(changed)(request)
+
+    return answer
+
+
+def back_to(path: str) -> Response:
+    """After a change, the page that shows it."""
+    return RedirectResponse(path, 303)

@@ -1,0 +1,277 @@
+"""How a stack does at one moment, local or deployed, in one shape: what `headwater status` and the console show."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol
+
+from cli import inventory
+from cli.archive_objects import BucketObjects
+from cli.flow_graph import FlowGraph
+from cli.target import Target
+from headwater.archive import curated
+from headwater.archive.inventory import Names, sorted_out
+
+type Document = Mapping[str, Any]
+
+#: A lag below it is a batch on its way.
+NOTICEABLE_SECONDS: Final = 5.0
+_DAYS_BACK: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What one station does; None is what nobody knows here.
+
+    ``waiting``: records or messages that are not dealt with. ``lag``: the age of the oldest of them, in seconds.
+    ``rate``: records a second. ``retries``: attempts that failed, since the local stack began or in the last five
+    minutes of a deployed one. ``retrying``: whether they go on. ``parked``: dead letters of it. ``paused``: whether
+    somebody has stopped it.
+    """
+
+    waiting: int | None = None
+    lag: float | None = None
+    rate: float | None = None
+    retries: int | None = None
+    retrying: bool = False
+    parked: int = 0
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """``pages``: whether somebody is called at night for it. ``runbook``: what to do, as the description links it."""
+
+    name: str
+    state: str
+    since: str
+    about: str
+    pages: bool
+    runbook: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that needs a person; ``see`` is the runbook's heading or the command that goes on from here."""
+
+    what: str
+    see: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """``dead_letters``: how many wait, by consumer; ``standing``: of how many aggregates, which wait behind them.
+
+    ``archived``: when the archive's newest object was written; None if there is none. ``alarms``: None where there are
+    none to be had, as on the local stack. ``unknown``: what could not be asked, and why.
+    """
+
+    at: datetime
+    stack: str
+    figures: Mapping[str, Figures]
+    dead_letters: Mapping[str, int] = field(default_factory=dict)
+    standing: Mapping[str, int] = field(default_factory=dict)
+    archived: datetime | None = None
+    alarms: Sequence[Alarm] | None = None
+    unknown: Sequence[str] = ()
+    troubles: Sequence[Trouble] = ()
+
+
+class Observer(Protocol):
+    """Looks at a stack. ``every`` is how long a snapshot is good for, in seconds."""
+
+    @property
+    def graph(self) -> FlowGraph: ...
+
+    @property
+    def every(self) -> float: ...
+
+    def observe(self) -> Snapshot: ...
+
+
+class Kept[T]:
+    """One value for many askers: asked for anew when it is older than ``every`` seconds, by one of them at a time."""
+
+    def __init__(self, ask: Callable[[], T], every: float) -> None:
+        self._ask = ask
+        self._every = every
+        self._lock = threading.Lock()
+        self._value: T | None = None
+        self._asked = float("-inf")
+
+    def get(self) -> T:
+        with self._lock:
+            if self._value is None or time.monotonic() - self._asked >= self._every:
+                self._value = self._ask()
+                self._asked = time.monotonic()
+            return self._value
+
+    def forget(self) -> None:
+        """Something has changed: the next asker asks anew."""
+        with self._lock:
+            self._asked = float("-inf")
+
+
+def limits(*documents: Document) -> dict[str, float]:
+    """For how many seconds a consumer, or a queue, may be behind until its alarm rings; by logical id."""
+    found: dict[str, float] = {}
+    for document in documents:
+        for resource in document["Resources"].values():
+            if resource["Type"] != "AWS::CloudWatch::Alarm":
+                continue
+            properties = resource["Properties"]
+            single = [properties] if "MetricName" in properties else []
+            metrics = [each["MetricStat"]["Metric"] for each in properties.get("Metrics", ()) if "MetricStat" in each]
+            for metric in (*single, *metrics):
+                unit = {"IteratorAge": 1000, "ApproximateAgeOfOldestMessage": 1}.get(metric["MetricName"])
+                if unit is None:
+                    continue
+                for dimension in metric["Dimensions"]:
+                    match dimension["Value"]:
+                        case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), *_]}:
+                            found[name] = float(properties["Threshold"]) / unit
+    return found
+
+
+def troubles(
+    graph: FlowGraph, snapshot: Snapshot, limit: Mapping[str, float], elsewhere: Mapping[str, int]
+) -> list[Trouble]:
+    """What of a snapshot needs a person, the worst first.
+
+    ``elsewhere`` is what waits in places that people look into, by place, beside the consumers' dead letters.
+    """
+    found = [
+        Trouble(f"{each.name}: {each.about}", each.runbook or "docs/runbook.md")
+        for each in snapshot.alarms or ()
+        if each.state == "ALARM" and each.pages
+    ]
+    for name, station in graph.stations.items():
+        figures = snapshot.figures.get(name)
+        if figures is None:
+            continue
+        if figures.paused:
+            waits = f": {figures.waiting} wait" if figures.waiting else ""
+            found.append(Trouble(f"{station.label} is stopped{waits}", "docs/runbook.md#iteratorage"))
+        elif figures.lag is not None and figures.lag > limit.get(name, float("inf")):
+            behind = duration(figures.lag)
+            found.append(Trouble(f"{station.label} is behind by {behind}", "docs/runbook.md#iteratorage"))
+    for consumer, count in sorted(snapshot.dead_letters.items()):
+        still = snapshot.standing.get(consumer, 0)
+        of = f", of {counted(still, 'aggregate')}" if still else ""
+        verb = "waits" if count == 1 else "wait"
+        found.append(
+            Trouble(f"{counted(count, 'dead letter')} of {consumer or 'nobody knows whom'} {verb}{of}", _LETTERS)
+        )
+    for place, count in sorted(elsewhere.items()):
+        found.append(Trouble(f"{counted(count, 'message')} in {place}", _LETTERS))
+    return found
+
+
+_LETTERS: Final = "headwater dead-letters list"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 100:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 5_400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 48 * 3600 else f"{seconds / 86_400:.0f} d"
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """What people look into: dead letters by consumer, and the aggregates that stand still for them."""
+
+    by_consumer: Mapping[str, int]
+    standing: Mapping[str, int]
+    elsewhere: Mapping[str, int]
+
+
+class LetterBox:
+    """Counts dead letters without holding them, and looks into their queues only when a count has changed.
+
+    Looking hides a message for a second or two: nobody should do it every second.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._counts: Mapping[str, int] | None = None
+        self._letters = Letters({}, {}, {})
+
+    def letters(self) -> Letters:
+        counts = {place: count for place, count in inventory.counts(self._target).items() if count}
+        if counts != self._counts:
+            self._letters = look(self._target) if counts else Letters({}, {}, {})
+            self._counts = counts
+        return self._letters
+
+
+def look(target: Target) -> Letters:
+    """A stack's dead letters, counted; what is on its way to be parked, or is tried again by itself, is none yet."""
+    pending = inventory.pending_queues(target.outputs)
+    with inventory.opened(target) as found:
+        standing = {(each.consumer, each.aggregate) for each in found.letters if each.aggregate}
+        return Letters(
+            Counter(each.consumer for each in found.letters),
+            Counter(consumer for consumer, _ in standing),
+            {place: count for place, count in found.unseen.items() if place not in pending},
+        )
+
+
+def archived_at(target: Target, now: datetime) -> datetime | None:
+    """When the newest object of the archive was written; of the last days alone, as a listing of all takes long."""
+    objects = BucketObjects(target.client("s3"), target.output("ArchiveBucketName"))
+    for days in range(_DAYS_BACK):
+        day = (now - timedelta(days=days)).date().isoformat()
+        found = [
+            each.modified
+            for source in curated.SOURCES
+            for each in sorted_out(objects.listed(f"{curated.raw_prefix(source)}dt={day}/"), Names.RAW).own
+        ]
+        if found:
+            return max(found)
+    return None
+
+
+def as_json(graph: FlowGraph, snapshot: Snapshot) -> dict[str, Any]:
+    """The snapshot as one JSON document."""
+    return {
+        "at": snapshot.at.isoformat(timespec="seconds"),
+        "stack": snapshot.stack,
+        "needs_a_person": [{"what": each.what, "see": each.see} for each in snapshot.troubles],
+        "stations": [
+            {
+                "name": name,
+                "kind": graph.stations[name].kind,
+                "waiting": each.waiting,
+                "lag_seconds": each.lag,
+                "records_per_second": each.rate,
+                "retries": each.retries,
+                "retrying": each.retrying,
+                "dead_letters": each.parked,
+                "stopped": each.paused,
+            }
+            for name, each in snapshot.figures.items()
+        ],
+        "dead_letters": dict(snapshot.dead_letters),
+        "standing_aggregates": dict(snapshot.standing),
+        "archive_written_at": snapshot.archived.astimezone(UTC).isoformat(timespec="seconds")
+        if snapshot.archived
+        else None,
+        "alarms": None
+        if snapshot.alarms is None
+        else [
+            {"name": each.name, "state": each.state, "since": each.since, "pages": each.pages, "runbook": each.runbook}
+            for each in snapshot.alarms
+        ],
+        "not_known": list(snapshot.unknown),
+    }
