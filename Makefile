@@ -85,6 +85,14 @@ test: setup ## Run the tests but the slow ones (ARGS="tests/unit -k streak"; JOB
 test-slow: setup ## Run the slow ones: long simulations, demos, tutorials (ARGS="-k seeds"; JOBS=auto workers)
 	@$(PYTEST) -m slow $(ARGS)
 
+.PHONY: browser-tools
+browser-tools: tests/browser/node_modules/.installed ## Install what the browser tests load into pages; needs npm and, for the tests, a chromium
+
+.PHONY: screenshots
+screenshots: setup browser-tools ## Make the pictures of docs/images anew, by the browser tests
+	@mkdir -p docs/images
+	@HEADWATER_SCREENSHOTS=1 $(BIN)/python -m pytest tests/browser/test_console.py
+
 .PHONY: mutate
 mutate: setup ## Take each guard away in turn and demand that the tests turn red (ARGS="version-gate")
 	@$(BIN)/python -m tests.mutations $(ARGS)
@@ -214,7 +222,7 @@ lock: .cache/lock/.installed ## Resolve requirements/*.in anew into hash-locked 
 
 .PHONY: clean
 clean: ## Remove everything that make has made
-	rm -rf .venv .venv-tools .aws-sam .cache .devstack *.egg-info
+	rm -rf .venv .venv-tools .aws-sam .cache .devstack tests/browser/node_modules *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps make an environment anew only when its requirements changed.
@@ -230,6 +238,11 @@ clean: ## Remove everything that make has made
 
 .venv/.installed: .venv/.requirements pyproject.toml
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+tests/browser/node_modules/.installed: tests/browser/package-lock.json
+	@echo "making tests/browser/node_modules (once)"
+	@cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .cache/lock/.installed: requirements/lock.txt

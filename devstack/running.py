@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,8 @@ TEMPLATE_NAME: Final = "template.yaml"
 RECEIVER_NAME: Final = "receiver.yaml"
 RUNS_FOLDER: Final = ".devstack"
 ANNOUNCEMENT: Final = "stack.json"
+RUN_VARIABLE: Final = "HEADWATER_RUN"
+"""An environment variable with the folder of a run: where several stacks run, this one is meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +43,25 @@ class RunningStack:
 
 
 def running_stack(folder: Path) -> RunningStack | None:
-    """The stack that runs for the project in ``folder`` or above it, the youngest; None if there is none."""
+    """The stack that runs for the project in ``folder`` or above it, the youngest; None if there is none.
+
+    `RUN_VARIABLE` names one of several.
+    """
+    if named := os.environ.get(RUN_VARIABLE):
+        return _of_run(Path(named))
     folder = folder.resolve()
     for root in (folder, *folder.parents):
         for path in sorted((root / RUNS_FOLDER).glob("run-*"), reverse=True):
-            announcement = path / ANNOUNCEMENT
-            if announcement.exists() and is_alive(path):
-                told = json.loads(announcement.read_text(encoding="utf-8"))
-                return RunningStack(**told, run_folder=str(path))
+            if found := _of_run(path):
+                return found
     return None
+
+
+def _of_run(path: Path) -> RunningStack | None:
+    announcement = path / ANNOUNCEMENT
+    if not (announcement.exists() and is_alive(path)):
+        return None
+    return RunningStack(**json.loads(announcement.read_text(encoding="utf-8")), run_folder=str(path))
 
 
 def is_alive(run: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import Final, Self
 
 from devstack.emulator import HOST, free_port, require_free
 from devstack.errors import DevstackError
+from devstack.running import RUN_VARIABLE
 from devstack.stack import LocalStack
 
 PORT: Final = 8088
@@ -67,6 +69,7 @@ class Served:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self._folder.parents[1],
+                env={**os.environ, RUN_VARIABLE: str(self._folder)},
                 # Ctrl-C is for the stack, which then ends this.
                 start_new_session=True,
             )

@@ -12,7 +12,7 @@ from pytest_socket import disable_socket, enable_socket, socket_allow_hosts
 TESTS = Path(__file__).parent
 UNIT = TESTS / "unit"
 #: What takes long comes first, so that no worker is left alone with it at the end.
-ORDER = ("e2e", "simulation", "integration", "contract", "cases", "infrastructure", "unit")
+ORDER = ("browser", "e2e", "simulation", "integration", "contract", "cases", "infrastructure", "unit")
 
 # No test may find an account: not by a profile, not by an instance's role.
 os.environ |= {

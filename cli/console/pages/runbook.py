@@ -1,12 +1,14 @@
 """The runbook, as a page: what to do about what the others show."""
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from markdown_it import MarkdownIt
-from markupsafe import Markup
+from markdown_it.token import Token
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -31,11 +33,18 @@ def runbook(request: Request) -> Response:
 def rendered(text: str) -> str:
     """Markdown as HTML, each heading with the anchor that GitHub gives it."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    for kind in ("fence", "code_block"):
+        parser.add_render_rule(kind, _code)
     tokens = parser.parse(text)
     for token, inline in pairwise(tokens):
         if token.type == "heading_open":
             token.attrSet("id", anchor(inline.content))
     return str(parser.renderer.render(tokens, parser.options, {}))
+
+
+def _code(_: object, tokens: Sequence[Token], index: int, *__: object) -> str:
+    """A block that the keyboard reaches, as it may be wider than the page."""
+    return f'<pre tabindex="0"><code>{escape(tokens[index].content)}</code></pre>\n'
 
 
 def anchor(heading: str) -> str:
