@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from cli.saved_sql import Chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: More lines than this tell apart nothing.
 _MOST_SERIES = 12
@@ -60,19 +61,18 @@ def draw(answer: Answer, chart: Chart, title: str, path: Path) -> list[str]:
 
     figure = Figure(figsize=(10, 5), layout="constrained")
     axes = figure.subplots()
-    if chart.kind == "line":
-        _lines(axes, groups)
-    else:
-        _bars(axes, groups)
     axes.set_title(title)
     axes.set_xlabel(chart.x)
-    axes.set_ylabel(chart.y)
-    if all(y >= 0 for points in groups.values() for _, y in points):
-        axes.set_ylim(bottom=0)
-    axes.tick_params(axis="x", rotation=45)
-    axes.grid(axis="y", alpha=0.3)
-    if chart.series is not None:
-        axes.legend(title=chart.series)
+    if chart.kind == "heat":
+        axes.set_ylabel(chart.series or "")
+        _heat(figure, axes, groups, chart.y)
+    else:
+        axes.set_ylabel(chart.y)
+        _lines(axes, groups) if chart.kind == "line" else _bars(axes, groups)
+        _counts(axes, groups)
+        if chart.series is not None:
+            # Beside the lines, so that it hides none.
+            axes.legend(title=chart.series, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     try:
         figure.savefig(path, format="svg" if path.suffix == ".svg" else "png", dpi=120)
     except OSError as error:
@@ -86,9 +86,58 @@ def _lines(axes: "Axes", groups: Groups) -> None:
     places = {text: place for place, text in enumerate(texts)}
     for name, points in groups.items():
         across = [places.get(x, x) if isinstance(x, str) else x for x, _ in points]
-        axes.plot(across, [y for _, y in points], marker="o", markersize=3, label=str(name))
+        up = [y for _, y in points]
+        if not texts:
+            across, up = _unbroken(points)
+        axes.plot(across, up, marker="o", markersize=3, label=str(name))
     if texts:
         _name(axes, texts)
+
+
+def _unbroken(points: Sequence[tuple[Any, float]]) -> tuple[list[Any], list[float]]:
+    """The points, with nothing between two days that do not follow each other: there, nothing was counted."""
+    across: list[Any] = []
+    up: list[float] = []
+    for x, y in points:
+        if across and isinstance(x, date) and not isinstance(x, datetime) and (x - across[-1]).days > 1:
+            across.append(across[-1] + timedelta(days=1))
+            up.append(math.nan)
+        across.append(x)
+        up.append(y)
+    return across, up
+
+
+def _counts(axes: "Axes", groups: Groups) -> None:
+    """The axis upwards: from zero where nothing is below, and in whole numbers where all are."""
+    from matplotlib.ticker import MaxNLocator
+
+    values = [y for points in groups.values() for _, y in points]
+    if all(y >= 0 for y in values):
+        axes.set_ylim(bottom=0)
+    if all(y.is_integer() for y in values):
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.tick_params(axis="x", rotation=45)
+    axes.grid(axis="y", alpha=0.3)
+
+
+def _heat(figure: "Figure", axes: "Axes", groups: Groups, measure: str) -> None:
+    """A row for each value of the series, a column for each across; the value is written into its cell."""
+    across = sorted({x for points in groups.values() for x, _ in points})
+    rows = sorted(groups, key=str)
+    cells = [[math.nan] * len(across) for _ in rows]
+    for row, name in enumerate(rows):
+        for x, y in groups[name]:
+            cells[row][across.index(x)] = y
+    image = axes.imshow(cells, aspect="auto", cmap="Blues", vmin=0)
+    middle = max((y for points in groups.values() for _, y in points), default=0) / 2
+    for row, values in enumerate(cells):
+        for column, value in enumerate(values):
+            if not math.isnan(value):
+                colour = "white" if value > middle else "black"
+                axes.text(column, row, f"{value:g}", ha="center", va="center", color=colour, fontsize=8)
+    axes.set_xticks(range(len(across)), [_called(x) for x in across])
+    axes.set_yticks(range(len(rows)), [_called(name) for name in rows])
+    figure.colorbar(image, label=measure)
 
 
 def _bars(axes: "Axes", groups: Groups) -> None:
@@ -118,12 +167,12 @@ def _series(answer: Answer, chart: Chart) -> tuple[Groups, list[str]]:
     nowhere = 0
     for row in answer.rows:
         x, y = row[place[chart.x]], row[place[chart.y]]
-        if x is None and chart.kind == "line":
+        if x is None and chart.kind != "bar":
             nowhere += 1
         elif y is not None:
             groups.setdefault("" if chart.series is None else row[place[chart.series]], []).append((x, float(y)))
     left_out = [f"{nowhere} row(s) without {chart.x}"] if nowhere else []
-    if len(groups) > _MOST_SERIES:
+    if len(groups) > _MOST_SERIES and chart.kind != "heat":
         kept, which = _most(groups)
         left_out.append(f"all but the {_MOST_SERIES} {which} of {len(groups)} values of {chart.series}")
         groups = {name: points for name, points in groups.items() if name in kept}

@@ -5,7 +5,7 @@ Glue views (`make analytics`), the demo and the tests.
 
 The header's lines are ``-- title:``, ``-- about:``, of a query ``-- cost:`` (what it reads), ``-- param <name> <kind> =
 <default>: <meaning>``, with ``<kind>!`` where a person has to say it and the default is an example, and ``-- chart:
-<line|bar> <x> <y> [<series>]``, of a view ``-- column <name> <Hive type>: <meaning>``. In the SQL a parameter is
+<line|bar|heat> <x> <y> [<series>]``, of a view ``-- column <name> <Hive type>: <meaning>``. In the SQL a parameter is
 ``:name``. A view has none; ``:moment`` and ``:whole_number`` stand for a pattern of what both engines read alike, so
 that a text which only one of them can read is NULL to both.
 """
@@ -35,7 +35,7 @@ _PARAMETER = re.compile(
     r"param (?P<name>[a-z_0-9]+) (?P<kind>text|number|day|moment)(?P<required>!?) = (?P<default>[^\s]*): (?P<about>.+)"
 )
 _COLUMN = re.compile(r"column (?P<name>[a-z_0-9]+) (?P<type>[a-z]+): (?P<about>.+)")
-_CHART = re.compile(r"chart: (?P<kind>line|bar) (?P<x>[a-z_0-9]+) (?P<y>[a-z_0-9]+)(?: (?P<series>[a-z_0-9]+))?")
+_CHART = re.compile(r"chart: (?P<kind>line|bar|heat) (?P<x>[a-z_0-9]+) (?P<y>[a-z_0-9]+)(?: (?P<series>[a-z_0-9]+))?")
 _TEXT = re.compile(r"(?P<name>title|about|cost): (?P<text>.+)")
 
 
@@ -83,7 +83,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Columns to draw: one line or group of bars, or one for each value of ``series``."""
+    """Columns to draw: one line or group of bars, or one for each value of ``series``.
+
+    A ``heat`` map has a row for each value of ``series``, and colours ``y``.
+    """
 
     kind: str
     x: str

@@ -108,13 +108,14 @@ def run(
 @click.option("--users", type=click.IntRange(1), default=50, show_default=True)
 @click.option("--plays", type=click.IntRange(0), default=2000, show_default=True)
 @click.option("--poison", "poisons", type=click.IntRange(0), default=0, help="Events that no consumer can read.")
-def demo(users: int, plays: int, poisons: int) -> None:
+@click.option("--verbose", is_flag=True, help="Show all that came of it, and each batch that was tried again.")
+def demo(*, users: int, plays: int, poisons: int, verbose: bool) -> None:
     """Run every part of the system once, and account for every event."""
     from devstack.demo.run import run as run_demo
 
     exit_on_signals()
     try:
-        sys.exit(run_demo(Path(), users, plays, poisons))
+        sys.exit(run_demo(Path(), users, plays, poisons, verbose=verbose))
     except KeyboardInterrupt:
         click.echo("Stopped.")
         sys.exit(130)

@@ -374,7 +374,7 @@ class FunctionHost:
             error = json.loads(outcome.payload)
             reason = " ".join(f"{error['errorType']}: {error['errorMessage']}".split())
             milliseconds = f"{outcome.duration * 1000:.0f} ms"
-            self._console.line(f"{name} failed after {milliseconds}: {reason[:300]} ({hosted.log.path})")
+            self._console.retried(f"{name} failed after {milliseconds}: {reason[:300]} ({hosted.log.path})")
         else:
             self._console.detail(f"{name} {outcome.duration * 1000:.0f} ms")
         self.on_finished()

@@ -581,7 +581,7 @@ class _Driver:
         failures = response.get("batchItemFailures") if isinstance(response, Mapping) else None
         if failures and self.mapping.report_batch_item_failures:
             self.retries += 1
-            self._console.line(
+            self._console.retried(
                 f"{self.mapping.title} reports {len(failures)} of {len(action.records)} record(s) failed"
             )
 

@@ -103,6 +103,8 @@ class LocalStack:
         Where devstack's own lines go; standard output by default.
     state
         A folder: the stack goes on from what it holds, and a graceful stop saves there. None starts from empty.
+    quiet
+        Count the invocations that fail and come again, as they do on AWS, instead of printing each.
 
     One stack at a time in a process: the functions run in it, with their environment. Several processes may each have
     one. Without ``state`` everything is gone when it stops, but the logs, which the next start removes.
@@ -120,6 +122,7 @@ class LocalStack:
         on_success: Callable[[str, Mapping[str, Any]], None] | None = None,
         stream: TextIO | None = None,
         state: Path | None = None,
+        quiet: bool = False,
     ) -> None:
         self._template_path = (root / TEMPLATE_NAME if root.is_dir() else root).resolve()
         receiver = self._template_path.parent / RECEIVER_NAME
@@ -130,7 +133,7 @@ class LocalStack:
         self._given_parameters = dict(parameters or {})
         self._on_success = on_success
         self._environment = IsolatedEnvironment()
-        self._console = Console(verbose=verbose, stream=stream)
+        self._console = Console(verbose=verbose, quiet=quiet, stream=stream)
         self._kept = KeptState(state, self._console.line) if state is not None else None
         self._is_up = False
         self.resumed: Resumed | None = None
@@ -232,6 +235,11 @@ class LocalStack:
     def sent_mails(self) -> list[Mail]:
         """E-mails that SES accepted, oldest first."""
         return mailbox.sent_mails(self.endpoint_url)
+
+    @property
+    def tried_again(self) -> int:
+        """Invocations so far that failed, whole or in part."""
+        return self._console.tried_again
 
     def backlog(self) -> dict[str, int]:
         """What each mapping has still to do: records read and not checkpointed, or messages on its queue."""

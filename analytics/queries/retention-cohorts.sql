@@ -2,7 +2,7 @@
 -- about: Of the players whose first play fell into a week, how many play in the weeks after; weeks begin on Monday.
 -- cost: two columns of plays, all days
 -- param since day = 2025-01-01: the first cohort that is told is that of its week
--- chart: line week percent cohort
+-- chart: heat week percent cohort
 
 WITH days AS (
   SELECT DISTINCT user_id, date(played_at) AS day

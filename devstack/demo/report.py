@@ -1,8 +1,11 @@
-"""What the demo shows: things first, numbers after, and the accounting last."""
+"""What the demo shows: its verdict, then one screen of what is worth seeing; all the rest on demand."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group
 from rich.json import JSON
 from rich.panel import Panel
@@ -13,11 +16,95 @@ from cli.local_sql import Answer
 from devstack.demo.accounting import Mails, Station
 from devstack.demo.applications import Tally
 from devstack.demo.lag import Lag
+from devstack.demo.traffic import DAYS, User
 from devstack.mailbox import Mail
 
 #: Rows of a query's answer that fit on a screen beside everything else.
 _ROWS_SHOWN = 8
 _GOALS_SHOWN = 5
+_DIFFERENCES_SHOWN = 10
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What came of a demo. ``tried_again`` are invocations that failed and came again, as they do on AWS."""
+
+    people: Sequence[User]
+    stations: Sequence[Station]
+    mails: Sequence[Mails]
+    differences: Sequence[str]
+    profile: Mapping[str, Any]
+    leaderboard: Mapping[str, Any]
+    tally: Tally
+    tracking_page: Mapping[str, Any]
+    mail: Mail
+    chart: Path
+    lags: Sequence[Lag] = ()
+    tried_again: int = 0
+    seconds: float = 0.0
+
+
+def show(console: Console, outcome: Outcome) -> None:
+    """The verdict, and one screen: at most 60 lines of 80 columns."""
+    for difference in outcome.differences[:_DIFFERENCES_SHOWN]:
+        console.print(Text(f"differs: {difference}", style="bold red"))
+    if (more := len(outcome.differences) - _DIFFERENCES_SHOWN) > 0:
+        console.print(Text(f"and {more} more", style="bold red"))
+    if not outcome.differences:
+        console.print("Every event is at every station, and every e-mail was sent, once.", style="bold green")
+    stories = sum(request.path.endswith("/plays") for person in outcome.people for request in person.story)
+    console.print(
+        f"{len(outcome.people)} users, {stories} plays in {DAYS} simulated days: done after {outcome.seconds:.1f} s."
+    )
+    if outcome.tried_again:
+        batches = "batch was" if outcome.tried_again == 1 else "batches were"
+        console.print(f"{outcome.tried_again} {batches} tried again, as they would be on AWS.")
+    console.print()
+    show_accounting(console, outcome.stations)
+    console.print()
+    _highlights(console, outcome)
+
+
+def _highlights(console: Console, outcome: Outcome) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    profile, streak = outcome.profile, outcome.profile["streaks"]["overall"]
+    badges = profile["badges"]
+    table.add_row("a profile", f"{profile['name']}: {streak['longest']} days in a row, {len(badges)} badges")
+    if badges:
+        game = f" ({badges[-1]['game']})" if badges[-1]["game"] else ""
+        table.add_row("a badge", f"{badges[-1]['title']}{game}: {badges[-1]['description']}")
+    if profile["progress"]:
+        goal = profile["progress"][0]
+        table.add_row("the next one", f"{goal['title']}: {goal['have']} of {goal['need']}")
+    best = outcome.leaderboard["entries"][:3]
+    ranks = ", ".join(f"{each['rank']}. {each['name']} {each['score']}" for each in best)
+    table.add_row(f"best at {outcome.leaderboard['game']}", ranks)
+    table.add_row("an e-mail", f"“{outcome.mail.subject}” to {outcome.mail.to[0]}")
+    table.add_row("e-mails", ", ".join(f"{each.sent} “{each.subject}”" for each in outcome.mails))
+    tally = outcome.tally
+    endings = ", ".join(f"{count} {status}" for status, count in tally.endings.items())
+    table.add_row("applications", f"{endings}; on the tracking page {tally.p99:.2f} s after a status (p99)")
+    if outcome.lags:
+        slowest = max(outcome.lags, key=lambda each: each.p99)
+        table.add_row("slowest", f"{slowest.consumer}: {slowest.p99:.2f} s from append to effect (p99)")
+    table.add_row("a chart", str(outcome.chart))
+    table.add_row("all of it", "make demo ARGS=--verbose")
+    table.add_row("try it", "make run: its first line is the console's address")
+    console.print(table)
+
+
+def show_all(console: Console, outcome: Outcome) -> None:
+    """What else there is to see of it."""
+    console.print()
+    show_profile(console, outcome.profile)
+    show_leaderboard(console, outcome.leaderboard)
+    show_mail(console, outcome.mail)
+    show_mails(console, outcome.mails)
+    show_tracking_page(console, outcome.tracking_page)
+    show_applications(console, outcome.tally)
+    show_lags(console, outcome.lags)
 
 
 def show_profile(console: Console, profile: Mapping[str, Any]) -> None:
@@ -149,7 +236,7 @@ def show_lags(console: Console, lags: Sequence[Lag]) -> None:
 
 def show_accounting(console: Console, stations: Sequence[Station]) -> None:
     """One row a station; a dash where a type of aggregate is not meant for it."""
-    table = Table(title="Accounting, in events, each counted where it lies", title_justify="left")
+    table = Table(title="Events, counted where they lie", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     kinds = sorted(set().union(*(station.events for station in stations)))
     table.add_column("station")
     for column in (*kinds, "all"):

@@ -15,26 +15,28 @@ from cli.local_sql import LocalSql
 from devstack.demo import accounting, applications, poison, report, traffic
 from devstack.demo.accounting import Station, TopicProbe
 from devstack.demo.lag import LagRecorder
+from devstack.demo.report import Outcome
 from devstack.stack import LocalStack
 from headwater.clock import timestamp, utc_now
 
 #: Of the saved queries, those whose answers are shown, and the one that is drawn; beneath the project's folder.
-_SHOWN = ("badge-funnel", "streak-lengths", "user-as-of")
+_SHOWN = ("badge-funnel", "streak-lengths", "user-as-of", "applications-by-status")
 _DRAWN = "plays-by-game-and-day"
-_OF_APPLICATIONS = "applications-by-status"
 _CHART = Path(".devstack") / f"{_DRAWN}.png"
 _QUIET_SECONDS = 600
 
 
-def run(root: Path, users: int, plays: int, poisons: int = 0) -> int:
+def run(root: Path, users: int, plays: int, poisons: int = 0, *, verbose: bool = False) -> int:
     """Runs the demo over a fresh local stack, with so many events that no consumer can read until it is repaired.
+
+    Prints whether every event is at every station, then one screen of what came of it; all of it if ``verbose``.
 
     Returns
     -------
     int
         0 if every station holds the same events and nothing waits, 1 if not; what differs is printed.
     """
-    console = Console()
+    console = Console(highlight=False)
     started = time.monotonic()
     lags = LagRecorder()
     piped = applications.PipedRecords()
@@ -44,10 +46,8 @@ def run(root: Path, users: int, plays: int, poisons: int = 0) -> int:
         piped.record(function, event)
 
     with console.status("Starting the local stack"):
-        stack = LocalStack(root, on_success=succeeded).start()
+        stack = LocalStack(root, on_success=succeeded, quiet=not verbose).start()
     try:
-        ready = time.monotonic()
-        console.print(f"The local stack is up after {ready - started:.1f} s: {stack.url}")
         probe = TopicProbe(stack.client("sns"), stack.client("sqs"), stack.outputs["EventsTopicArn"])
         people = traffic.cast(users, plays)
         _live(console, stack, people)
@@ -57,80 +57,79 @@ def run(root: Path, users: int, plays: int, poisons: int = 0) -> int:
             poison.strew(stack, people, poisons)
         with console.status("Waiting until every consumer is quiet"):
             stack.wait_until_quiet(_QUIET_SECONDS)
-        quiet = time.monotonic()
-        _show(console, stack, root, people)
-        application_differences = _show_applications(console, stack, carried, piped)
         redriven = poison.resolve(console, stack, _QUIET_SECONDS) if poisons else True
-        stations = _stations(stack, probe)
-        report.show_lags(console, lags.lags())
-        report.show_accounting(console, stations)
-        mails, mail_differences = accounting.mails(people, stack.sent_mails())
-        report.show_mails(console, mails)
-        differences = [
-            *accounting.differences(stations),
-            *accounting.unlike_the_log(
-                stack.client("dynamodb"),
-                stack.outputs["EventsTableName"],
-                stack.client("s3"),
-                stack.outputs["ArchiveBucketName"],
-            ),
-            *mail_differences,
-            *application_differences,
-        ]
-        for difference in differences:
-            console.print(f"[bold red]differs:[/] {difference}")
-        if not differences:
-            console.print("[bold green]Every event is at every station, and every e-mail was sent, once.[/]")
-        console.print(
-            f"{users} users, {plays} plays: ready after {ready - started:.1f} s, quiet after {quiet - started:.1f} s, "
-            f"done after {time.monotonic() - started:.1f} s. `make run` keeps the stack up to try it yourself."
-        )
-        return 1 if differences or not redriven else 0
+        with console.status("Counting every event at every station"):
+            outcome = _outcome(stack, root, people, carried, piped, probe)
+        outcome.lags = lags.lags()
+        outcome.seconds = time.monotonic() - started
+        outcome.tried_again = stack.tried_again
+        report.show(console, outcome)
+        if verbose:
+            _show_all(console, stack, outcome)
+        return 1 if outcome.differences or not redriven else 0
     finally:
         stack.stop()
 
 
 def _live(console: Console, stack: LocalStack, people: list[traffic.User]) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(f"{traffic.DAYS} simulated days over HTTP", total=traffic.requests_in(people))
         traffic.play_out(traffic.Api(stack.url), people, lambda: progress.advance(task), threading.Event())
 
 
-def _show(console: Console, stack: LocalStack, root: Path, people: list[traffic.User]) -> None:
-    person = people[0]
-    report.show_profile(
-        console, traffic.Api(stack.url).send(traffic.Request("GET", "/users/{user_id}"), person.user_id)
+def _outcome(  # noqa: PLR0917 - all that a run has brought about
+    stack: LocalStack,
+    root: Path,
+    people: list[traffic.User],
+    carried: list[applications.Carried],
+    piped: applications.PipedRecords,
+    probe: TopicProbe,
+) -> Outcome:
+    """What came of it, counted where it lies."""
+    s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
+    stations = _stations(stack, probe)
+    mails, mail_differences = accounting.mails(people, stack.sent_mails())
+    changes = list(accounting.archive_lines(s3, bucket, "applications"))
+    api = traffic.Api(stack.url)
+    return Outcome(
+        people=people,
+        stations=stations,
+        mails=mails,
+        differences=[
+            *accounting.differences(stations),
+            *accounting.unlike_the_log(stack.client("dynamodb"), stack.outputs["EventsTableName"], s3, bucket),
+            *mail_differences,
+            *applications.differences(carried, changes, piped),
+        ],
+        profile=api.send(traffic.Request("GET", "/users/{user_id}"), people[0].user_id),
+        leaderboard=api.send(traffic.Request("GET", f"/games/{traffic.GAMES[0]}/leaderboard?limit=5")),
+        tally=applications.tally(carried, changes, piped),
+        tracking_page=traffic.Api(stack.receiver_url).send(carried[0].page_request(), ""),
+        mail=stack.sent_mails()[0],
+        chart=_drawn(stack, root),
     )
-    report.show_leaderboard(
-        console, traffic.Api(stack.url).send(traffic.Request("GET", f"/games/{traffic.GAMES[0]}/leaderboard?limit=5"))
-    )
-    report.show_mail(console, stack.sent_mails()[0])
+
+
+def _drawn(stack: LocalStack, root: Path) -> Path:
+    drawn = saved_sql.queries()[_DRAWN]
+    assert drawn.chart is not None
+    with LocalSql(BucketObjects(stack.client("s3"), stack.outputs["ArchiveBucketName"])) as sql:
+        chart.draw(sql.query(drawn.sql()), drawn.chart, drawn.title, root / _CHART)
+    return _CHART
+
+
+def _show_all(console: Console, stack: LocalStack, outcome: Outcome) -> None:
+    """Whatever else there is to see."""
+    report.show_all(console, outcome)
     s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
     for line in itertools.islice(accounting.archive_lines(s3, bucket), 1):
         report.show_archive_line(console, line)
     queries = saved_sql.queries()
-    values = {"user-as-of": {"user": person.user_id, "at": timestamp(utc_now())}}
+    values = {"user-as-of": {"user": outcome.people[0].user_id, "at": timestamp(utc_now())}}
     with LocalSql(BucketObjects(s3, bucket)) as sql:
         for name in _SHOWN:
             report.show_answer(console, queries[name].title, sql.query(queries[name].asked(values.get(name, {}))))
-        drawn = queries[_DRAWN]
-        if drawn.chart is not None:
-            chart.draw(sql.query(drawn.sql()), drawn.chart, drawn.title, root / _CHART)
-            console.print(f"Query: {drawn.title}, as a chart: {_CHART}")
-
-
-def _show_applications(
-    console: Console, stack: LocalStack, carried: list[applications.Carried], piped: applications.PipedRecords
-) -> list[str]:
-    s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
-    changes = list(accounting.archive_lines(s3, bucket, "applications"))
-    report.show_tracking_page(console, traffic.Api(stack.receiver_url).send(carried[0].page_request(), ""))
-    report.show_applications(console, applications.tally(carried, changes, piped))
-    with LocalSql(BucketObjects(s3, bucket)) as sql:
-        query = saved_sql.queries()[_OF_APPLICATIONS]
-        report.show_answer(console, query.title, sql.query(query.sql()))
-    return applications.differences(carried, changes, piped)
 
 
 def _stations(stack: LocalStack, probe: TopicProbe) -> list[Station]:

@@ -15,7 +15,8 @@ from headwater.clock import timestamp
 
 DAYS = 30
 GAMES = ("chess", "go", "tetris", "backgammon", "solitaire")
-_WEEKS_AWAY = 6
+#: One who comes back plays on the first day, and on the last so many.
+_DAYS_BACK = 7
 #: Concurrent requests: enough to keep the API busy, few enough that the laptop stays usable.
 _CLIENTS = 8
 
@@ -48,7 +49,7 @@ def cast(users: int, plays: int, now: datetime | None = None, seed: int = 1) -> 
     """Invents ``users`` users who finish ``plays`` plays over the 30 days before ``now``.
 
     Of five users one plays chess each day as long as their plays last, so that days in a row come about; one comes back
-    after six weeks, one plays at night, and one's first plays arrive last. Some rename themselves, move to another
+    after three weeks, one plays at night, and one's first plays arrive last. Some rename themselves, move to another
     address, click on the logo. The last one, if there are several, leaves again.
     """
     chance = random.Random(seed)  # noqa: S311  # a story, not a secret
@@ -76,14 +77,16 @@ def _plays(person: User, share: int, now: datetime, chance: random.Random) -> It
     days = sorted(range(min(share, DAYS))) if devoted else []
     days += sorted(chance.randrange(DAYS) for _ in range(share - len(days)))
     if returning and days:
-        days[0] = -_WEEKS_AWAY * 7
+        days = sorted([0, *(DAYS - 1 - day % _DAYS_BACK for day in days[1:])])
+    if at_night:
+        # The night before, so that it is over.
+        days = [max(day, 1) for day in days]
     if late:
         days = days[len(days) // 2 :] + days[: len(days) // 2]
     for index, day in enumerate(days):
         game = "chess" if devoted and index < DAYS else chance.choice(GAMES)
         played_at = start + timedelta(days=day, seconds=chance.randrange(300))
         if at_night:
-            # The night before, so that it is over.
             played_at = played_at.replace(hour=2, minute=30) - timedelta(days=1)
         play = {"game": game, "score": chance.randrange(10_000), "played_at": timestamp(played_at)}
         yield Request("POST", "/users/{user_id}/plays", play)

@@ -1,5 +1,6 @@
 """Answers as charts: what stands where, and what is left out."""
 
+import math
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,53 @@ def test_a_lines_days_stand_in_their_order(drawn: Drawn) -> None:
 
     axes, left_out = drawn(Answer(("game", "day", "plays"), rows), Chart("line", "day", "plays", "game"))
 
-    assert lines(axes) == {"chess": [(DAYS[0], 1), (DAYS[3], 2)], "go": [(DAYS[1], 5)]}
+    (first, nothing, last) = lines(axes)["chess"]
+    assert (first, last) == ((DAYS[0], 1), (DAYS[3], 2))
+    # Between days that do not follow each other there is no line: nothing was counted there.
+    assert nothing[0] == DAYS[1]
+    assert math.isnan(nothing[1])
+    assert lines(axes)["go"] == [(DAYS[1], 5)]
     # Days, and so as far from each other as days are: one and three of them.
     assert axes.dataLim.width == 3
     assert left_out == []
+
+
+def test_days_that_follow_each_other_are_one_line(drawn: Drawn) -> None:
+    answer = Answer(("day", "plays"), [(day, 1) for day in DAYS])
+
+    axes, _ = drawn(answer, Chart("line", "day", "plays"))
+
+    assert list(lines(axes).values()) == [[(day, 1) for day in DAYS]]
+
+
+@pytest.mark.parametrize("kind", ["line", "bar"])
+def test_counts_are_whole_numbers_on_the_axis(drawn: Drawn, kind: str) -> None:
+    axes, _ = drawn(Answer(("day", "plays"), [(DAYS[0], 1), (DAYS[1], 2)]), Chart(kind, "day", "plays"))
+    shares, _ = drawn(Answer(("day", "share"), [(DAYS[0], 0.25), (DAYS[1], 0.5)]), Chart(kind, "day", "share"))
+
+    assert all(float(tick).is_integer() for tick in axes.get_yticks())
+    assert not all(float(tick).is_integer() for tick in shares.get_yticks())
+
+
+def test_cohorts_are_a_heat_map_with_their_values_in_the_cells(drawn: Drawn) -> None:
+    rows = [(DAYS[0], 0, 100.0), (DAYS[0], 2, 12.5), (DAYS[3], 0, 50.0)]
+
+    axes, left_out = drawn(Answer(("cohort", "week", "percent"), rows), Chart("heat", "week", "percent", "cohort"))
+
+    (image,) = axes.images
+    assert image.get_array().tolist() == [[100.0, 12.5], [50.0, None]]
+    assert {each.get_text() for each in axes.texts} == {"100", "12.5", "50"}
+    assert [each.get_text() for each in axes.get_xticklabels()] == ["0", "2"]
+    assert [each.get_text() for each in axes.get_yticklabels()] == ["2026-01-01", "2026-01-04"]
+    assert left_out == []
+
+
+def test_the_suffix_says_what_is_written(tmp_path: Path) -> None:
+    answer = Answer(("day", "plays"), [(DAYS[0], 1)])
+    for name, begins in {"x.png": b"\x89PNG", "x.svg": b"<?xml"}.items():
+        chart.draw(answer, Chart("line", "day", "plays"), "T", tmp_path / name)
+
+        assert (tmp_path / name).read_bytes().startswith(begins)
 
 
 def test_a_lines_texts_stand_in_one_order_for_all_series(drawn: Drawn) -> None:
