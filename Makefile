@@ -222,7 +222,7 @@ lock: .cache/lock/.installed ## Resolve requirements/*.in anew into hash-locked 
 
 .PHONY: clean
 clean: ## Remove everything that make has made
-	rm -rf .venv .venv-tools .aws-sam .cache .devstack tests/browser/node_modules *.egg-info
+	rm -rf .venv .venv-tools .aws-sam .cache .devstack build tests/browser/node_modules *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps make an environment anew only when its requirements changed.
