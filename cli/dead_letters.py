@@ -25,7 +25,6 @@ from cli.target import Target
 from cli.waiting import DeadLetter
 from headwater.change_stream.claim_checks import S3ClaimStore
 from headwater.dead_letters.redrive import StillFailingError, in_order
-from headwater.projections.runner import NotStoppedError
 
 WAITS: Final = 1
 NOT_SURE: Final = 3
@@ -188,6 +187,7 @@ def release(target: Callable[[], Target], consumer: str, aggregate: str, reason:
         with stack.as_function():
             # Late: it reads the environment.
             from headwater import bootstrap
+            from headwater.projections.runner import NotStoppedError
 
             try:
                 failing = bootstrap.redrive().release(consumer, aggregate)

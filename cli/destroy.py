@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import boto3
 import click
 from botocore.exceptions import ClientError
 from rich.console import Console
@@ -15,6 +14,9 @@ from rich.progress import track
 
 from cli.processes import stop_all
 from cli.target import LOCAL, command_line
+
+if TYPE_CHECKING:
+    from boto3.session import Session
 
 _TABLE: Final = "AWS::DynamoDB::Table"
 _BUCKET: Final = "AWS::S3::Bucket"
@@ -74,6 +76,8 @@ def destroy(context: click.Context, *, data: bool, confirm: str | None) -> None:
     name, region = str(given["stack"]), given["region"]
     if name == LOCAL:
         raise click.UsageError("name a deployed stack with --stack; the local one ends with `make run`")
+    import boto3  # late: a large import
+
     session = boto3.session.Session(region_name=region)
     found = find(name, session)
     if found.status is None and not found.holding:
@@ -107,7 +111,7 @@ def destroy(context: click.Context, *, data: bool, confirm: str | None) -> None:
         click.echo("Nothing of it stays.")
 
 
-def find(name: str, session: boto3.session.Session) -> Found:
+def find(name: str, session: Session) -> Found:
     """The stack of that name; if there is none, what deleted ones left."""
     client = session.client("cloudformation")
     try:
@@ -153,12 +157,12 @@ def _is_anothers(resource: Resource, stack: str, client: Any) -> bool:
     )
 
 
-def _there(resources: Sequence[Resource], session: boto3.session.Session) -> list[Resource]:
+def _there(resources: Sequence[Resource], session: Session) -> list[Resource]:
     """Those of the tables and buckets that exist."""
     return [each for each in resources if each.kind in {_TABLE, _BUCKET} and _is_there(each, session)]
 
 
-def _is_there(resource: Resource, session: boto3.session.Session) -> bool:
+def _is_there(resource: Resource, session: Session) -> bool:
     try:
         if resource.kind == _TABLE:
             table = session.client("dynamodb").describe_table(TableName=resource.name)["Table"]
@@ -179,7 +183,7 @@ def _say_what_would_happen(found: Found, *, everything: bool) -> None:
         click.echo(f"{each.kind.rpartition('::')[2].lower()} {each.name} ({each.logical_id}) {fate}.")
 
 
-def _stop_executions(resources: Sequence[Resource], session: boto3.session.Session) -> None:
+def _stop_executions(resources: Sequence[Resource], session: Session) -> None:
     client = session.client("stepfunctions")
     for each in resources:
         if each.kind == _MACHINE and each.status != "DELETE_COMPLETE":
@@ -194,7 +198,7 @@ def _stop_executions(resources: Sequence[Resource], session: boto3.session.Sessi
                 click.echo(f"Stopped {stopped} execution(s) of {each.logical_id}.")
 
 
-def _delete_stack(found: Found, session: boto3.session.Session) -> None:
+def _delete_stack(found: Found, session: Session) -> None:
     client = session.client("cloudformation")
     # By its id: once it is deleted, only that finds it.
     stack = client.describe_stacks(StackName=found.name)["Stacks"][0]["StackId"]
@@ -226,7 +230,7 @@ def _delete_stack(found: Found, session: boto3.session.Session) -> None:
             time.sleep(_POLL_SECONDS)
 
 
-def _delete_data(resources: Sequence[Resource], session: boto3.session.Session) -> None:
+def _delete_data(resources: Sequence[Resource], session: Session) -> None:
     for each in _there(resources, session):
         if each.kind == _TABLE:
             client = session.client("dynamodb")

@@ -16,7 +16,6 @@ from rich.text import Text
 
 from cli.flow_graph import FlowGraph
 from cli.observation import Figures, Observer, Snapshot, as_json, counted, duration
-from cli.observer import observer
 from cli.output import as_json as json_text
 from cli.output import plain
 from cli.target import Target
@@ -37,6 +36,9 @@ def status(target: Callable[[], Target], as_json_: bool, watch: bool) -> None:
     The exit code is 1 when something needs a person, which is said first. A deployed stack's figures are those of the
     last five minutes, as CloudWatch has them.
     """
+    # Late: a help text waits for no reader of templates.
+    from cli.observer import observer
+
     stack = target()
     looking = observer(stack)
     seen = _watched(looking) if watch else _once(looking, local=stack.running is not None)

@@ -27,7 +27,7 @@ LISTS = ("runtime.in", "duckdb.in", "command.in")
 #: The folders that the wheel holds whole, with their place in it.
 PLACES = {"analytics": "analytics", "cli": "cli", "devstack": "devstack", "src/headwater": "headwater"}
 
-#: Imports every module of the command; tells where it came from, then the packages that the wheel's own modules ask for.
+#: Imports every module of the command; tells where it came from, then what packages the wheel's modules ask for.
 IMPORTS = """
 import builtins, importlib, pkgutil, sys
 folder, asked, import_ = sys.argv[1], set(), builtins.__import__

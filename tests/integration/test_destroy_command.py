@@ -122,7 +122,7 @@ def stack(monkeypatch: pytest.MonkeyPatch, status: str = "UPDATE_COMPLETE") -> F
         def client(self, service: str, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
             return fake if service == "cloudformation" else super().client(service, *args, **kwargs)
 
-    monkeypatch.setattr("cli.destroy.boto3.session.Session", Session)
+    monkeypatch.setattr("boto3.session.Session", Session)
     return fake
 
 
