@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from cli import given as checked
 from cli import saved_sql
-from cli.output import checked_picture
 from cli.saved_sql import SavedQuery, SavedSqlError
 from cli.target import Target
-from headwater.archive.inventory import Damaged, Foreign
+from headwater.archive import curated
+from headwater.archive.inventory import Damaged, Foreign, Names
 
 if TYPE_CHECKING:
     from cli.archive_objects import Objects
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 #: An answer was given, but damaged objects are left out of it; or a day could not be compacted.
 INCOMPLETE: Final = 3
+
+#: The folders that an archive consists of.
+_TOPS: Final = frozenset(names.value.partition("/")[0] for names in Names)
 
 #: What stats show of a table, and how it is called.
 _FACTS: Final = {
@@ -88,11 +92,25 @@ def _refusals() -> tuple[type[Exception], ...]:
     return SavedSqlError, LocalSqlError, TranslationError, AthenaError, ChartError
 
 
+def _an_archive(_context: click.Context, _option: click.Parameter, folder: Path | None) -> Path | None:
+    """A folder that is empty, or has one of an archive's own: of another one, every answer would be of no rows."""
+    there = {each.name for each in folder.iterdir()} if folder is not None else set()
+    if there and not there & _TOPS:
+        raise click.BadParameter(f"{folder} has none of {', '.join(sorted(_TOPS))} in it: name the folder that has")
+    return folder
+
+
 _folder = click.option(
     "--folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
+    callback=_an_archive,
     help="A downloaded archive instead of a stack's: a folder laid out as the bucket.",
 )
+
+
+def _names(_context: click.Context, _option: click.Parameter, begun: str) -> list[str]:
+    """The saved queries whose name begins so, for the shell to complete."""
+    return [name for name in saved_sql.queries() if name.startswith(begun)]
 
 
 @click.group()
@@ -101,8 +119,8 @@ def archive() -> None:
 
 
 @archive.command()
-@click.argument("sql", required=False)
-@click.option("--name", help="A saved query instead of SQL; --list shows them.")
+@click.argument("sql", required=False, callback=checked.stated)
+@click.option("--name", shell_complete=_names, help="A saved query instead of SQL; --list shows them.")
 @click.option("--param", "-p", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the saved query.")
 @click.option("--list", "listing", is_flag=True, help="Shows the saved queries with their parameters.")
 @click.option("--json", "as_json", is_flag=True, help="With --list: one JSON object a line. Else as --format json.")
@@ -118,7 +136,7 @@ def archive() -> None:
 @click.option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),
-    callback=checked_picture,
+    callback=checked.picture,
     help="Draws the answer to this picture too, a .png or an .svg.",
 )
 @_folder
@@ -142,6 +160,12 @@ def query(
     application_statuses. Foreign objects are passed over and named. Exits with 3 where the answer lacks what damaged
     objects hold; a damaged compacted day is answered from raw.
     """
+    if listing and (sql is not None or name is not None):
+        raise click.UsageError("--list shows all saved queries: give it neither SQL nor --name")
+    if show and plot is not None:
+        raise click.UsageError("--show runs nothing, so that there is nothing for --plot to draw")
+    if as_json and form == "csv":
+        raise click.UsageError("give either --json or --format csv")
     met = Met()
     try:
         if listing:
@@ -175,10 +199,11 @@ def query(
 
 
 @archive.command()
-@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, of each table, instead of a table.")
 @click.option(
     "--since",
     type=click.DateTime(["%Y-%m-%d"]),
+    callback=checked.past_day,
     default="2025-01-01",
     show_default="all",
     help="The first day that counts: a large archive takes long to read whole.",
@@ -201,7 +226,8 @@ def stats(target: Callable[[], Target], *, as_json: bool, since: datetime, folde
         raise click.ClickException(str(error)) from error
     told = [each for each in tables if each["objects"] or each["foreign"] or each["damaged"]]
     if as_json:
-        click.echo(json.dumps(told))
+        for each in told:
+            click.echo(json.dumps(each))
     else:
         _show_stats(told)
     damaged = [Damaged(**each) for table in told for each in table["damaged"]]
@@ -210,13 +236,14 @@ def stats(target: Callable[[], Target], *, as_json: bool, since: datetime, folde
         sys.exit(INCOMPLETE)
 
 
-#: `headwater.archive.curated.SOURCES`, without loading it; a test holds them to each other.
-SOURCES: Final = ("events", "applications")
-
-
 @archive.command()
-@click.option("--source", type=click.Choice(SOURCES), multiple=True, default=SOURCES, show_default=True)
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Leaves earlier days as they are.")
+@click.option("--source", type=click.Choice(curated.SOURCES), multiple=True, default=curated.SOURCES, show_default=True)
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d"]),
+    callback=checked.past_day,
+    help="Leaves earlier days as they are.",
+)
 @click.option("--again", is_flag=True, help="All closed days, as after a new column; not only new and changed ones.")
 @click.option("--take-over", is_flag=True, help="Also days that another run has claimed: one that was killed, say.")
 @click.pass_obj
@@ -287,7 +314,15 @@ def _values(given: Sequence[str], saved: SavedQuery | None) -> dict[str, str]:
     for name, equals, _ in pairs:
         if not equals:
             raise click.BadParameter(f"{name!r} is no NAME=VALUE", param_hint="--param")
-    return {name: value for name, _, value in pairs}
+    values = {name: value for name, _, value in pairs}
+    if len(values) < len(pairs):
+        (twice, _), *_ = Counter(name for name, _, _ in pairs).most_common()
+        raise click.BadParameter(f"{twice} is given twice", param_hint="--param")
+    for each in saved.parameters if saved is not None else ():
+        if each.kind == "day" and checked.is_future(values.get(each.name, "")):
+            told = f"{each.name}={values[each.name]} is in the future: nothing is archived of it yet"
+            raise click.BadParameter(told, param_hint="--param")
+    return values
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli import letters_view, redriving, waiting
+from cli import given, letters_view, redriving, waiting
 from cli.certainty import seen_within
 from cli.inventory import Inventory, consumer_of_queue, dead_letter_queues, opened
 from cli.kept import reason_option, recorder
@@ -39,9 +39,13 @@ def dead_letters() -> None:
     """
 
 
-_consumer = click.option("--consumer", help="Only of this consumer, such as leaderboard or welcome_email.")
-_aggregate = click.option("--aggregate", help="Only of this aggregate, such as 'player#0199…' (in quotes).")
-
+_consumer = click.option(
+    "--consumer", callback=given.stated, help="Only of this consumer, such as leaderboard or welcome_email."
+)
+_aggregate = click.option(
+    "--aggregate", callback=given.stated, help="Only of this aggregate, such as 'player#0199…' (in quotes)."
+)
+_identifier = click.argument("identifier", metavar="ID", callback=given.stated)
 
 _no_wait = click.option(
     "--no-wait",
@@ -66,6 +70,7 @@ def list_(
     stack, now = target(), datetime.now(UTC)
     with opened(stack) as found:
         _demand_known(stack, found, consumer)
+        _demand_typed(found, aggregate)
         letters = found.chosen(consumer, aggregate)
         _tell_unseen(found.unseen)
         if not letters:
@@ -80,7 +85,7 @@ def list_(
 
 
 @dead_letters.command()
-@click.argument("identifier", metavar="ID")
+@_identifier
 @click.option("--raw", is_flag=True, help="The records as the consumer was given them, as JSON, and nothing else.")
 @click.option("--json", "_", is_flag=True, help="What is printed anyway: one JSON document.")
 @click.pass_obj
@@ -129,6 +134,7 @@ def redrive(
     stack = target()
     with opened(stack) as found:
         _demand_known(stack, found, consumer)
+        _demand_typed(found, aggregate)
         letters = found.chosen(consumer, aggregate)
         _tell_unseen(found.unseen)
         if not letters:
@@ -147,7 +153,7 @@ def redrive(
 
 
 @dead_letters.command()
-@click.argument("identifier", metavar="ID")
+@_identifier
 @reason_option("Why nobody will miss it. It is recorded, with your name.")
 @click.pass_obj
 def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
@@ -169,8 +175,15 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
 
 
 @dead_letters.command()
-@click.option("--consumer", required=True, help="Whose rows: badges, or the name of a read model.")
-@click.option("--aggregate", required=True, help="Which one stands still, such as 'player#0199…' (in quotes).")
+@click.option(
+    "--consumer", required=True, callback=given.stated, help="Whose rows: badges, or the name of a read model."
+)
+@click.option(
+    "--aggregate",
+    required=True,
+    callback=given.aggregate,
+    help="Which one stands still, such as 'player#0199…' (in quotes).",
+)
 @reason_option("Why it is done by hand. It is recorded, with your name.")
 @click.pass_obj
 def release(target: Callable[[], Target], consumer: str, aggregate: str, reason: str) -> None:
@@ -256,6 +269,17 @@ def _demand_known(target: Target, found: Inventory, consumer: str | None) -> Non
         hint = f"did you mean {near[0]}? " if near else ""
         raise click.BadParameter(
             f"no consumer is called {consumer!r}: {hint}There are {', '.join(sorted(known))}", param_hint="--consumer"
+        )
+
+
+def _demand_typed(found: Inventory, aggregate: str | None) -> None:
+    """Refuses an id without its type where one with it waits; foreign programs may append under any other."""
+    if any(letter.aggregate == aggregate for letter in found.letters):
+        return
+    near = sorted({each.aggregate for each in found.letters if each.aggregate.partition("#")[2] == aggregate})
+    if aggregate and near:
+        raise click.BadParameter(
+            f"nothing of {aggregate!r} waits: did you mean {' or '.join(near)}?", param_hint="--aggregate"
         )
 
 

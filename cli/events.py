@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli.given import aggregate as given_aggregate
 from cli.kept import reason_option, recorder
 from cli.output import as_json as json_text
 from cli.output import plain
@@ -63,7 +64,7 @@ def events() -> None:
 
 
 @events.command()
-@click.argument("aggregate")
+@click.argument("aggregate", callback=given_aggregate)
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Only events above this version.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of a table.")
 @click.pass_obj
@@ -73,7 +74,6 @@ def show(target: Callable[[], Target], aggregate: str, after: int, as_json: bool
     An event that cannot be read is marked with what is wrong; the exit code is 1 then. With --json it comes with
     "unreadable", why, and "item", as DynamoDB has it.
     """
-    _demand_typed(aggregate)
     stack = target()
     table = stack.output("EventsTableName")
     history = [read(item) for item in DynamoDbEventStore(stack.client("dynamodb"), table).items(aggregate, after)]
@@ -97,7 +97,7 @@ def show(target: Callable[[], Target], aggregate: str, after: int, as_json: bool
 
 
 @events.command()
-@click.argument("aggregate")
+@click.argument("aggregate", callback=given_aggregate)
 @click.argument("version", type=click.IntRange(min=1))
 @click.option("--data", help="The event's data, as JSON; @FILE reads a file, - the standard input.")
 @click.option("--metadata", help="Its metadata, likewise.")
@@ -117,7 +117,6 @@ def mend(
     change, so that the archive keeps both images; the alarm IllegalChanges rings for it. No consumer is told of it:
     redrive fan_out's dead letter.
     """
-    _demand_typed(aggregate)
     changes = _changes(aggregate, given)
     stack = target()
     if dry_run:
@@ -168,13 +167,6 @@ def _to_mend(stack: Target, aggregate: str, version: int, changes: Item) -> tupl
 
 def _key(aggregate: str, version: int) -> dict[str, Any]:
     return {"aggregate_id": {"S": aggregate}, "version": {"N": str(version)}}
-
-
-def _demand_typed(aggregate: str) -> None:
-    if "#" not in aggregate:
-        raise click.BadParameter(
-            f"{aggregate!r} has no type; write it as <type>#<id>, in quotes: 'user#{aggregate}'", param_hint="AGGREGATE"
-        )
 
 
 def _changes(aggregate: str, given: Mapping[str, Any]) -> dict[str, dict[str, str]]:

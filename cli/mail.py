@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from cli import given
 from cli.output import as_json as json_text
 from cli.target import Target
 from devstack.mailbox import Mail, sent_mails
@@ -35,7 +36,7 @@ def list_mails(target: Callable[[], Target], as_json: bool) -> None:
 
 
 @mail.command()
-@click.argument("message_id")
+@click.argument("message_id", callback=given.stated)
 @click.option("--html", "as_html", is_flag=True, help="The HTML instead of the text.")
 @click.pass_obj
 def show(target: Callable[[], Target], message_id: str, as_html: bool) -> None:

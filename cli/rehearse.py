@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from cli import given
 from cli.control import Control
 from cli.output import as_json as json_text
 from cli.target import Target
@@ -45,8 +46,8 @@ def list_(target: Callable[[], Target], as_json: bool) -> None:
 
 
 @rehearse.command()
-@click.argument("name")
-@click.argument("on", metavar="[TARGET]", required=False)
+@click.argument("name", callback=given.stated)
+@click.argument("on", metavar="[TARGET]", required=False, callback=given.stated)
 @click.pass_obj
 def start(target: Callable[[], Target], name: str, on: str | None) -> None:
     """Starts the rehearsal NAME; TARGET is the consumer, table or bucket that it is of."""
@@ -55,7 +56,7 @@ def start(target: Callable[[], Target], name: str, on: str | None) -> None:
 
 
 @rehearse.command()
-@click.argument("identifier", metavar="[ID]", required=False)
+@click.argument("identifier", metavar="[ID]", required=False, callback=given.stated)
 @click.option("--all", "everything", is_flag=True, help="All that run.")
 @click.pass_obj
 def undo(target: Callable[[], Target], identifier: str | None, everything: bool) -> None:

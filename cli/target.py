@@ -123,7 +123,7 @@ def resolve(stack: str, region: str | None) -> Target:
         running = running_stack(Path.cwd())
         if running is None:
             raise click.ClickException(
-                "no local stack is running here: start one with 'make run', or name one with --stack"
+                "no local stack is running here or in a folder above: start it with 'make run', or give --stack"
             )
         return _target(running.session(), running.endpoint_url, running.stack_name, running.url, running)
     import boto3  # late: a large import

@@ -2,8 +2,8 @@
 -- about: What was known of a user at a moment, by the time of appending; no row if not registered by then.
 -- cost: compacted days are sorted by aggregate: a few row groups; other days whole
 -- param since day = 2025-01-01: the first day of archiving that is read; later than the registration, there is no row
--- param user text! = EDIT-ME: the user's id, without user#
--- param at moment! = 2026-01-01T00:00:00.000Z: the moment, UTC
+-- param user text! = EDIT-ME: the user's id without user#, such as 0199…
+-- param at moment! = 2026-01-01T00:00:00.000Z: the moment in UTC, such as 2026-03-01T12:00:00Z
 
 WITH history AS (
   SELECT type, aggregate_id, version, event_id, occurred_at, payload, score

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from cli import waiting
 from cli.certainty import Clock
 from cli.dead_letters import dead_letters
-from cli.inventory import Inventory
+from cli.inventory import Inventory, opened
 from cli.queues import Message
 from cli.target import SETTINGS as OUTPUTS
 from cli.target import Target
@@ -138,8 +138,23 @@ def test_an_empty_id_is_nobodys(scene: Scene, identifier: str) -> None:
 
     discarded = scene.run("discard", identifier, "--reason", "ID was not set")
 
-    assert (discarded.exit_code, len(scene.listed())) == (1, 1)
-    assert "the ID is empty" in discarded.output
+    assert (discarded.exit_code, len(scene.listed())) == (2, 1)
+    assert "Invalid value for 'ID': it is empty" in discarded.output
+    with opened(scene.target) as found, pytest.raises(click.ClickException, match="the ID is empty"):
+        found.find(identifier)
+
+
+def test_an_id_without_its_type_is_nobodys_where_one_with_it_waits(scene: Scene) -> None:
+    scene.send("WelcomeEmailDeadLetter", {"subject": "user#ada", "sequence": "1"})
+    scene.send("WelcomeEmailDeadLetter", {"subject": "grace", "sequence": "1"})
+
+    for command in ("list", "redrive"):
+        shown = scene.run(command, "--aggregate", "ada")
+        assert shown.exit_code == 2
+        assert "nothing of 'ada' waits: did you mean user#ada?" in shown.output
+    assert "1 dead letter" in scene.run("list", "--aggregate", "user#ada").output
+    # A foreign program may call one so.
+    assert "1 dead letter" in scene.run("list", "--aggregate", "grace").output
 
 
 # What is said of nothing

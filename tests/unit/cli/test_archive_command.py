@@ -166,8 +166,8 @@ def test_an_answer_is_drawn(folder: Path, tmp_path: Path, arguments: list[str]) 
             ["--name", "badge-funel"],
             "no saved query badge-funel: did you mean badge-funnel? There are: activity-by-kind",
         ),
-        (["--name", "user-as-of"], "user-as-of wants user, the user's id, without user#: give -p user=VALUE"),
-        (["--name", "user-as-of", "-p", "user=x"], "user-as-of wants at, the moment, UTC: give -p at=VALUE"),
+        (["--name", "user-as-of"], "user-as-of wants user, the user's id without user#, such as 0199…: give -p user="),
+        (["--name", "user-as-of", "-p", "user=x"], "user-as-of wants at, the moment in UTC, such as"),
         (["SELECT 1, 2", "--plot", "x.jpg"], "x.jpg is no picture that can be drawn: end it in .png or .svg"),
         (["--name", "top-players", "-p", "games=go"], "top-players has no parameter games; it has: since, game, count"),
         (["--name", "top-players", "-p", "count=all"], "count=all is no number"),
@@ -249,13 +249,13 @@ class Clients:
 
 
 def test_stats_of_some_days_leave_out_the_others(folder: Path) -> None:
-    (events,) = json.loads(run("stats", "--folder", str(folder), "--json", "--since", "2026-03-01").stdout)
+    (events,) = rows(run("stats", "--folder", str(folder), "--json", "--since", "2026-03-01"))
 
     assert (events["objects"], events["days"], events["lines"]) == (1, 1, 2)
 
 
 def test_stats_tell_objects_bytes_days_freshness_and_duplicates(folder: Path) -> None:
-    (events,) = json.loads(run("stats", "--folder", str(folder), "--json").stdout)
+    (events,) = rows(run("stats", "--folder", str(folder), "--json"))
     size = sum(path.stat().st_size for path in folder.rglob("*.zst"))
 
     assert {name: events[name] for name in ("table", "objects", "bytes", "days", "days_missing")} == {
@@ -282,7 +282,7 @@ def test_stats_name_what_is_corrupt(folder: Path) -> None:
 
     told = run("stats", "--folder", str(folder), "--json")
 
-    (events,) = json.loads(told.stdout)
+    events = json.loads(told.stdout)
     assert [each["key"] for each in events["damaged"]] == [CORRUPT]
     assert [each["key"] for each in events["foreign"]] == [FOREIGN]
     assert events["lines"] == 7
@@ -297,7 +297,7 @@ def test_stats_of_an_archive_with_foreign_objects_alone_are_whole(folder: Path) 
 
     told = run("stats", "--folder", str(folder), "--json")
 
-    assert [len(table["foreign"]) for table in json.loads(told.stdout)] == [1]
+    assert [len(table["foreign"]) for table in map(json.loads, told.stdout.splitlines())] == [1]
     assert f"foreign {FOREIGN}" in told.stderr
     assert told.exit_code == 0
 
@@ -310,7 +310,7 @@ def test_stats_name_foreign_days_and_moments(folder: Path) -> None:
 
     told = run("stats", "--folder", str(folder), "--json")
 
-    (events,) = json.loads(told.stdout)
+    events = json.loads(told.stdout)
     assert [each["key"] for each in events["foreign"]] == [foreign_day]
     assert [each["key"] for each in events["damaged"]] == [foreign_moment]
     assert (events["lines"], events["last_day"], events["newest_change"]) == (
@@ -329,7 +329,7 @@ def test_stats_check_compacted_days_against_their_list(folder: Path) -> None:
 
     told = run("stats", "--folder", str(folder), "--json")
 
-    tables = {table["table"]: table for table in json.loads(told.stdout)}
+    tables = {table["table"]: table for table in map(json.loads, told.stdout.splitlines())}
     assert tables.keys() == {"events_raw", "events", "curated_days"}
     assert [each["key"] for each in tables["events"]["damaged"]] == [foreign, gone]
     assert f"damaged {gone}: it is missing; the list of compacted days has 3 change(s) of 2026-02-27" in told.stderr

@@ -9,9 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cli.archive import SOURCES
 from cli.main import COMMANDS, main
-from headwater.archive import curated
 
 #: What is large to load, or another command's; each command line says what of it may be loaded.
 _WATCHED = {
@@ -95,10 +93,6 @@ def test_a_command_that_there_is_none_of_is_named() -> None:
 
     assert told.exit_code == 2
     assert "stauts" in told.output
-
-
-def test_the_sources_of_compaction_are_the_archives() -> None:
-    assert SOURCES == curated.SOURCES
 
 
 def test_completion_knows_commands_and_options() -> None:

@@ -1,0 +1,58 @@
+"""What a person gives a command, checked before any work starts. Each is a callback of a click option or argument."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import click
+
+_PICTURES: Final = (".png", ".svg")
+
+
+def stated[Value: (str, str | None)](_context: click.Context, _parameter: click.Parameter, value: Value) -> Value:
+    """A text that says something: an empty one is a variable that was not set."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty")
+    return value
+
+
+def aggregate(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """An aggregate's id with its type."""
+    type_, mark, key = value.partition("#")
+    if not mark:
+        raise click.BadParameter(f"{value!r} has no type; write it as <type>#<id>, in quotes: 'user#{value}'")
+    if not type_.strip() or not key.strip():
+        lacks = "id after" if type_.strip() else "type before"
+        raise click.BadParameter(f"{value!r} has no {lacks} the #; write it as <type>#<id>, such as 'user#0199…'")
+    return value
+
+
+def past_day(_context: click.Context, _parameter: click.Parameter, day: datetime | None) -> datetime | None:
+    """A UTC day that has begun: of later ones there is nothing yet."""
+    if day is not None and is_future(day.date().isoformat()):
+        raise click.BadParameter(f"{day:%Y-%m-%d} is in the future: take a day up to {_today()}, in UTC")
+    return day
+
+
+def is_future(day: str) -> bool:
+    """Whether the day, as in 2026-03-01, has not begun in UTC."""
+    return day > _today()
+
+
+def picture(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+    """The path of a picture that can be written."""
+    if path is None:
+        return None
+    if path.suffix not in _PICTURES:
+        raise click.BadParameter(f"{path} is no picture that can be drawn: end it in {' or '.join(_PICTURES)}")
+    folder = path.parent
+    if not folder.is_dir():
+        raise click.BadParameter(f"the folder {folder} does not exist: make it first")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise click.BadParameter(f"{path} cannot be written: you may not write there")
+    return path
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
