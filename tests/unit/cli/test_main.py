@@ -62,11 +62,12 @@ def test_a_list_loads_no_query_engine(command: list[str], tmp_path: Path) -> Non
     assert loaded(command, tmp_path, code=1) <= {"rich.console"}
 
 
-def loaded(arguments: list[str], folder: Path, code: int = 0) -> set[str]:
+def loaded(arguments: list[str], folder: Path, code: int = 0, before: str = "") -> set[str]:
     """What of the watched a command line loads, in a process of its own, in a folder where no stack runs."""
     program = (
-        "import sys\nfrom cli.main import main\n"
-        f"try: main({arguments!r})\nexcept SystemExit as end: assert (end.code or 0) == {code}, end.code\n"
+        f"{before}\nimport sys\nfrom cli.main import main\n"
+        f"try: main({arguments!r}, prog_name='headwater')\n"
+        f"except SystemExit as end: assert (end.code or 0) == {code}, end.code\n"
         f"print('loaded:', *sorted(set(sys.modules) & {_WATCHED!r}))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=folder, check=True)
@@ -88,18 +89,35 @@ def test_the_list_of_commands_has_them_all() -> None:
     assert all(f"  {name} " in told.output for name in COMMANDS)
 
 
-def test_a_command_that_there_is_none_of_is_named() -> None:
+def test_a_command_that_there_is_none_of_is_named_with_the_one_that_was_meant() -> None:
     told = CliRunner().invoke(main, ["stauts"])
 
     assert told.exit_code == 2
-    assert "stauts" in told.output
+    assert "No such command 'stauts'. Did you mean" in told.output
+    assert "'status'" in told.output
 
 
-def test_completion_knows_commands_and_options() -> None:
-    def completed(words: str, position: int) -> str:
-        environment = {"_HEADWATER_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(position)}
-        return CliRunner().invoke(main, prog_name="headwater", env=environment).output
+@pytest.mark.parametrize(
+    ("words", "position", "completed"),
+    [
+        ("headwater ", 1, [f"plain,{name}" for name in COMMANDS]),
+        ("headwater dea", 1, ["plain,dead-letters"]),
+        ("headwater --st", 1, ["plain,--stack"]),
+        ("headwater dead-letters re", 2, ["plain,redrive", "plain,release"]),
+        ("headwater dead-letters redrive --d", 3, ["plain,--dry-run"]),
+        ("headwater archive query --name user", 4, ["plain,user-as-of"]),
+        ("headwater archive compact --source a", 4, ["plain,applications"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_shell_completes(words: str, position: int, completed: list[str]) -> None:
+    environment = {"_HEADWATER_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(position)}
 
-    assert "plain,dead-letters" in completed("headwater dea", 1)
-    assert "plain,redrive" in completed("headwater dead-letters re", 2)
-    assert "plain,--dry-run" in completed("headwater dead-letters redrive --d", 3)
+    assert CliRunner().invoke(main, prog_name="headwater", env=environment).output.split() == completed
+
+
+def test_the_first_word_is_completed_without_loading_a_command(tmp_path: Path) -> None:
+    words = {"_HEADWATER_COMPLETE": "bash_complete", "COMP_WORDS": "headwater ", "COMP_CWORD": "1"}
+    program = f"import os\nos.environ |= {words!r}"
+
+    assert loaded([], tmp_path, before=program) == set()
