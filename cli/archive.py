@@ -432,7 +432,7 @@ def _show_stats(told: Sequence[Mapping[str, Any]]) -> None:
 def _list(queries: Iterable[SavedQuery], *, as_json: bool) -> None:
     for saved in queries:
         if as_json:
-            parameters = [{**asdict(each), "required": each.required} for each in saved.parameters]
+            parameters = [asdict(each) for each in saved.parameters]
             told = {"name": saved.name, "title": saved.title, "about": saved.about, "reads": saved.cost}
             click.echo(json.dumps({**told, "parameters": parameters}))
             continue

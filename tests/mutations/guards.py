@@ -1020,6 +1020,14 @@ MUTATIONS = (
         tests=("tests/integration/test_dead_letters_command.py",),
     ),
     Mutation(
+        name="an-empty-id-is-nobodys",
+        rule="dead letters: an id that is empty finds none, though every one begins so",
+        module="cli.inventory",
+        guard="        if not wanted:\n",
+        without="        if wanted is None:\n",
+        tests=("tests/integration/test_dead_letters_command.py",),
+    ),
+    Mutation(
         name="what-is-in-flight-waits",
         rule="dead letters: messages in somebody else's hands count too",
         module="cli.queues",
