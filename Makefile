@@ -229,14 +229,17 @@ clean: ## Remove everything that make has made
 
 .venv/.requirements: requirements/dev.txt
 	@$(call require-python)
-	@echo "making .venv (once; about a minute)"
+	@echo "making .venv (once; about a minute): 1 of 4, the environment"
 	@$(PYTHON) -m venv .venv
+	@echo "  2 of 4, its $$(grep -c '==' requirements/dev.txt) packages, by their hashes"
 	@$(BIN)/python $(PIP) -r requirements/dev.txt
+	@echo "  3 of 4, the emulator's bytecode"
 	@# The emulator's process writes no bytecode: without this, each start would compile it again.
 	@$(BIN)/python -m compileall -q -j 0 .venv/lib/python3.13/site-packages/ministack
 	@touch $@
 
 .venv/.installed: .venv/.requirements pyproject.toml
+	@echo "  4 of 4, this project itself"
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -260,6 +263,11 @@ tests/browser/node_modules/.installed: tests/browser/package-lock.json
 	@touch $@
 
 define require-python
-$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || \
-  { echo "$(PYTHON) is not Python 3.13: install it, or name it as in: make PYTHON=/usr/local/bin/python3.13" >&2; exit 1; }
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || { \
+  echo "$(PYTHON) is not Python 3.13, which this project needs. Get it with one of" >&2; \
+  echo "  uv python install 3.13 --default      (https://docs.astral.sh/uv)" >&2; \
+  echo "  pyenv install 3.13 && pyenv shell 3.13" >&2; \
+  echo "  brew install python@3.13              (macOS)" >&2; \
+  echo "  apt install python3.13 python3.13-venv (Debian 13, Ubuntu 25.04)" >&2; \
+  echo "or name it, as in: make PYTHON=/usr/local/bin/python3.13" >&2; exit 1; }
 endef

@@ -280,6 +280,7 @@ def _parameter(text: str) -> tuple[str, str]:
 
 
 def _welcome(stack: LocalStack, seconds: float, state: Path | None) -> str:
+    """What there is, and lines to paste in their order; an id that one of them makes, the next ones use."""
     since = f", going on from {stack.resumed.saved_at}" if stack.resumed else ""
     tracking = f"\nTracking   {stack.receiver_url}/applications" if stack.has_receiver else ""
     end = f"keeps its state in {state}" if state else "forgets everything"
@@ -292,16 +293,27 @@ HTTP API   {stack.url}{tracking}
 AWS        {stack.endpoint_url}
 E-mails    {stack.url}{mailbox.PATH}
 Logs       {stack.run_folder / "logs"}
+Table      {events_table}
 
-Try it (USER_ID is in the first answer):
-  curl -sS {stack.url}/register \\
-    -H 'content-type: application/json' -d '{{"name": "Ada",
-      "email": "ada@example.com", "password": "correct horse battery"}}'
-  USER_ID=...
-  curl -sS {stack.url}/users/$USER_ID/plays \\
-    -H 'content-type: application/json' -d '{{"game": "chess", "score": 42}}'
-  curl -sS {stack.url}/users/$USER_ID
+Try it, in a shell of its own:
+  API={stack.url} JSON='content-type: application/json'
+  field() {{ python3 -c "import json, sys; print(json.load(sys.stdin)['$1'])"; }}
+  USER_ID=$(curl -sS $API/register -H "$JSON" -d '{{"name": "Ada",
+    "email": "ada@example.com", "password": "correct horse battery"}}' |
+    field user_id)
+  curl -sS $API/users/$USER_ID/plays -H "$JSON" \\
+    -d '{{"game": "chess", "score": 42}}'
+  curl -sS $API/users/$USER_ID
+  curl -sS $API/games/chess/leaderboard
+  APPLICATION=$(curl -sS $API/applications -H "$JSON" -d '{{"account_id": "ada",
+    "kind": "licence", "title": "To fish"}}' |
+    field application_id)
+  curl -sS $API/applications/$APPLICATION
+  .venv/bin/headwater events show "user#$USER_ID"
+  .venv/bin/headwater archive query --name top-players
   .venv/bin/headwater mail list
+  .venv/bin/headwater dead-letters list --no-wait
+  .venv/bin/headwater status
 
 AWS CLI and SDKs, in a shell of their own:
   export AWS_ENDPOINT_URL={stack.endpoint_url} \\

@@ -25,6 +25,8 @@ def test_commands_fit_80_columns_and_name_all_that_clients_ask_for(outputs: dict
     told = _welcome(cast(LocalStack, stack), 1.4, None)
 
     assert max(map(len, told.splitlines())) <= 80
+    # With the console's line before it, one screen.
+    assert len(told.splitlines()) < 40
     # boto3 and the first version of the AWS CLI know only the second name of the Region.
     for name in ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "TABLE"):
         assert f" {name}=" in told
