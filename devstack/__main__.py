@@ -308,12 +308,12 @@ Try it, in a shell of its own:
   APPLICATION=$(curl -sS $API/applications -H "$JSON" -d '{{"account_id": "ada",
     "kind": "licence", "title": "To fish"}}' |
     field application_id)
-  curl -sS $API/applications/$APPLICATION
   .venv/bin/headwater events show "user#$USER_ID"
   .venv/bin/headwater archive query --name top-players
   .venv/bin/headwater mail list
   .venv/bin/headwater dead-letters list --no-wait
   .venv/bin/headwater status
+  curl -sS $API/applications/$APPLICATION
 
 AWS CLI and SDKs, in a shell of their own:
   export AWS_ENDPOINT_URL={stack.endpoint_url} \\

@@ -1,4 +1,4 @@
-"""README's recipes, followed to the letter in a copy of the project: what they leave out would show."""
+"""The recipes of docs/extend.md, followed to the letter in a copy of the project: what they leave out would show."""
 
 import json
 import os
@@ -65,9 +65,9 @@ with LocalStack(Path.cwd()) as stack:
 
 
 def recipe(title: str) -> dict[str, str]:
-    """The code of a section of the README by the file (or part of one) that its first line names."""
-    text = (ROOT / "README.md").read_text()
-    section = text[text.index(f"### {title}\n") :].split("\n### ")[0]
+    """The code of a section of docs/extend.md by the file (or part of one) that its first line names."""
+    text = (ROOT / "docs" / "extend.md").read_text()
+    section = text[text.index(f"## {title}\n") :].split("\n## ")[0]
     blocks = re.findall(r"^( *)```\w+\n(.*?)^\1```$", section, re.DOTALL | re.MULTILINE)
     named = (textwrap.dedent(block).split("\n", 1) for _, block in blocks)
     return {first.removeprefix("# "): code for first, code in named}

@@ -1,4 +1,4 @@
-"""The README's recipe for a badge, followed to the letter."""
+"""The recipe for a badge in docs/extend.md, followed to the letter."""
 
 import re
 import textwrap
@@ -9,11 +9,11 @@ from headwater.domain import badges
 from headwater.domain.badges import BADGES, goals, no_progress, record_play
 from headwater.domain.events import PlayCompleted
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs" / "extend.md"
 
 
 def recipe() -> list[str]:
-    section = README.read_text().partition("### Add a badge")[2].partition("\n### ")[0]
+    section = PAGE.read_text().partition("## Add a badge")[2].partition("\n## ")[0]
     return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
 
 

@@ -1,0 +1,53 @@
+"""The documents hold together: links lead somewhere, each page is listed, and the README stays one."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cli.console.pages.runbook import anchor
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+_FENCE = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    return {anchor(re.sub(r"[`*]", "", title)) for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    broken = []
+    for link in _LINK.findall(_FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        path, _, heading = link.partition("#")
+        target = (page.parent / path) if path else page
+        if not target.exists() or (heading and heading not in anchors(target)):
+            broken.append(link)
+
+    assert broken == []
+
+
+def test_every_page_is_in_the_list_of_pages() -> None:
+    listed = set(_LINK.findall((ROOT / "docs" / "README.md").read_text(encoding="utf-8")))
+
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"} <= listed
+
+
+def test_the_readme_is_one_screen_a_question() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert len(text.splitlines()) <= 160
+    assert max(len(section.splitlines()) for section in text.split("\n## ")) <= 40
+
+
+def test_the_workflow_runs_what_must_pass() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+
+    assert {"run": ".ci/run"} in workflow["jobs"]["ci"]["steps"]
+    assert workflow["permissions"] == {"contents": "read"}
