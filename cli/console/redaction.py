@@ -4,10 +4,28 @@ import re
 from typing import Any, Final
 
 HIDDEN: Final = "•••"
-_NAMES: Final = re.compile(
-    r"pass(word|phrase|wd)?|hash|digest|salt|token|secret|credential|authorization|api[_-]?key|cookie|signature",
-    re.IGNORECASE,
+_WORDS: Final = frozenset(
+    [
+        "authorization",
+        "cookie",
+        "credential",
+        "credentials",
+        "digest",
+        "hash",
+        "passphrase",
+        "passwd",
+        "password",
+        "passwords",
+        "salt",
+        "secret",
+        "secrets",
+        "signature",
+        "token",
+        "tokens",
+    ]
 )
+#: ``accessToken``, ``access_token`` and ``ACCESS-TOKEN`` have the same words.
+_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 #: As argon2 and its like write a hash, a JSON Web Token, and the header that carries one.
 _VALUES: Final = re.compile(
     r"\$(argon2\w*|2[aby]|scrypt|pbkdf2[\w-]*)\$\S+|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+|\b(Bearer|Basic) [\w.~+/=-]{8,}"
@@ -16,7 +34,8 @@ _VALUES: Final = re.compile(
 
 def hides(name: str) -> bool:
     """Whether a field of this name is not shown."""
-    return _NAMES.search(name) is not None
+    words = [word.lower() for word in _WORD.findall(name)]
+    return not _WORDS.isdisjoint(words) or "apikey" in "".join(words)
 
 
 def text(shown: str) -> str:
