@@ -5,6 +5,7 @@ Exit codes: 0, nothing needs a person; 1, something does, and it is named; 2, th
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
@@ -44,28 +45,28 @@ def status(target: Callable[[], Target], as_json_: bool, watch: bool) -> None:
     seen = _watched(looking) if watch else _once(looking, local=stack.running is not None)
     snapshot = None
     try:
-        if as_json_:
+        with _json(looking.graph) if as_json_ else _screen(looking.graph, watch=watch) as show:
             for snapshot in seen:
-                click.echo(json_text(as_json(looking.graph, snapshot)))
-        else:
-            snapshot = _print(looking, seen, watch=watch)
+                show(snapshot)
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
     if snapshot is not None and snapshot.troubles:
         raise click.exceptions.Exit(NEEDS_A_PERSON)
 
 
-def _print(looking: Observer, seen: Iterator[Snapshot], *, watch: bool) -> Snapshot | None:
+@contextmanager
+def _json(graph: FlowGraph) -> Iterator[Callable[[Snapshot], None]]:
+    yield lambda snapshot: click.echo(json_text(as_json(graph, snapshot)))
+
+
+@contextmanager
+def _screen(graph: FlowGraph, *, watch: bool) -> Iterator[Callable[[Snapshot], None]]:
     console = Console(highlight=False)
-    snapshot = None
     if not (watch and console.is_terminal):
-        for snapshot in seen:
-            console.print(shown(looking.graph, snapshot))
-        return snapshot
+        yield lambda snapshot: console.print(shown(graph, snapshot))
+        return
     with Live(console=console, auto_refresh=False, screen=True) as screen:
-        for snapshot in seen:
-            screen.update(shown(looking.graph, snapshot), refresh=True)
-    return snapshot
+        yield lambda snapshot: screen.update(shown(graph, snapshot), refresh=True)
 
 
 def _once(looking: Observer, *, local: bool) -> Iterator[Snapshot]:

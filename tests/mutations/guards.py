@@ -613,8 +613,8 @@ MUTATIONS = (
         name="effects-are-claimed-each-on-its-own",
         rule="5: an effect that happened is not repeated for another one of its event that did not",
         module="headwater.effects.consumer",
-        guard='        effect_id = f"{event.event_id}#{name}" if name else event.event_id\n',
-        without="        effect_id = event.event_id\n",
+        guard='    return f"{event.event_id}#{name}" if name else event.event_id\n',
+        without="    return event.event_id\n",
         tests=("tests/unit/notifications", SIMULATION),
     ),
     Mutation(
