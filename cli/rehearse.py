@@ -52,7 +52,8 @@ def list_(target: Callable[[], Target], as_json: bool) -> None:
 def start(target: Callable[[], Target], name: str, on: str | None) -> None:
     """Starts the rehearsal NAME; TARGET is the consumer, table or bucket that it is of."""
     done = _control(target()).post("rehearsals", {"name": name} | ({"target": on} if on else {}))
-    click.echo(f"{done['id']}: {done['did']}. Undo it: headwater rehearse undo {done['id']}")
+    undo = f" Undo it: headwater rehearse undo {done['id']}" if done["lasts"] else ""
+    click.echo(f"{done['id']}: {done['did']}.{undo}")
 
 
 @rehearse.command()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final, Literal
@@ -76,6 +76,11 @@ class StreamRecord:
     arrived_at: float
     size: int
     body: Any
+
+
+def aged(record: StreamRecord, seconds: float) -> StreamRecord:
+    """The record as if it had arrived so much earlier."""
+    return replace(record, arrived_at=record.arrived_at - seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +197,13 @@ class _Lane:
         self.failures = 0
         self.not_before = 0.0
 
+    def age(self, seconds: float) -> None:
+        self.queue = deque(aged(record, seconds) for record in self.queue)
+        for batch in (*self.retries, *((self.in_flight,) if self.in_flight else ())):
+            batch.records = [aged(record, seconds) for record in batch.records]
+        self.opened_at -= seconds
+        self.not_before -= seconds
+
     def oldest(self) -> float | None:
         """When its first unsettled record arrived."""
         if self.in_flight is not None:
@@ -255,6 +267,11 @@ class StreamShardMachine:
     def in_flight(self) -> int:
         """Invocations whose result has not come in."""
         return len(self._lane_of_batch)
+
+    def age(self, seconds: float) -> None:
+        """Let all that it holds, and the pauses between tries, be so much older; call `tick` then."""
+        for lane in self._lanes:
+            lane.age(seconds)
 
     @property
     def oldest(self) -> float | None:

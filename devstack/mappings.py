@@ -43,6 +43,7 @@ from devstack.event_source_mapping import (
     StreamRecord,
     StreamShardMachine,
     WaitUntil,
+    aged,
     failure_message,
     failure_object_key,
     readable_shards,
@@ -71,19 +72,6 @@ ROLE_ARN: Final = f"arn:aws:iam::{ACCOUNT_ID}:role/devstack"
 MAPPING_NAMESPACE: Final = uuid.UUID("6a6f1f43-29c5-4b6f-9c3c-6f36f6a9a9b1")
 
 type StreamKind = Literal["dynamodb", "kinesis"]
-
-
-class DeliveryClock:
-    """Epoch seconds by which deliveries go. It can be put forward: what waits then is so much older.
-
-    What arrives afterwards has arrived by this clock, so that its age is right.
-    """
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def now(self) -> float:
-        return time.time() + self.ahead
 
 
 class Invoker(Protocol):
@@ -287,9 +275,7 @@ class ShardReader:
         position: str,
         console: Console,
         after: str | None = None,
-        clock: DeliveryClock | None = None,
     ) -> None:
-        self._clock = clock or DeliveryClock()
         self.stream_arn = stream_arn
         self.shard_id = shard_id
         self._position = position
@@ -348,6 +334,11 @@ class ShardReader:
         with self._lock:
             offset = self._cursors[subscriber] - self._first
             return self._records[offset].arrived_at if offset < len(self._records) else None
+
+    def age(self, seconds: float) -> None:
+        """Let what nobody has taken be so much older."""
+        with self._lock:
+            self._records = deque(aged(record, seconds) for record in self._records)
 
     def poke(self) -> None:
         """Something was probably written: read soon."""
@@ -434,12 +425,8 @@ class ShardReader:
 
     def _converted(self, records: Sequence[Mapping[str, Any]]) -> list[StreamRecord]:
         if self._client.kind == "dynamodb":
-            converted = [dynamodb_record(record, self.stream_arn) for record in records]
-        else:
-            converted = [kinesis_record(record, self.stream_arn, self.shard_id) for record in records]
-        if ahead := self._clock.ahead:
-            return [replace(record, arrived_at=record.arrived_at + ahead) for record in converted]
-        return converted
+            return [dynamodb_record(record, self.stream_arn) for record in records]
+        return [kinesis_record(record, self.stream_arn, self.shard_id) for record in records]
 
     def _recover(self, error: EmulatorError) -> None:
         if error.code in {"ExpiredIteratorException", "TrimmedDataAccessException"}:
@@ -482,10 +469,8 @@ class _Driver:
         name: str,
         functions: Invoker,
         console: Console,
-        clock: DeliveryClock | None = None,
     ) -> None:
         self.mapping = mapping
-        self._clock = clock or DeliveryClock()
         self.paused = False
         """Whether nothing is delivered, as by a mapping that somebody disabled. What runs ends, and waits then."""
         self.retries = 0
@@ -535,7 +520,7 @@ class _Driver:
         while True:
             with self._changed:
                 while not self._stopping and (self.paused or not (self._news or self._results)):
-                    wait = None if self._wake_at is None or self.paused else self._wake_at - self._clock.now()
+                    wait = None if self._wake_at is None or self.paused else self._wake_at - time.time()
                     if wait is not None and wait <= 0:
                         break
                     self._changed.wait(wait)
@@ -613,9 +598,9 @@ class StreamDriver(_Driver):
         destinations: Destinations,
         console: Console,
         on_drained: Callable[[StreamDriver], None] = lambda _: None,
-        clock: DeliveryClock | None = None,
     ) -> None:
-        super().__init__(mapping, f"{mapping.title} {reader.shard_id}", functions, console, clock)
+        super().__init__(mapping, f"{mapping.title} {reader.shard_id}", functions, console)
+        self._age = 0.0
         self._oldest: float | None = None
         self.retrying = False
         """Whether its first records are being tried again."""
@@ -633,6 +618,14 @@ class StreamDriver(_Driver):
         """Records read from the shard and not yet checkpointed."""
         return self.reader.total - self.machine.settled
 
+    def age(self, seconds: float) -> None:
+        """Let what it has taken, and its pauses, be so much older."""
+        with self._changed:
+            self._age += seconds
+            if self._oldest is not None:
+                self._oldest -= seconds
+        self.notify()
+
     @property
     def delivered(self) -> int:
         """Records that are settled since it began."""
@@ -644,7 +637,7 @@ class StreamDriver(_Driver):
         if not self.backlog:
             return None
         arrivals = [each for each in (self._oldest, self.reader.oldest_for(self._subscriber)) if each is not None]
-        return max(0.0, self._clock.now() - min(arrivals)) if arrivals else None
+        return max(0.0, time.time() - min(arrivals)) if arrivals else None
 
     @property
     def position(self) -> Position:
@@ -653,11 +646,15 @@ class StreamDriver(_Driver):
 
     def _step(self, results: list[tuple[int, InvokeResult]]) -> None:
         machine = self.machine
+        with self._changed:
+            seconds, self._age = self._age, 0.0
+        if seconds:
+            machine.age(seconds)
         for batch_id, result in results:
-            self._carry_out(machine.complete(batch_id, result, self._clock.now()))
+            self._carry_out(machine.complete(batch_id, result, time.time()))
         while (room := machine.room) and (records := self.reader.take(self._subscriber, room)):
-            self._carry_out(machine.receive(records, self._clock.now()))
-        self._carry_out(machine.tick(self._clock.now()))
+            self._carry_out(machine.receive(records, time.time()))
+        self._carry_out(machine.tick(time.time()))
         self._wake_at = machine.next_time
         self._oldest, self.retrying = machine.oldest, machine.retrying
         if self.reader.ended and not self.drained and not self.backlog:
@@ -688,7 +685,7 @@ class StreamDriver(_Driver):
         )
         if destination is None:
             return True
-        now = self._clock.now()
+        now = time.time()
         message = self._message(action, now)
         key = failure_object_key(
             str(uuid.uuid5(MAPPING_NAMESPACE, mapping.title)), self.reader.shard_id, now, str(uuid.uuid4())
@@ -763,9 +760,8 @@ class QueueDriver(_Driver):
         functions: Invoker,
         sqs: SQSClient,
         console: Console,
-        clock: DeliveryClock | None = None,
     ) -> None:
-        super().__init__(mapping, mapping.title, functions, console, clock)
+        super().__init__(mapping, mapping.title, functions, console)
         self.delivered = 0
         """Messages that were dealt with and deleted since it began."""
         self._sqs = sqs
@@ -825,9 +821,9 @@ class QueueDriver(_Driver):
     def _step(self, results: list[tuple[int, InvokeResult]]) -> None:
         machine = self.machine
         for batch_id, result in results:
-            self._carry_out(machine.complete(batch_id, result, self._clock.now()))
+            self._carry_out(machine.complete(batch_id, result, time.time()))
         received = [self._received.popleft() for _ in range(len(self._received))]
-        self._carry_out(machine.receive(received, self._clock.now()) if received else machine.tick(self._clock.now()))
+        self._carry_out(machine.receive(received, time.time()) if received else machine.tick(time.time()))
         self._wake_at = machine.next_time
         self._room.set()
 
@@ -971,7 +967,6 @@ class Mappings:
         self._console = console
         self._changing = threading.Lock()
         self._stopping = threading.Event()
-        self.clock = DeliveryClock()
         self._paused: set[str] = set()
         self.streams: list[StreamDriver] = []
         self.queues: list[QueueDriver] = []
@@ -980,7 +975,7 @@ class Mappings:
         shared: dict[tuple[str, str, str, str | None], ShardReader] = {}
         for mapping in mappings:
             if mapping.kind == "sqs":
-                self.queues.append(QueueDriver(mapping, functions, destinations.sqs, console, self.clock))
+                self.queues.append(QueueDriver(mapping, functions, destinations.sqs, console))
                 continue
             stream = _StreamMapping(mapping, mapping.kind, port, checkpoints or Checkpoints())
             self._stream_mappings[mapping.title] = stream
@@ -995,9 +990,7 @@ class Mappings:
     def _reader(self, stream: _StreamMapping, shard_id: str, position: str, after: str | None) -> ShardReader:
         client = StreamClient(stream.kind, self._port)
         arn = stream.mapping.source_arn
-        return ShardReader(
-            client, arn, shard_id, position=position, after=after, console=self._console, clock=self.clock
-        )
+        return ShardReader(client, arn, shard_id, position=position, after=after, console=self._console)
 
     def _driver(self, stream: _StreamMapping, reader: ShardReader) -> StreamDriver:
         settings: dict[str, Any] = {
@@ -1006,7 +999,6 @@ class Mappings:
             "destinations": self._destinations,
             "console": self._console,
             "on_drained": self._follow,
-            "clock": self.clock,
         }
         if isinstance(stream.mapping, Pipe):
             return PipeDriver(stream.mapping, reader, **settings)
@@ -1077,10 +1069,11 @@ class Mappings:
             driver.pause(paused=paused)
 
     def skip(self, seconds: float) -> None:
-        """Let time pass for what waits: in streams and pipes, and in what was received of queues."""
-        self.clock.ahead += seconds
-        for driver in (*self.streams, *self.queues):
-            driver.notify()
+        """Let time pass for all that waits in streams, and for no other."""
+        for driver in self.streams:
+            driver.age(seconds)
+        for reader in self.readers:
+            reader.age(seconds)
 
     def told(self) -> list[dict[str, Any]]:
         """How each mapping goes, as JSON: counts since the start, ``lag_seconds`` of the oldest that waits."""

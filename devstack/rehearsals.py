@@ -31,13 +31,17 @@ class RehearsalError(DevstackError):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One that there is: what it does, how it is undone, and where the runbook says what to do about it."""
+    """One that there is: what it does, how it is undone, and where the runbook says what to do about it.
+
+    ``wants`` is what it has to be told; one that does not last is over when it has begun.
+    """
 
     name: str
     about: str
     undo: str
     runbook: str
     wants: str | None = None
+    lasts: bool = True
 
 
 KNOWN: Final = (
@@ -76,9 +80,10 @@ KNOWN: Final = (
     ),
     Known(
         "skip-hour",
-        "An hour passes for all that waits in streams: ages and pauses are an hour further.",
-        "Deliveries go by today's clock again. What was given up stays given up: it is parked, or a dead letter.",
+        "An hour passes for all that waits in streams: its age, and the pauses between tries, are an hour further.",
+        "None is needed: it is over at once. What was too old by then was given up, and waits as a dead letter.",
         "docs/runbook.md#iteratorage",
+        lasts=False,
     ),
 )
 _BY_NAME: Final = {each.name: each for each in KNOWN}
@@ -183,8 +188,9 @@ class Rehearsals:
             identifier = f"{name}-{self._numbers[name]}"
             did, undo = self._do(identifier, name, target)
             since = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-            self._running[identifier] = Running(identifier, name, target, since, did, undo)
-        return {"id": identifier, "name": name, "target": target, "since": since, "did": did}
+            if known.lasts:
+                self._running[identifier] = Running(identifier, name, target, since, did, undo)
+        return {"id": identifier, "name": name, "target": target, "since": since, "did": did, "lasts": known.lasts}
 
     def undo(self, identifier: str) -> dict[str, Any]:
         """Ends one, by its id; by its name, if only one of that name runs; or ``all``.
@@ -234,7 +240,7 @@ class Rehearsals:
                 aggregate, version, wrong = self._poison.append()
                 return f"version {version} of {aggregate} {wrong}", lambda: self._poison.mend(aggregate, version)
         self._mappings.skip(HOUR_SECONDS)
-        return "what waits is an hour older", lambda: self._mappings.skip(-HOUR_SECONDS)
+        return "what waits is an hour older", lambda: None
 
     def _pause(self, consumer: str, *, paused: bool) -> None:
         for title in self._titles[consumer]:

@@ -727,3 +727,41 @@ def test_a_queue_batch_that_went_leaves_the_payload_of_the_next_one_empty() -> N
     assert batches(machine.receive(messages(1, 2), NOON)) == [["m1", "m2"]]
     assert batches(machine.receive(messages(3, 3), NOON)) == []
     assert batches(machine.tick(NOON + 5)) == [["m3"]]
+
+
+def invocations(actions: Sequence[object]) -> list[Invoke]:
+    return [each for each in actions if isinstance(each, Invoke)]
+
+
+def test_the_oldest_is_the_first_record_that_is_not_settled() -> None:
+    machine = StreamShardMachine(StreamMappingSettings(batch_size=1))
+    assert machine.oldest is None
+
+    (first,) = invocations(machine.receive([record(1, arrived_at=NOON - 5), record(2, arrived_at=NOON - 3)], NOON))
+    assert machine.oldest == NOON - 5
+    machine.complete(first.batch_id, InvokeResult(), NOON)
+    assert machine.oldest == NOON - 3
+
+
+def test_it_is_retrying_until_what_failed_has_succeeded() -> None:
+    machine = StreamShardMachine(StreamMappingSettings())
+    (first,) = invocations(machine.receive(records(1, 2), NOON))
+    machine.complete(first.batch_id, InvokeResult(error="Unhandled"), NOON)
+    assert machine.retrying
+
+    (again,) = invocations(machine.tick(NOON + 60))
+    machine.complete(again.batch_id, InvokeResult(), NOON + 60)
+    assert not machine.retrying
+
+
+def test_an_hour_that_passes_ends_pauses_and_makes_what_waits_too_old() -> None:
+    machine = StreamShardMachine(StreamMappingSettings(maximum_record_age=1800, first_backoff=600, longest_backoff=600))
+    (first,) = invocations(machine.receive(records(1, 2), NOON))
+    machine.complete(first.batch_id, InvokeResult(error="Unhandled"), NOON)
+    assert invocations(machine.tick(NOON + 1)) == []
+
+    machine.age(3600)
+    given_up = [each for each in machine.tick(NOON + 1) if isinstance(each, SendToDestination)]
+    assert [each.condition for each in given_up] == ["RecordAgeExceeded"]
+    # What comes afterwards is as old as it is.
+    assert len(invocations(machine.receive([record(3, arrived_at=NOON)], NOON + 2))) == 1
