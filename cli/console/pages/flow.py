@@ -23,7 +23,7 @@ def flow(request: Request) -> Response:
     """All stations."""
     found = desk(request)
     return shown(
-        request, "flow.html", diagram=found.diagram, snapshot=found.snapshots.get(), none=Figures(), title="Flow"
+        request, "flow.html", diagram=found.diagram, snapshot=found.snapshots.get(), nothing=Figures(), title="Flow"
     )
 
 
@@ -89,7 +89,7 @@ async def _figures(request: Request) -> AsyncIterator[str]:
             now_moving = _moving(snapshot)
             if now_moving != moving:
                 moving = now_moving
-                yield event("lines", fragment("lines.html", diagram=found.diagram, snapshot=snapshot, none=Figures()))
+                yield event("lines", fragment("lines.html", diagram=found.diagram, snapshot=snapshot, nothing=Figures()))
         await asyncio.sleep(found.observer.every)
 
 
