@@ -105,7 +105,9 @@ def _throttled(operation: str, body: bytes, table: str) -> tuple[int, str, bytes
         text = f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]"
         return _dynamodb("TransactionCanceledException", text, CancellationReasons=reasons, Message=text)
     named = request.get("RequestItems", {}) if operation == "BatchWriteItem" else {request.get("TableName"): None}
-    return _dynamodb("ProvisionedThroughputExceededException", _THROTTLED) if table in named else None
+    if table not in named:
+        return None
+    return _dynamodb("ProvisionedThroughputExceededException", _THROTTLED)
 
 
 def _dynamodb(code: str, text: str, **more: Any) -> tuple[int, str, bytes]:
