@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
@@ -43,7 +43,10 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """``pages``: whether somebody is called at night for it. ``runbook``: what to do, as the description links it."""
+    """``pages``: whether somebody is called at night for it. ``runbook``: what to do, as the description links it.
+
+    ``of``: the stations that it watches.
+    """
 
     name: str
     state: str
@@ -51,6 +54,7 @@ class Alarm:
     about: str
     pages: bool
     runbook: str | None = None
+    of: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,23 +121,36 @@ class Kept[T]:
 
 def limits(*documents: Document) -> dict[str, float]:
     """For how many seconds a consumer, or a queue, may be behind until its alarm rings; by logical id."""
-    found: dict[str, float] = {}
+    units = {"IteratorAge": 1000, "ApproximateAgeOfOldestMessage": 1}
+    return {
+        station: float(properties["Threshold"]) / units[metric]
+        for _, properties, metric, station in _watched(documents)
+        if metric in units
+    }
+
+
+def watching(*documents: Document) -> dict[str, set[str]]:
+    """The logical ids that each alarm watches, by its own."""
+    found: dict[str, set[str]] = {}
+    for alarm, _, _, station in _watched(documents):
+        found.setdefault(alarm, set()).add(station)
+    return found
+
+
+def _watched(documents: Sequence[Document]) -> Iterator[tuple[str, Mapping[str, Any], str, str]]:
+    """Each alarm's id and properties, with each metric that it reads, and of what."""
     for document in documents:
-        for resource in document["Resources"].values():
+        for alarm, resource in document["Resources"].items():
             if resource["Type"] != "AWS::CloudWatch::Alarm":
                 continue
             properties = resource["Properties"]
-            single = [properties] if "MetricName" in properties else []
-            metrics = [each["MetricStat"]["Metric"] for each in properties.get("Metrics", ()) if "MetricStat" in each]
-            for metric in (*single, *metrics):
-                unit = {"IteratorAge": 1000, "ApproximateAgeOfOldestMessage": 1}.get(metric["MetricName"])
-                if unit is None:
-                    continue
-                for dimension in metric["Dimensions"]:
+            metrics = [properties] if "MetricName" in properties else []
+            metrics += [each["MetricStat"]["Metric"] for each in properties.get("Metrics", ()) if "MetricStat" in each]
+            for metric in metrics:
+                for dimension in metric.get("Dimensions", ()):
                     match dimension["Value"]:
                         case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), *_]}:
-                            found[name] = float(properties["Threshold"]) / unit
-    return found
+                            yield alarm, properties, metric["MetricName"], name
 
 
 def troubles(

@@ -4,7 +4,7 @@ CloudWatch bills each metric that is asked for (GetMetricData, CloudWatch pricin
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import batched
@@ -13,7 +13,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from cli.flow_graph import FlowGraph, Station
-from cli.observation import Alarm, Figures, LetterBox, Letters, Snapshot, archived_at, limits, troubles
+from cli.observation import Alarm, Figures, LetterBox, Letters, Snapshot, archived_at, limits, troubles, watching
 from cli.queues import counted
 from cli.target import Target
 from cli.templates import documents, physical_ids
@@ -48,6 +48,7 @@ class DeployedObserver:
         templates = documents(target)
         self._limits = limits(*templates)
         self.graph = FlowGraph.of(*templates)
+        self._watching = watching(*templates)
         self._physical = physical_ids(target)
         self._box = LetterBox(target)
 
@@ -170,14 +171,19 @@ class DeployedObserver:
         return {name: counted(sqs, self._physical[name]) for name in queues if name in self._physical}
 
     def _alarms(self) -> Sequence[Alarm]:
-        own = set(self._physical.values())
+        own = {physical: self._watching.get(name, ()) for name, physical in self._physical.items()}
         client = self._target.client("cloudwatch")
         pages = client.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{self._target.stack_name}-")
         paging = self._target.outputs.get("AlarmTopicArn")
-        return [_alarm(each, paging) for page in pages for each in page["MetricAlarms"] if each["AlarmName"] in own]
+        return [
+            _alarm(each, paging, own[each["AlarmName"]])
+            for page in pages
+            for each in page["MetricAlarms"]
+            if each["AlarmName"] in own
+        ]
 
 
-def _alarm(each: Mapping[str, Any], paging: str | None) -> Alarm:
+def _alarm(each: Mapping[str, Any], paging: str | None, of: Collection[str]) -> Alarm:
     about = each.get("AlarmDescription", "")
     found = _RUNBOOK.search(about)
     return Alarm(
@@ -187,4 +193,5 @@ def _alarm(each: Mapping[str, Any], paging: str | None) -> Alarm:
         about=_RUNBOOK.sub("", about),
         pages=paging in each.get("AlarmActions", ()),
         runbook=found[1] if found else None,
+        of=of,
     )

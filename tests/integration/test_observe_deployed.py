@@ -87,7 +87,10 @@ def aws() -> Aws:
 
 @pytest.fixture
 def observer(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> DeployedObserver:
-    monkeypatch.setattr(observe_deployed, "documents", lambda _: [{"Resources": {}}])
+    dimensions = [{"Name": "FunctionName", "Value": {"Ref": "BoardFunction"}}]
+    properties = {"MetricName": "IteratorAge", "Dimensions": dimensions, "Threshold": 300_000}
+    alarm = {"Type": "AWS::CloudWatch::Alarm", "Properties": properties}
+    monkeypatch.setattr(observe_deployed, "documents", lambda _: [{"Resources": {"BoardAlarm": alarm}}])
     monkeypatch.setattr(observe_deployed, "physical_ids", lambda _: PHYSICAL)
     monkeypatch.setattr(observe_deployed, "archived_at", lambda *_: NOW)
     monkeypatch.setattr(FlowGraph, "of", classmethod(lambda _, *__: GRAPH))
@@ -131,7 +134,7 @@ def test_an_alarm_that_pages_is_a_trouble_with_its_page_of_the_runbook(aws: Aws,
     found = observer.observe()
 
     assert found.alarms is not None
-    assert [each.name for each in found.alarms] == ["dev-BoardAlarm-1"]
+    assert [(each.name, set(each.of)) for each in found.alarms] == [("dev-BoardAlarm-1", {"BoardFunction"})]
     assert [(each.what, each.see) for each in found.troubles] == [
         ("dev-BoardAlarm-1: The board is behind.", "docs/runbook.md#iteratorage")
     ]

@@ -57,7 +57,7 @@ def station(request: Request) -> Response:
     )
     alarms = None
     if snapshot.alarms is not None:
-        alarms = [each for each in snapshot.alarms if name in each.name or chosen.consumer in each.about]
+        alarms = [each for each in snapshot.alarms if name in each.of]
     return shown(
         request,
         "station.html",
@@ -89,7 +89,9 @@ async def _figures(request: Request) -> AsyncIterator[str]:
             now_moving = _moving(snapshot)
             if now_moving != moving:
                 moving = now_moving
-                yield event("lines", fragment("lines.html", diagram=found.diagram, snapshot=snapshot, nothing=Figures()))
+                yield event(
+                    "lines", fragment("lines.html", diagram=found.diagram, snapshot=snapshot, nothing=Figures())
+                )
         await asyncio.sleep(found.observer.every)
 
 

@@ -67,7 +67,7 @@ def test_the_flow_shows_figures_and_troubles_as_text(looking: Looking) -> None:
     shown = console(looking).get("/").text
 
     assert "stopped" in shown
-    assert "7 wait" in shown
+    assert "7 waiting" in shown
     assert "lag 61 s" in shown
     assert "&lt;script&gt;alert(1)" in shown
     assert "<script>alert" not in shown
