@@ -17,6 +17,8 @@ DAYS = 30
 GAMES = ("chess", "go", "tetris", "backgammon", "solitaire")
 #: One who comes back plays on the first day, and on the last so many.
 _DAYS_BACK = 7
+#: Within which a user's plays of a day lie.
+_SPREAD_SECONDS = 300
 #: Concurrent requests: enough to keep the API busy, few enough that the laptop stays usable.
 _CLIENTS = 8
 
@@ -74,6 +76,9 @@ def cast(users: int, plays: int, now: datetime | None = None, seed: int = 1) -> 
 def _plays(person: User, share: int, now: datetime, chance: random.Random) -> Iterator[Request]:
     devoted, returning, at_night, late = (person.number % 5 == kind for kind in (1, 2, 3, 4))
     start = now - timedelta(days=DAYS - 1, minutes=10)
+    if (start + timedelta(seconds=_SPREAD_SECONDS)).date() > start.date():
+        # A day's plays lie on one date, or there would be a day too many, and days in a row with a gap.
+        start -= timedelta(seconds=_SPREAD_SECONDS)
     days = sorted(range(min(share, DAYS))) if devoted else []
     days += sorted(chance.randrange(DAYS) for _ in range(share - len(days)))
     if returning and days:
@@ -85,7 +90,7 @@ def _plays(person: User, share: int, now: datetime, chance: random.Random) -> It
         days = days[len(days) // 2 :] + days[: len(days) // 2]
     for index, day in enumerate(days):
         game = "chess" if devoted and index < DAYS else chance.choice(GAMES)
-        played_at = start + timedelta(days=day, seconds=chance.randrange(300))
+        played_at = start + timedelta(days=day, seconds=chance.randrange(_SPREAD_SECONDS))
         if at_night:
             played_at = played_at.replace(hour=2, minute=30) - timedelta(days=1)
         play = {"game": game, "score": chance.randrange(10_000), "played_at": timestamp(played_at)}
