@@ -1,6 +1,6 @@
 """What the demo shows: its verdict, then one screen of what is worth seeing; all the rest on demand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Outcome:
     leaderboard: Mapping[str, Any]
     tally: Tally
     tracking_page: Mapping[str, Any]
-    mail: Mail
+    mail: Mail | None
     chart: Path
     lags: Sequence[Lag] = ()
     tried_again: int = 0
@@ -57,8 +57,8 @@ def show(console: Console, outcome: Outcome) -> None:
         f"{len(outcome.people)} users, {stories} plays in {DAYS} simulated days: done after {outcome.seconds:.1f} s."
     )
     if outcome.tried_again:
-        batches = "batch was" if outcome.tried_again == 1 else "batches were"
-        console.print(f"{outcome.tried_again} {batches} tried again, as they would be on AWS.")
+        batches, they = ("batch was", "it") if outcome.tried_again == 1 else ("batches were", "they")
+        console.print(f"{outcome.tried_again} {batches} tried again, as {they} would be on AWS.")
     console.print()
     show_accounting(console, outcome.stations)
     console.print()
@@ -69,30 +69,37 @@ def _highlights(console: Console, outcome: Outcome) -> None:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
-    profile, streak = outcome.profile, outcome.profile["streaks"]["overall"]
-    badges = profile["badges"]
-    table.add_row("a profile", f"{profile['name']}: {streak['longest']} days in a row, {len(badges)} badges")
+    for name, value in _rows(outcome):
+        # Names are what somebody chose, and no markup.
+        table.add_row(Text(name), Text(value))
+    console.print(table)
+
+
+def _rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    profile = outcome.profile
+    longest, badges = profile["streaks"]["overall"]["longest"], profile["badges"]
+    days = f"{longest} {'day' if longest == 1 else 'days'} in a row"
+    yield "a profile", f"{profile['name']}: {days}, {len(badges)} {'badge' if len(badges) == 1 else 'badges'}"
     if badges:
         game = f" ({badges[-1]['game']})" if badges[-1]["game"] else ""
-        table.add_row("a badge", f"{badges[-1]['title']}{game}: {badges[-1]['description']}")
+        yield "a badge", f"{badges[-1]['title']}{game}: {badges[-1]['description']}"
     if profile["progress"]:
         goal = profile["progress"][0]
-        table.add_row("the next one", f"{goal['title']}: {goal['have']} of {goal['need']}")
-    best = outcome.leaderboard["entries"][:3]
-    ranks = ", ".join(f"{each['rank']}. {each['name']} {each['score']}" for each in best)
-    table.add_row(f"best at {outcome.leaderboard['game']}", ranks)
-    table.add_row("an e-mail", f"“{outcome.mail.subject}” to {outcome.mail.to[0]}")
-    table.add_row("e-mails", ", ".join(f"{each.sent} “{each.subject}”" for each in outcome.mails))
+        yield "the next one", f"{goal['title']}: {goal['have']} of {goal['need']}"
+    best = [f"{each['rank']}. {each['name']} {each['score']}" for each in outcome.leaderboard["entries"][:3]]
+    yield f"best at {outcome.leaderboard['game']}", ", ".join(best) or "nobody yet"
+    if outcome.mail is not None:
+        yield "an e-mail", f"“{outcome.mail.subject}” to {outcome.mail.to[0]}"
+    yield "e-mails", ", ".join(f"{each.sent} “{each.subject}”" for each in outcome.mails)
     tally = outcome.tally
     endings = ", ".join(f"{count} {status}" for status, count in tally.endings.items())
-    table.add_row("applications", f"{endings}; on the tracking page {tally.p99:.2f} s after a status (p99)")
+    yield "applications", f"{endings}; on the tracking page {tally.p99:.2f} s after a status (p99)"
     if outcome.lags:
         slowest = max(outcome.lags, key=lambda each: each.p99)
-        table.add_row("slowest", f"{slowest.consumer}: {slowest.p99:.2f} s from append to effect (p99)")
-    table.add_row("a chart", str(outcome.chart))
-    table.add_row("all of it", "make demo ARGS=--verbose")
-    table.add_row("try it", "make run: its first line is the console's address")
-    console.print(table)
+        yield "slowest", f"{slowest.consumer}: {slowest.p99:.2f} s from append to effect (p99)"
+    yield "a chart", str(outcome.chart)
+    yield "all of it", "make demo ARGS=--verbose"
+    yield "try it", "make run: its first line is the console's address"
 
 
 def show_all(console: Console, outcome: Outcome) -> None:
@@ -100,7 +107,8 @@ def show_all(console: Console, outcome: Outcome) -> None:
     console.print()
     show_profile(console, outcome.profile)
     show_leaderboard(console, outcome.leaderboard)
-    show_mail(console, outcome.mail)
+    if outcome.mail is not None:
+        show_mail(console, outcome.mail)
     show_mails(console, outcome.mails)
     show_tracking_page(console, outcome.tracking_page)
     show_applications(console, outcome.tally)

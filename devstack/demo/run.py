@@ -73,7 +73,8 @@ def run(root: Path, users: int, plays: int, poisons: int = 0, *, verbose: bool =
 
 def _live(console: Console, stack: LocalStack, people: list[traffic.User]) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    # Where nothing can be taken back, as in a file, there is none: the verdict is the first line there too.
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(f"{traffic.DAYS} simulated days over HTTP", total=traffic.requests_in(people))
         traffic.play_out(traffic.Api(stack.url), people, lambda: progress.advance(task), threading.Event())
 
@@ -89,7 +90,8 @@ def _outcome(  # noqa: PLR0917 - all that a run has brought about
     """What came of it, counted where it lies."""
     s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
     stations = _stations(stack, probe)
-    mails, mail_differences = accounting.mails(people, stack.sent_mails())
+    sent = stack.sent_mails()
+    mails, mail_differences = accounting.mails(people, sent)
     changes = list(accounting.archive_lines(s3, bucket, "applications"))
     api = traffic.Api(stack.url)
     return Outcome(
@@ -106,7 +108,7 @@ def _outcome(  # noqa: PLR0917 - all that a run has brought about
         leaderboard=api.send(traffic.Request("GET", f"/games/{traffic.GAMES[0]}/leaderboard?limit=5")),
         tally=applications.tally(carried, changes, piped),
         tracking_page=traffic.Api(stack.receiver_url).send(carried[0].page_request(), ""),
-        mail=stack.sent_mails()[0],
+        mail=next(iter(sent), None),
         chart=_drawn(stack, root),
     )
 

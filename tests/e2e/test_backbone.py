@@ -1,6 +1,7 @@
 """The whole system on template.yaml: a request's way to every consumer, and the demo that shows it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -234,9 +235,14 @@ def _content(s3: Any, bucket: str, key: str) -> bytes:
     return zstd.decompress(body) if key.endswith(".zst") else body
 
 
-def _demo(folder: Path, users: int, plays: int) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "devstack", "demo", "--users", str(users), "--plays", str(plays)]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def _demo(folder: Path, users: int, plays: int, *options: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "devstack", "demo", "--users", str(users), "--plays", str(plays), *options]
+    # The tests' own settings make loggers before the stack starts, and those print: a person's shell has none.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("POWERTOOLS_")}
+    environment["COLUMNS"] = "80"
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def _finished(process: "subprocess.Popen[str]") -> tuple[int, str]:
@@ -247,12 +253,29 @@ def _finished(process: "subprocess.Popen[str]") -> tuple[int, str]:
 
 @pytest.mark.slow
 def test_the_demo_accounts_for_every_event(tmp_path: Path) -> None:
-    status, output = _finished(_demo(templates_in(tmp_path), 3, 45))
+    folder = templates_in(tmp_path)
+
+    status, output = _finished(_demo(folder, 3, 45))
 
     assert status == 0, output
-    assert "Every event is at every station, and every e-mail was sent, once." in output
+    lines = output.splitlines()
+    assert lines[0] == "Every event is at every station, and every e-mail was sent, once."
+    assert lines[1].startswith("3 users, 45 plays in 30 simulated days")
+    assert len(lines) <= 60, output
+    assert max(map(len, lines)) <= 80, output
+    assert {line.split()[0] for line in lines if line.strip()} >= {"appended", "leaderboard", "applications", "slowest"}
+    assert (folder / ".devstack" / "plays-by-game-and-day.png").stat().st_size
+
+
+@pytest.mark.slow
+def test_the_demo_shows_all_on_demand(tmp_path: Path) -> None:
+    status, output = _finished(_demo(templates_in(tmp_path), 2, 10, "--verbose"))
+
+    assert status == 0, output
     assert "A tracking page, from the account domain" in output
     assert "dropped 60, with no" in output
+    assert "From append to effect, seconds" in output
+    assert "Query: Badge funnel" in output
 
 
 @pytest.mark.slow
