@@ -152,8 +152,10 @@ def test_a_poison_change_is_reported_and_its_neighbours_flow(
     stack: LocalStack, journal: Any, said: io.StringIO
 ) -> None:
     """FAULTS row 1: partial answers, bisect, one retry, then OnFailure to a queue."""
+    told = stack.tried_again
     put_at_once(stack, ("before", "plain"), ("rotten", "poison"), ("after", "plain"))
     stack.wait_until_quiet(QUIET_SECONDS)
+    assert stack.tried_again >= told + 2
     counted = journal.seen("count")
     assert {"before", "after"} <= set(counted)
     assert "rotten" not in counted
