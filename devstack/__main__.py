@@ -90,7 +90,7 @@ def run(
             served = console.Served(stack, console_port) if with_console and root.is_dir() else nullcontext()
             with served:
                 if isinstance(served, console.Served):
-                    click.echo(f"Console    {served.url}")
+                    click.echo(f"Console    {served.trouble or served.url}")
                 click.echo(_welcome(stack, time.monotonic() - began, state))
                 if verbose:
                     click.echo("Left out of the template:")

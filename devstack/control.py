@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 import orjson
 
+from devstack.errors import DevstackError
 from devstack.functions import FunctionHost
 from devstack.mappings import Mappings
 from devstack.rehearsals import RehearsalError, Rehearsals
@@ -41,6 +42,8 @@ class ControlApi:
             return self._answer(method, path.removeprefix(PATH).strip("/").split("/"), body)
         except RehearsalError as error:
             return _json(error.status, {"error": str(error)})
+        except DevstackError as error:
+            return _json(500, {"error": str(error)})
 
     def _answer(self, method: str, parts: list[str], body: bytes) -> Answer:
         match method, parts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -16,7 +17,7 @@ from typing import Final, Self
 
 from devstack.emulator_child import REHEARSES
 from devstack.errors import DevstackError
-from devstack.refusals import Refusal, line_of
+from devstack.refusals import HEARD_PATH, Refusal, line_of
 
 HOST: Final = "127.0.0.1"
 REGION: Final = "us-east-1"
@@ -28,6 +29,7 @@ START_TIMEOUT_SECONDS: Final = 30
 STOP_TIMEOUT_SECONDS: Final = 1
 SAVE_TIMEOUT_SECONDS: Final = 30
 PORT_SECONDS: Final = 5
+HEAR_TIMEOUT_SECONDS: Final = 10
 
 NO_AWS_ACCOUNT: Final = {
     "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -85,6 +87,7 @@ class Emulator:
         self._keeps = keeps
         self._rehearses = rehearses
         self._process: subprocess.Popen[bytes] | None = None
+        self._told = 0
 
     @property
     def endpoint(self) -> str:
@@ -126,11 +129,25 @@ class Emulator:
         )
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:
-        """Have it refuse these, and what it was told before no more."""
+        """Have it refuse these, and what it was told before no more; returns once that holds.
+
+        Raises
+        ------
+        DevstackError
+            It does not hear.
+        """
         if self._process is None or self._process.stdin is None:
             return
-        self._process.stdin.write(line_of(refusals))
-        self._process.stdin.flush()
+        self._told += 1
+        deadline = time.monotonic() + HEAR_TIMEOUT_SECONDS
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(line_of(refusals, self._told))
+            self._process.stdin.flush()
+        while self.alive and time.monotonic() < deadline:
+            if self._get(HEARD_PATH) == str(self._told).encode():
+                return
+            time.sleep(0.01)
+        raise DevstackError(f"the emulator does not hear what to refuse: see {self.log}")
 
     def stop(self) -> bool:
         """Stop the process: SIGTERM, then SIGKILL. Whether it stopped in order, and so saved its state."""
@@ -156,12 +173,19 @@ class Emulator:
         return self._process is not None and self._process.poll() is None
 
     def _healthy(self) -> bool:
+        return self._get("/_ministack/health") is not None
+
+    def _get(self, path: str) -> bytes | None:
+        """The body of a page of its own; None if it does not answer so."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=1)
         try:
-            connection.request("GET", "/_ministack/health")
-            return connection.getresponse().status == http.HTTPStatus.OK
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read()
         except (OSError, http.client.HTTPException):
-            return False
+            return None
+        else:
+            return body if answer.status == http.HTTPStatus.OK else None
         finally:
             connection.close()
 

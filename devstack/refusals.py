@@ -27,9 +27,13 @@ class Refusal:
     resource: str = ""
 
 
-def line_of(refusals: Sequence[Refusal]) -> bytes:
-    """All refusals as the line that the emulator's process reads."""
-    return json.dumps([asdict(each) for each in refusals]).encode() + b"\n"
+#: Answers with the number of the line that was heard last: whoever wrote one knows when it holds.
+HEARD_PATH: Final = "/_devstack/heard"
+
+
+def line_of(refusals: Sequence[Refusal], number: int) -> bytes:
+    """All refusals as the line that the emulator's process reads, the so-manieth."""
+    return json.dumps({"number": number, "refusals": [asdict(each) for each in refusals]}).encode() + b"\n"
 
 
 class Refusing:
@@ -38,14 +42,20 @@ class Refusing:
     def __init__(self) -> None:
         self.app: App | None = None
         self._refusals: Sequence[Refusal] = ()
+        self._heard = 0
 
     def hear(self, line: bytes) -> None:
         """Refuses what a line says, and nothing else."""
-        self._refusals = [Refusal(**each) for each in json.loads(line)]
+        told = json.loads(line)
+        self._refusals = [Refusal(**each) for each in told["refusals"]]
+        self._heard = told["number"]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         app = self.app
         assert app is not None
+        if scope["type"] == "http" and scope["path"] == HEARD_PATH:
+            await _answer(send, 200, "text/plain", str(self._heard).encode())
+            return
         if not self._refusals or scope["type"] != "http" or scope["method"] in {"GET", "HEAD"}:
             await app(scope, receive, send)
             return
@@ -60,10 +70,7 @@ class Refusing:
                 break
         answer = self._answer(scope, body)
         if answer is not None:
-            status, kind, text = answer
-            headers = [(b"content-type", kind.encode()), (b"content-length", str(len(text)).encode())]
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": text})
+            await _answer(send, *answer)
             return
 
         async def again() -> Any:
@@ -88,6 +95,12 @@ class Refusing:
                     told = {"message": "Email sending is paused for this account.", "__type": "SendingPausedException"}
                     return 400, "application/json", json.dumps(told).encode()
         return None
+
+
+async def _answer(send: Any, status: int, kind: str, body: bytes) -> None:
+    headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _throttled(operation: str, body: bytes, table: str) -> tuple[int, str, bytes] | None:

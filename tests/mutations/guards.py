@@ -1323,4 +1323,12 @@ MUTATIONS = (
         without="            self._console.line(\n",
         tests=("tests/unit/devstack/test_console.py",),
     ),
+    Mutation(
+        name="a-types-decoder-is-built-once",
+        rule="events: two threads that read the first events of a type do not end the process",
+        module="headwater.domain.events",
+        guard="                if self._built is None:\n                    self._built =",
+        without="                if True:\n                    self._built =",
+        tests=("tests/unit/domain/test_event_readers.py",),
+    ),
 )

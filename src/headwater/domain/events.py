@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
@@ -316,19 +317,29 @@ class EventTypes(Mapping[str, type[DomainEvent]]):
         return reader
 
 
+#: msgspec notes on a class what it has found out of its fields so far. Whoever builds a second decoder of a class
+#: meanwhile gets one of half its fields, which ends the process at its first use.
+_BUILDING: Final = Lock()
+
+
 class EventReader:
     """Reads one type's data. What it takes is built when it is needed first: a cold start needs few of the types."""
 
     def __init__(self, type_: type[DomainEvent]) -> None:
         self._type = type_
+        self._built: tuple[Callable[[str | bytes | Raw], DomainEvent], tuple[str, ...]] | None = None
         self.aggregate_type = type_.aggregate_type
         self.schema_version = type_.schema_version
         self.plain_key = type_.plain_key
 
-    @cached_property
+    @property
     def _tools(self) -> tuple[Callable[[str | bytes | Raw], DomainEvent], tuple[str, ...]]:
         """What decodes, and which fields are moments."""
-        return msgspec.json.Decoder(self._type).decode, moments(self._type)
+        if self._built is None:
+            with _BUILDING:
+                if self._built is None:
+                    self._built = msgspec.json.Decoder(self._type).decode, moments(self._type)
+        return self._built
 
     def read(self, data: str | bytes | Raw, event_id: str) -> DomainEvent:
         """The event that a JSON text holds.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devstack.refusals import Refusal, Refusing, line_of
+from devstack.refusals import HEARD_PATH, Refusal, Refusing, line_of
 
 
 def asked(*refusals: Refusal, method: str = "POST", path: str = "/", target: str = "", body: bytes = b"") -> Any:
@@ -35,7 +35,7 @@ def asked(*refusals: Refusal, method: str = "POST", path: str = "/", target: str
 
     refusing = Refusing()
     refusing.app = app
-    refusing.hear(line_of(refusals))
+    refusing.hear(line_of(refusals, 7))
     headers = [(b"x-amz-target", target.encode())] if target else []
     asyncio.run(refusing({"type": "http", "method": method, "path": path, "headers": headers}, receive, send))
     return sent[0]["status"], sent[1]["body"]
@@ -107,3 +107,7 @@ def test_mail_is_refused_as_of_an_account_whose_sending_is_paused() -> None:
 
 def test_nothing_is_refused_once_all_is_undone() -> None:
     assert dynamodb("PutItem", {"TableName": "rows"}) == (200, {"TableName": "rows"})
+
+
+def test_whoever_wrote_a_line_hears_when_it_holds() -> None:
+    assert asked(THROTTLE, method="GET", path=HEARD_PATH) == (200, b"7")
