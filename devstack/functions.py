@@ -12,13 +12,14 @@ import heapq
 import importlib
 import itertools
 import json
+import logging
 import os
 import sys
 import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -214,6 +215,7 @@ class FunctionHost:
         self._saved_modules: dict[str, ModuleType] = {}
         self._saved_path: list[str] = []
         self._saved_streams: tuple[TextIO, TextIO] | None = None
+        self._saved_handlers: list[tuple[logging.StreamHandler[Any], Any]] = []
         self._deadlines: _Deadlines | None = None
         self._background: _LogFile | None = None
         self._lock = threading.Lock()
@@ -270,6 +272,7 @@ class FunctionHost:
         sys.path[:0] = [folder for folder in folders if folder not in sys.path]
         self._saved_streams = (sys.stdout, sys.stderr)
         self._route_streams()
+        self._route_handlers()
         for function in self._functions.values():
             self._hosted[function.logical_id] = self._cold_start(function)
 
@@ -283,6 +286,9 @@ class FunctionHost:
             if isinstance(sys.stderr, _RoutedStream):
                 sys.stderr = self._saved_streams[1]
             self._saved_streams = None
+        for handler, stream in self._saved_handlers:
+            handler.setStream(stream)
+        self._saved_handlers = []
         for name in _modules_below(sorted({str(function.code_folder) for function in self._functions.values()})):
             del sys.modules[name]
         sys.modules.update(self._saved_modules)
@@ -395,6 +401,15 @@ class FunctionHost:
             _thread_logs.current = None
         return _Hosted(function, handler, log, self.function_arn(function.logical_id))
 
+    def _route_handlers(self) -> None:
+        # A logger that somebody made before, of the name that the functions' has, would write to the terminal.
+        assert self._saved_streams is not None
+        for handler in _stream_handlers():
+            for before, now in zip(self._saved_streams, (sys.stdout, sys.stderr), strict=True):
+                if handler.stream is before:
+                    self._saved_handlers.append((handler, before))
+                    handler.setStream(now)
+
     def _route_streams(self) -> None:
         # Test runners put their own streams back between tests, so that this is checked at each invocation.
         if self._background is None or self._saved_streams is None:
@@ -403,6 +418,13 @@ class FunctionHost:
             sys.stdout = cast("TextIO", _RoutedStream(sys.stdout, self._background))
         if not isinstance(sys.stderr, _RoutedStream):
             sys.stderr = cast("TextIO", _RoutedStream(sys.stderr, self._background))
+
+
+def _stream_handlers() -> Iterator[logging.StreamHandler[Any]]:
+    loggers = [logging.root, *logging.Logger.manager.loggerDict.values()]
+    for logger in loggers:
+        if isinstance(logger, logging.Logger):
+            yield from (each for each in logger.handlers if isinstance(each, logging.StreamHandler))
 
 
 def shared_environment(functions: Iterable[Function]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import sys
 import textwrap
@@ -171,6 +172,31 @@ def test_the_process_is_given_back_as_it_was(tmp_path: Path, console: io.StringI
     host.stop()
     assert (sys.stdout, sys.stderr, list(sys.path), dict(os.environ)) == before
     assert "hosted_then_gone" not in sys.modules
+
+
+def test_a_logger_that_there_was_before_writes_a_functions_lines_to_its_log(
+    tmp_path: Path, console: io.StringIO
+) -> None:
+    terminal = sys.stdout
+    handler = logging.StreamHandler(terminal)
+    logger = logging.getLogger("of the process and the function")
+    logger.addHandler(handler)
+    code = tmp_path / "src"
+    code.mkdir()
+    (code / "hosted_logger.py").write_text(
+        f"import logging\ndef handler(event, context): logging.getLogger({logger.name!r}).error('told')\n"
+    )
+    host = FunctionHost(
+        [Function("F", "hosted_logger.handler", code, 60, 128, {})], tmp_path / "logs", Console(stream=console), "local"
+    )
+    try:
+        host.start({})
+        call(host, "F")
+        assert "told\n" in (tmp_path / "logs" / "F.log").read_text()
+    finally:
+        host.stop()
+        logger.removeHandler(handler)
+    assert handler.stream is terminal
 
 
 @pytest.mark.parametrize(
