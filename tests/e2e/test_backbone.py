@@ -237,9 +237,7 @@ def _content(s3: Any, bucket: str, key: str) -> bytes:
 
 def _demo(folder: Path, users: int, plays: int, *options: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "devstack", "demo", "--users", str(users), "--plays", str(plays), *options]
-    # The tests' own settings make loggers before the stack starts, and those print: a person's shell has none.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("POWERTOOLS_")}
-    environment["COLUMNS"] = "80"
+    environment = {**os.environ, "COLUMNS": "80"}
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
