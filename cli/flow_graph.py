@@ -54,9 +54,11 @@ class Station:
         return words[:1] + words[1:].lower()
 
     @property
-    def consumer(self) -> str:
-        """What a function is called where it parks and logs: ``PlayerProfilesFunction`` is ``player_profiles``."""
-        return re.sub(r"(?<!^)(?=[A-Z])", "_", re.sub(r"Function$", "", self.id)).lower()
+    def consumer(self) -> str | None:
+        """What a function or a pipe is called where it parks: ``PlayerProfilesFunction`` is ``player_profiles``."""
+        if self.kind not in {"function", "pipe"}:
+            return None
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", self.id.removesuffix(self.kind.capitalize())).lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +96,13 @@ class FlowGraph:
 
     @cached_property
     def consumers(self) -> Mapping[str, Station]:
-        """The functions that a stream or a queue feeds, by what they are called where they park."""
-        fed = {edge.target for edge in self.edges if edge.title is not None}
-        return {each.consumer: each for name, each in self.stations.items() if name in fed and each.kind == "function"}
+        """What a stream or a queue feeds, functions and pipes, by what it is called where it parks."""
+        fed = {
+            edge.target
+            for edge in self.edges
+            if edge.title is not None and self.stations[edge.source].kind in {"table", "stream", "queue"}
+        }
+        return {each.consumer: each for name, each in self.stations.items() if name in fed and each.consumer}
 
     def readers(self, event_type: str, source: str) -> Iterator[Station]:
         """The functions that an event of a type reaches from a station, in the order in which it reaches them."""

@@ -95,7 +95,7 @@ class DeployedObserver:
             rate=values["rate"] / _WINDOW.total_seconds() if "rate" in values else None,
             retries=None if retries is None else int(retries),
             retrying=bool(retries),
-            parked=letters.by_consumer.get(station.consumer, 0) if station.kind == "function" else 0,
+            parked=letters.by_consumer.get(station.consumer, 0) if station.consumer else 0,
             paused=paused,
         )
 

@@ -63,7 +63,7 @@ class LocalObserver:
 
 
 def _figures(graph: FlowGraph, station: Station, flow: Told, rates: Mapping[str, float], letters: Letters) -> Figures:
-    parked = letters.by_consumer.get(station.consumer, 0) if station.kind == "function" else 0
+    parked = letters.by_consumer.get(station.consumer, 0) if station.consumer else 0
     # A pipe's records are its own, though its functions are invoked for them.
     own = [each for each in flow["mappings"] if station.id in {each["pipe"] or each["function"]}]
     if own:

@@ -50,7 +50,7 @@ class Letters:
         with inventory.opened(target) as found:
             return cls(found.letters, found.ids, found.unseen)
 
-    def holding(self, consumer: str, aggregate_id: str, version: int) -> DeadLetter | None:
+    def holding(self, consumer: str | None, aggregate_id: str, version: int) -> DeadLetter | None:
         for each in self.letters:
             if each.consumer == consumer and each.aggregate == aggregate_id and version in each.versions:
                 return each
@@ -83,7 +83,7 @@ class Journeys:
         found = []
         for station in self._graph.stations.values():
             letter = letters.holding(station.consumer, aggregate_id, version)
-            if letter is not None and station.kind == "function":
+            if letter is not None:
                 said = f"parked: {letter.reason}: {letter.error}"
                 found.append(Answer(station, "parked", said, letter=letters.ids[letter.key]))
         return found
@@ -92,8 +92,8 @@ class Journeys:
         # Late: it reads the environment.
         from headwater import bootstrap
 
-        projection = bootstrap.projections().get(station.consumer)
-        effects = bootstrap.effect_consumers().get(station.consumer)
+        projection = bootstrap.projections().get(station.consumer or "")
+        effects = bootstrap.effect_consumers().get(station.consumer or "")
         try:
             if projection is not None:
                 return self._of_read_model(station, projection, event)

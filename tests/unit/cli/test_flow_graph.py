@@ -114,6 +114,8 @@ def test_a_station_is_called_by_its_id_in_words_without_its_kind() -> None:
     assert Station("EventsTable", "table").label == "Events"
     assert Station("Function", "function").label == "Function"
     assert Station("BiExportFunction", "function").consumer == "bi_export"
+    assert Station("ApplicationStatusPipe", "pipe").consumer == "application_status"
+    assert Station("EventsTable", "table").consumer is None
 
 
 def test_every_station_has_a_place_of_its_own_right_of_what_feeds_it(graph: FlowGraph) -> None:
