@@ -43,12 +43,13 @@ class UnreadableEvent:
     def mend(self, aggregate_id: str, version: int) -> None:
         import click
 
-        from cli.events import mended
+        from cli.events import mended, read
 
         key = {"aggregate_id": {"S": aggregate_id}, "version": {"N": str(version)}}
         item = self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
-        if item is None:
-            raise RehearsalError(f"version {version} of {aggregate_id} is gone: there is nothing to mend", 409)
+        if item is None or read(item).wrong is None:
+            # Somebody has mended it by hand, or it is gone: nothing is left to undo.
+            return
         changes = {"schema_version": {"N": str(int(item["schema_version"]["N"]) - 1)}}
         try:
             mended(self._stack(), aggregate_id, version, changes, "a rehearsal's poison, undone")

@@ -210,9 +210,17 @@ class Rehearsals:
                 running = ", ".join(self._running) or "nothing"
                 several = "several are called" if found else "nothing runs that is called"
                 raise RehearsalError(f"{several} {identifier!r}: {running} runs", 409 if found else 404)
+            failed = []
             for each in found:
-                each.undo()
-                del self._running[each.id]
+                try:
+                    each.undo()
+                except DevstackError as error:
+                    # The others are undone all the same.
+                    failed.append(f"{each.id}: {error}")
+                else:
+                    del self._running[each.id]
+        if failed:
+            raise RehearsalError(f"still broken: {'; '.join(failed)}", 409)
         return {"undone": [each.id for each in found]}
 
     def _targets(self, known: Known) -> Sequence[str]:

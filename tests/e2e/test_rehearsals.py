@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from cli.console.journey import Letters
 from cli.control import Control
+from cli.events import mended
 from cli.inventory import opened
 from cli.redriving import Redriving
 from cli.target import resolve
@@ -192,6 +193,18 @@ def test_poison_is_parked_with_its_cause_and_redriven_once_it_is_undone(scene: S
     with opened(target) as found, target.as_function():
         assert Redriving(target, found).redrive(found.letters[0]) == "applied"
     assert Letters.of(target).letters == ()
+
+
+def test_a_poison_that_somebody_has_mended_meanwhile_is_undone(scene: Scene) -> None:
+    identifier = scene.start("poison")
+    target = resolve("local", None)
+    eventually(lambda: len(Letters.of(target).letters) == 1)
+    (letter,) = Letters.of(target).letters
+    mended(target, letter.aggregate, letter.versions[0], {"schema_version": {"N": "1"}}, "by hand")
+
+    scene.undo(identifier)
+    with opened(target) as found, target.as_function():
+        assert Redriving(target, found).redrive(found.letters[0]) == "applied"
 
 
 def test_an_hour_makes_what_waits_an_hour_older_and_nothing_else(scene: Scene) -> None:

@@ -10,11 +10,10 @@ from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from cli.console.pages.flow import event
-from cli.console.pages.shared import RefusedError, desk, fragment, served, shown
+from cli.console.pages.shared import RefusedError, desk, event, fragment, live, served, shown
 from cli.console.recent import Seen
 from cli.events import Stored, read
 from headwater.event_store.dynamodb import DynamoDbEventStore
@@ -22,7 +21,6 @@ from headwater.event_store.dynamodb import DynamoDbEventStore
 _SHOWN: Final = 50
 #: A foreign producer may have written a fraction.
 _VERSION: Final = re.compile(r"[0-9]{1,19}(\.[0-9]{1,9})?", re.ASCII)
-_EVENT_STREAM: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +74,7 @@ async def tail(request: Request) -> Response:
         last = int(request.query_params.get("after", "0"))
     except ValueError:
         last = 0
-    stream = _tail(request, Filters.of(request), last)
-    return StreamingResponse(stream, media_type="text/event-stream", headers=_EVENT_STREAM)
+    return live(_tail(request, Filters.of(request), last))
 
 
 async def _tail(request: Request, filters: Filters, last: int) -> AsyncIterator[str]:

@@ -7,16 +7,15 @@ from typing import Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from cli.console.diagram import HEIGHT, WIDTH
-from cli.console.pages.shared import RefusedError, desk, fragment, served, shown
+from cli.console.pages.shared import RefusedError, desk, event, fragment, live, served, shown
 from cli.observation import Figures, Snapshot, limits
 from cli.templates import documents
 
 _LAST: Final = 8
-_EVENT_STREAM: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
 def flow(request: Request) -> Response:
@@ -73,7 +72,7 @@ def station(request: Request) -> Response:
 
 async def stream(request: Request) -> Response:
     """Figures as they change, as server-sent events."""
-    return StreamingResponse(_figures(request), media_type="text/event-stream", headers=_EVENT_STREAM)
+    return live(_figures(request))
 
 
 async def _figures(request: Request) -> AsyncIterator[str]:
@@ -97,12 +96,6 @@ async def _figures(request: Request) -> AsyncIterator[str]:
 
 def _moving(snapshot: Snapshot) -> list[str]:
     return [name for name, each in snapshot.figures.items() if each.rate]
-
-
-def event(name: str, data: str) -> str:
-    """One server-sent event (WHATWG HTML, "Server-sent events")."""
-    lines = "\n".join(f"data: {line}" for line in data.splitlines())
-    return f"event: {name}\n{lines}\n\n"
 
 
 ROUTES: Final = [

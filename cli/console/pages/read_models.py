@@ -13,6 +13,7 @@ from headwater.projections.projection import RESERVED_ATTRIBUTES, Projection
 _SHOWN: Final = 25
 #: Of a scan, each a request of at most 1 MB: a page that finds few rows goes on by a link.
 _PAGES: Final = 5
+_GATES: Final = {"gates": "applied", "parked_from": "parked_from", "waits_for": "waits_for"}
 
 
 def _projections() -> dict[str, Projection]:
@@ -81,13 +82,16 @@ def _row(item: Any, prefix: str) -> dict[str, Any]:
     row = unmarshal_item(item)
     return {
         "key": row["pk"].removeprefix(prefix),
-        "gates": row.get("applied") or {},
-        "parked_from": row.get("parked_from") or {},
-        "waits_for": row.get("waits_for") or {},
+        **{name: _versions(row.get(attribute)) for name, attribute in _GATES.items()},
         "revision": row.get("revision"),
         "deleted": bool(row.get("deleted")),
         "state": {name: value for name, value in row.items() if name not in RESERVED_ATTRIBUTES},
     }
+
+
+def _versions(attribute: Any) -> dict[str, Any]:
+    """Versions by gate; of an item that is no row, none."""
+    return attribute if isinstance(attribute, dict) else {}
 
 
 ROUTES: Final = [Route("/read-models", served(read_models)), Route("/read-models/{name}", served(rows))]

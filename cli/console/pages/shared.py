@@ -1,7 +1,7 @@
 """What the pages share: the desk of a request, templates, and errors in one line."""
 
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from cli.console import redaction
 from cli.console.desk import Desk
@@ -30,6 +30,8 @@ MENU: Final = (
     ("Query", "/query"),
     ("Runbook", "/runbook"),
 )
+#: Characters of a value: an item has up to 400 KB, and a page many of them.
+_LONGEST: Final = 20_000
 REHEARSE: Final = ("Rehearse", "/rehearse")
 
 type Page = Callable[[Request], Response]
@@ -45,14 +47,20 @@ class RefusedError(Exception):
 
 
 def pretty(value: Any) -> str:
-    """JSON to read, without what no page shows."""
-    return as_json(redaction.value(value), indent=True)
+    """JSON to read, without what no page shows; the beginning of a long one."""
+    return _beginning(as_json(redaction.value(value), indent=True))
+
+
+def _beginning(text: str) -> str:
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[:_LONGEST]}\n… and {len(text) - _LONGEST:,} characters more: the command line prints all"
 
 
 def _field(one: dict[str, Any], name: str) -> str:
     """A field of an event as text, without what no page shows."""
     value = redaction.value(one)[name]
-    return value if isinstance(value, str) else as_json(value)
+    return _beginning(value if isinstance(value, str) else as_json(value))
 
 
 def page_of(see: str) -> str:
@@ -126,6 +134,17 @@ def served(page: Page) -> Served:
             return shown(request, "refused.html", 502, message=f"AWS could not be reached: {error}")
 
     return answer
+
+
+def event(name: str, data: str) -> str:
+    """One server-sent event (WHATWG HTML, "Server-sent events")."""
+    lines = "\n".join(f"data: {line}" for line in data.splitlines())
+    return f"event: {name}\n{lines}\n\n"
+
+
+def live(events: AsyncIterator[str]) -> Response:
+    """An answer that goes on for as long as the page is open."""
+    return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
 
 def demand_changes(request: Request) -> None:

@@ -132,11 +132,14 @@ def test_one_that_cannot_be_undone_still_runs(
         raise RehearsalError("it is gone", 409)
 
     rehearsals.start("poison", None)
+    rehearsals.start("refuse-mail", None)
     monkeypatch.setattr(stack, "mend", gone)
-    with pytest.raises(RehearsalError, match="it is gone"):
-        rehearsals.undo("poison")
+    with pytest.raises(RehearsalError, match="still broken: poison-1: it is gone"):
+        rehearsals.undo("all")
 
-    assert len(rehearsals.told()["running"]) == 1
+    # The others are undone all the same.
+    assert [each["id"] for each in rehearsals.told()["running"]] == ["poison-1"]
+    assert stack.refused == []
 
 
 @pytest.mark.parametrize(
