@@ -86,8 +86,7 @@ def run(
             verbose=verbose,
             state=state,
         ) as stack:
-            # A template of its own has no console: that is the operator's command over this project's stack.
-            served = console.Served(stack, console_port) if with_console and root.is_dir() else nullcontext()
+            served = console.Served(stack, console_port) if with_console and console.fits(stack) else nullcontext()
             with served:
                 if isinstance(served, console.Served):
                     click.echo(f"Console    {served.trouble or served.url}")

@@ -40,6 +40,13 @@ def port(wanted: int | None) -> int:
     return PORT
 
 
+def fits(stack: LocalStack) -> bool:
+    """Whether it is a stack of Headwater's, and no other template's: the console asks for what that has."""
+    from cli.target import SETTINGS
+
+    return set(SETTINGS.values()) <= stack.outputs.keys()
+
+
 class Served:
     """The console's process; it ends with this one, however that ends."""
 

@@ -49,10 +49,10 @@ def console(target: Callable[[], Target], port: int, allow_changes: bool, until_
     local = stack.running is not None
     key = None if local else secrets.token_urlsafe(24)
     desk = Desk(stack, observer(stack), changes=local or allow_changes)
-    click.echo(f"Console  http://{HOST}:{port}/{f'?key={key}' if key else ''}")
-    click.echo("Ctrl-C stops it.", err=True)
     try:
         with stack.as_function():
+            click.echo(f"Console  http://{HOST}:{port}/{f'?key={key}' if key else ''}")
+            click.echo("Ctrl-C stops it.", err=True)
             _serve(application(desk, port, key), listening, until_end_of_input=until_end_of_input)
     finally:
         desk.close()

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from devstack.errors import DevstackError
 from devstack.running import running_stack
 from devstack.stack import LocalStack
+from tests.e2e.stacks import ROOT, templates_in
 from tests.integration.devstack.processes import (
     PARAMETERS,
     answers,
@@ -42,6 +44,23 @@ def test_no_signal_leaves_an_emulator_or_a_run_folder_behind(tmp_path: Path, num
         again.send_signal(signal.SIGINT)
         again.communicate(timeout=60)
         assert not (dead / "tmp").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_console_is_told_first_and_ends_with_its_stack(tmp_path: Path, number: signal.Signals) -> None:
+    folder = templates_in(tmp_path)
+    command = [sys.executable, "-m", "devstack", "run", "--root", str(folder), "--port", "0", "--console-port", "0"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    assert first.startswith("Console    http://127.0.0.1:")
+    url = first.removeprefix("Console").strip()
+    assert answers(url)
+
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    eventually(lambda: not answers(url))
 
 
 def test_a_persons_own_aws_settings_and_proxy_lead_nowhere(tmp_path: Path) -> None:

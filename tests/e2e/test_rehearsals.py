@@ -19,6 +19,9 @@ from devstack.running import running_stack
 from devstack.stack import LocalStack
 from tests.integration.devstack.processes import eventually
 
+#: Whoever is throttled tries again for a while, as it must.
+pytestmark = pytest.mark.slow
+
 
 class Scene:
     """A stack with somebody who has played, and its own door."""
