@@ -276,8 +276,12 @@ class Gateway:
 
     def stop(self) -> None:
         if self._thread.is_alive():
-            # In the server's own thread, between two turns of its loop, which ends when no socket is left.
-            self._server.trigger.pull_trigger(lambda: wasyncore.close_all(self._server._map))
+            # In the server's own thread, between two turns of its loop, which ends when no socket is left. Under the
+            # trigger's lock: a request that ends just now pulls it too, and what is asked for closes it.
+            trigger = self._server.trigger
+            with trigger.lock:
+                trigger.thunks.append(lambda: wasyncore.close_all(self._server._map))
+                trigger._physical_pull()
             self._thread.join(2)
         else:
             self._server.close()
