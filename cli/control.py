@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import click
 
+from cli.output import plain
 from devstack.running import RunningStack
 
 _TIMEOUT_SECONDS: Final = 30.0
@@ -50,5 +51,5 @@ class Control:
             connection.close()
         if answer.status >= http.client.BAD_REQUEST:
             reason = told.get("error") if isinstance(told, dict) else None
-            raise click.ClickException(reason or f"the local stack answers {answer.status}")
+            raise click.ClickException(plain(reason) if reason else f"the local stack answers {answer.status}")
         return told

@@ -11,6 +11,7 @@ from rich.table import Table
 from cli import given
 from cli.control import Control
 from cli.output import as_json as json_text
+from cli.output import plain
 from cli.target import Target
 
 
@@ -40,7 +41,8 @@ def list_(target: Callable[[], Target], as_json: bool) -> None:
     console.print(table)
     console.print()
     for each in told["running"]:
-        console.print(f"Runs: {each['id']}, since {each['since']}: {each['did']}.", style="yellow")
+        # It names an aggregate, whose id somebody else chose.
+        console.print(plain(f"Runs: {each['id']}, since {each['since']}: {each['did']}."), style="yellow", markup=False)
     if not told["running"]:
         console.print("Nothing is broken now.")
 
@@ -53,7 +55,7 @@ def start(target: Callable[[], Target], name: str, on: str | None) -> None:
     """Starts the rehearsal NAME; TARGET is the consumer, table or bucket that it is of."""
     done = _control(target()).post("rehearsals", {"name": name} | ({"target": on} if on else {}))
     undo = f" Undo it: headwater rehearse undo {done['id']}" if done["lasts"] else ""
-    click.echo(f"{done['id']}: {done['did']}.{undo}")
+    click.echo(plain(f"{done['id']}: {done['did']}.{undo}"))
 
 
 @rehearse.command()

@@ -42,8 +42,9 @@ class ControlApi:
             return self._answer(method, path.removeprefix(PATH).strip("/").split("/"), body)
         except RehearsalError as error:
             return _json(error.status, {"error": str(error)})
-        except DevstackError as error:
-            return _json(500, {"error": str(error)})
+        except Exception as error:  # noqa: BLE001 - an answer says more than a connection that closes
+            what = str(error) if isinstance(error, DevstackError) else f"{type(error).__name__}: {error}"
+            return _json(500, {"error": f"the local stack cannot say: {what}"})
 
     def _answer(self, method: str, parts: list[str], body: bytes) -> Answer:
         match method, parts:

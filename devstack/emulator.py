@@ -165,7 +165,9 @@ class Emulator:
                 process.kill()
                 process.wait()
         if process.stdin is not None:
-            process.stdin.close()
+            # One that died has read nothing of what the pipe still holds.
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
         return graceful
 
     @property

@@ -5,6 +5,7 @@ What can be broken comes from the template: its mappings, tables and buckets. No
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -211,7 +212,8 @@ class Rehearsals:
                 several = "several are called" if found else "nothing runs that is called"
                 raise RehearsalError(f"{several} {identifier!r}: {running} runs", 409 if found else 404)
             failed = []
-            for each in found:
+            # An event is mended by a write: whatever refuses one ends first.
+            for each in sorted(found, key=lambda each: each.name == "poison"):
                 try:
                     each.undo()
                 except DevstackError as error:
@@ -255,11 +257,16 @@ class Rehearsals:
             self._mappings.pause(title, paused=paused)
 
     def _refuse(self, identifier: str, refusal: Refusal) -> Callable[[], None]:
-        self._refusals[identifier] = refusal
-        self._emulator.refuse(list(self._refusals.values()))
-
         def undo() -> None:
-            del self._refusals[identifier]
+            self._refusals.pop(identifier, None)
             self._emulator.refuse(list(self._refusals.values()))
 
+        self._refusals[identifier] = refusal
+        try:
+            self._emulator.refuse(list(self._refusals.values()))
+        except DevstackError:
+            # It may hear of it yet. Then it hears this after it.
+            with contextlib.suppress(DevstackError):
+                undo()
+            raise
         return undo

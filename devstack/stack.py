@@ -142,6 +142,7 @@ class LocalStack:
         self._emulator: Emulator | None = None
         self._host: FunctionHost | None = None
         self._mappings: Mappings | None = None
+        self._rehearsals: Rehearsals | None = None
         self._parts: list[_Part] = []
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
@@ -367,7 +368,8 @@ class LocalStack:
         )
         names = {host.function_name(logical_id): logical_id for each in applications for logical_id in each.functions}
         token = secrets.token_urlsafe(24)
-        control = ControlApi(token, mappings, host, self._rehearsals(mappings, applications))
+        rehearsals = self._rehearsals = self._rehearsable(mappings, applications)
+        control = ControlApi(token, mappings, host, rehearsals)
         for part in self._parts:
             part.gateway = Gateway(
                 _started(part.application).routes,
@@ -389,7 +391,7 @@ class LocalStack:
             addresses["receiver_url"] = self.receiver_url
         self._run.announce(addresses)
 
-    def _rehearsals(self, mappings: Mappings, applications: Sequence[Application]) -> Rehearsals:
+    def _rehearsable(self, mappings: Mappings, applications: Sequence[Application]) -> Rehearsals:
         names: dict[str, dict[str, str]] = {"AWS::DynamoDB::Table": {}, "AWS::S3::Bucket": {}}
         pages = self.client("cloudformation").get_paginator("list_stack_resources")
         for part in self._parts:
@@ -428,6 +430,12 @@ class LocalStack:
             for part in self._parts:
                 if part.gateway is not None:
                     part.gateway.stop()
+            if self._kept is not None and self._rehearsals is not None:
+                # What is saved outlives the rehearsals: nothing that one broke may be in it.
+                try:
+                    self._rehearsals.undo("all")
+                except DevstackError as error:
+                    self._console.line(f"a rehearsal is saved with the state of this run: {error}")
             if self._mappings is not None:
                 self._mappings.stop()
             if self._host is not None:
@@ -447,7 +455,7 @@ class LocalStack:
             if self._run is not None:
                 self._run.release()
             self._environment.leave()
-            self._mappings = self._host = self._emulator = self._run = None
+            self._mappings = self._rehearsals = self._host = self._emulator = self._run = None
             self._parts = []
             self._clients = {}
             self._session = None

@@ -12,6 +12,7 @@ import pytest
 from cli.console.pages.runbook import anchor
 from devstack.control import TOKEN_HEADER, ControlApi
 from devstack.emulator import Emulator
+from devstack.errors import DevstackError
 from devstack.mappings import Mappings
 from devstack.refusals import Refusal
 from devstack.rehearsals import HOUR_SECONDS, KNOWN, RehearsalError, Rehearsals
@@ -29,6 +30,8 @@ class Stack:
         self.refused: Sequence[Refusal] = ()
         self.mended: list[tuple[str, int]] = []
         self.appended = 0
+        self.deaf = 0
+        self.done: list[str] = []
 
     # As mappings have it.
     def pause(self, title: str, *, paused: bool) -> None:
@@ -39,7 +42,12 @@ class Stack:
 
     # As the emulator.
     def refuse(self, refusals: Sequence[Refusal]) -> None:
+        # One that is slow hears a line after nobody waits for it any more.
         self.refused = refusals
+        self.done.append("refuse")
+        if self.deaf:
+            self.deaf -= 1
+            raise DevstackError("the emulator does not hear")
 
     # As what poisons.
     def append(self) -> tuple[str, int, str]:
@@ -48,6 +56,7 @@ class Stack:
 
     def mend(self, aggregate_id: str, version: int) -> None:
         self.mended.append((aggregate_id, version))
+        self.done.append("mend")
 
 
 def mapping(function: str, name: str) -> EventSourceMapping:
@@ -115,6 +124,35 @@ def test_a_poison_is_mended_where_it_was_put(rehearsals: Rehearsals, stack: Stac
     rehearsals.undo(first["id"])
 
     assert stack.mended == [("player#p", 5), ("player#p", 4)]
+
+
+def test_what_the_emulator_hears_too_late_is_taken_back(rehearsals: Rehearsals, stack: Stack) -> None:
+    rehearsals.start("refuse-mail", None)
+    stack.deaf = 1
+    with pytest.raises(DevstackError, match="does not hear"):
+        rehearsals.start("throttle", "RowsTable")
+
+    assert stack.refused == [Refusal("refuse-mail")]
+    assert [each["id"] for each in rehearsals.told()["running"]] == ["refuse-mail-1"]
+
+
+def test_an_undoing_that_is_not_heard_can_be_done_again(rehearsals: Rehearsals, stack: Stack) -> None:
+    rehearsals.start("refuse-mail", None)
+    stack.deaf = 1
+    with pytest.raises(RehearsalError, match="still broken"):
+        rehearsals.undo("refuse-mail")
+
+    assert rehearsals.undo("refuse-mail") == {"undone": ["refuse-mail-1"]}
+    assert stack.refused == []
+
+
+def test_writes_are_taken_again_before_an_event_is_mended(rehearsals: Rehearsals, stack: Stack) -> None:
+    rehearsals.start("poison", None)
+    rehearsals.start("throttle", "RowsTable")
+    stack.done.clear()
+    rehearsals.undo("all")
+
+    assert stack.done == ["refuse", "mend"]
 
 
 def test_an_hour_passes_at_once(rehearsals: Rehearsals, stack: Stack) -> None:
@@ -222,6 +260,17 @@ def test_a_request_that_is_none_is_told(rehearsals: Rehearsals, body: Any) -> No
 
     assert status == 400
     assert "say what to rehearse" in told["error"]
+
+
+def test_what_nobody_foresaw_is_told_too(rehearsals: Rehearsals, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone() -> Any:
+        raise ConnectionRefusedError("no emulator")
+
+    monkeypatch.setattr(rehearsals, "told", gone)
+
+    status, told = Door(rehearsals).ask("GET", "rehearsals")
+
+    assert (status, told["error"]) == (500, "the local stack cannot say: ConnectionRefusedError: no emulator")
 
 
 def test_a_path_that_is_none_is_told(rehearsals: Rehearsals) -> None:
