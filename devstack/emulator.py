@@ -26,7 +26,6 @@ ACCESS_KEY: Final = "test"
 SECRET_KEY: Final = "test"  # noqa: S105 - the emulator checks no signature
 
 START_TIMEOUT_SECONDS: Final = 30
-STOP_TIMEOUT_SECONDS: Final = 1
 SAVE_TIMEOUT_SECONDS: Final = 30
 PORT_SECONDS: Final = 5
 HEAR_TIMEOUT_SECONDS: Final = 10
@@ -150,20 +149,20 @@ class Emulator:
         raise DevstackError(f"the emulator does not hear what to refuse: see {self.log}")
 
     def stop(self) -> bool:
-        """Stop the process: SIGTERM, then SIGKILL. Whether it stopped in order, and so saved its state."""
+        """Stop the process. Whether it stopped in order, and so saved its state; one that keeps none is killed."""
         process = self._process
         self._process = None
         if process is None:
             return False
-        graceful = process.poll() is None
+        graceful = self._keeps and process.poll() is None
         if graceful:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(SAVE_TIMEOUT_SECONDS if self._keeps else STOP_TIMEOUT_SECONDS)
+                process.wait(SAVE_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
                 graceful = False
-                process.kill()
-                process.wait()
+        process.kill()
+        process.wait()
         if process.stdin is not None:
             # One that died has read nothing of what the pipe still holds.
             with contextlib.suppress(BrokenPipeError):

@@ -4,7 +4,7 @@ Never from counters of our own: a counter can be wrong in the same way as the co
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 #: Events by aggregate type.
 type Counts = Counter[str]
 
-#: Every read model, each of which owes an account of the events that it folds.
-
-#: SQS ReceiveMessage and DeleteMessageBatch take ten messages.
+#: SQS ReceiveMessage gives at most ten messages.
 _QUEUE_BATCH = 10
 
 
@@ -51,23 +49,22 @@ class Station:
     reads: frozenset[str] | None = None
 
 
-def appended(dynamodb: "DynamoDBClient", table: str) -> Station:
+def log_items(dynamodb: "DynamoDBClient", table: str) -> list[dict[str, Any]]:
+    """Every item of the events table, as DynamoDB has it."""
+    pages = dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    return [dict(item) for page in pages for item in page["Items"]]
+
+
+def appended(log: Iterable[Mapping[str, Any]]) -> Station:
     """Items of the events table."""
-    pages = dynamodb.get_paginator("scan").paginate(
-        TableName=table, ProjectionExpression="aggregate_type", ConsistentRead=True
-    )
-    return Station("appended", Counter(item["aggregate_type"]["S"] for page in pages for item in page["Items"]))
+    return Station("appended", Counter(item["aggregate_type"]["S"] for item in log))
 
 
-def archived(s3: "S3Client", bucket: str) -> Station:
-    """INSERT lines in the archive's objects, once per stream event id."""
+def archived(lines: Iterable[Mapping[str, Any]]) -> Station:
+    """INSERT lines of the archive, once per stream event id."""
     return _distinct(
         "archived",
-        (
-            (line["stream_event_id"], line["aggregate_type"])
-            for line in archive_lines(s3, bucket)
-            if line.get("operation") == "INSERT"
-        ),
+        ((line["stream_event_id"], line["aggregate_type"]) for line in lines if line.get("operation") == "INSERT"),
     )
 
 
@@ -87,16 +84,15 @@ def archive_lines(s3: "S3Client", bucket: str, source: str = "events") -> Iterat
             raise reader.UnreadableObjectError(f"{each.key}: {error}") from error
 
 
-def unlike_the_log(dynamodb: "DynamoDBClient", table: str, s3: "S3Client", bucket: str) -> list[str]:
+def unlike_the_log(log: Iterable[Mapping[str, Any]], lines: Iterable[Mapping[str, Any]]) -> list[str]:
     """Where the archive's events are not the table's, in words: each item rebuilt from its line, to the last byte."""
-    pages = dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
-    log = {_key(item): item for page in pages for item in page["Items"]}
+    items = {_key(item): item for item in log}
     archive = {
         _key(record.new_image): record.new_image
-        for record in map(change_record, archive_lines(s3, bucket))
+        for record in map(change_record, lines)
         if record.operation is Operation.INSERT and record.new_image is not None
     }
-    unlike = sorted(key for key in log.keys() | archive.keys() if log.get(key) != archive.get(key))
+    unlike = sorted(key for key in items.keys() | archive.keys() if items.get(key) != archive.get(key))
     if not unlike:
         return []
     return [f"{len(unlike)} events are not the same in the table and in the archive; the first is {unlike[0]}"]
@@ -139,7 +135,7 @@ class TopicProbe:
         )
 
     def station(self) -> Station:
-        """Messages that the topic delivered since the probe began, once per event id. Drains the queue."""
+        """Messages that the topic delivered since the probe began, once per event id. They are hidden afterwards."""
         with ThreadPoolExecutor(4) as drains:
             bodies = [body for drained in drains.map(lambda _: self._drain(), range(4)) for body in drained]
         return _distinct("on SNS", map(_identity, bodies))
@@ -150,13 +146,6 @@ class TopicProbe:
             "Messages"
         ):
             bodies += (message["Body"] for message in messages)
-            self._sqs.delete_message_batch(
-                QueueUrl=self._queue,
-                Entries=[
-                    {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]}
-                    for index, message in enumerate(messages)
-                ],
-            )
         return bodies
 
 

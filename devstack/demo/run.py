@@ -1,6 +1,9 @@
 """The demo's course: start the stack, let the users live, wait for quiet, show and count."""
 
 import itertools
+import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -9,13 +12,15 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cli import chart, saved_sql
+from cli import saved_sql
 from cli.archive_objects import BucketObjects
 from cli.local_sql import LocalSql
 from devstack.demo import accounting, applications, poison, report, traffic
 from devstack.demo.accounting import Station, TopicProbe
 from devstack.demo.lag import LagRecorder
 from devstack.demo.report import Outcome
+from devstack.errors import DevstackError
+from devstack.running import RUN_VARIABLE
 from devstack.stack import LocalStack
 from headwater.clock import timestamp, utc_now
 
@@ -88,8 +93,11 @@ def _outcome(  # noqa: PLR0917 - all that a run has brought about
     probe: TopicProbe,
 ) -> Outcome:
     """What came of it, counted where it lies."""
+    chart = _Chart(stack, root)
     s3, bucket = stack.client("s3"), stack.outputs["ArchiveBucketName"]
-    stations = _stations(stack, probe)
+    log = accounting.log_items(stack.client("dynamodb"), stack.outputs["EventsTableName"])
+    lines = list(accounting.archive_lines(s3, bucket))
+    stations = _stations(stack, log, lines, probe)
     sent = stack.sent_mails()
     mails, mail_differences = accounting.mails(people, sent)
     changes = list(accounting.archive_lines(s3, bucket, "applications"))
@@ -100,7 +108,7 @@ def _outcome(  # noqa: PLR0917 - all that a run has brought about
         mails=mails,
         differences=[
             *accounting.differences(stations),
-            *accounting.unlike_the_log(stack.client("dynamodb"), stack.outputs["EventsTableName"], s3, bucket),
+            *accounting.unlike_the_log(log, lines),
             *mail_differences,
             *applications.differences(carried, changes, piped),
         ],
@@ -109,16 +117,29 @@ def _outcome(  # noqa: PLR0917 - all that a run has brought about
         tally=applications.tally(carried, changes, piped),
         tracking_page=traffic.Api(stack.receiver_url).send(carried[0].page_request(), ""),
         mail=next(iter(sent), None),
-        chart=_drawn(stack, root),
+        chart=chart.drawn(),
     )
 
 
-def _drawn(stack: LocalStack, root: Path) -> Path:
-    drawn = saved_sql.queries()[_DRAWN]
-    assert drawn.chart is not None
-    with LocalSql(BucketObjects(stack.client("s3"), stack.outputs["ArchiveBucketName"])) as sql:
-        chart.draw(sql.query(drawn.sql()), drawn.chart, drawn.title, root / _CHART)
-    return _CHART
+class _Chart:
+    """Has the operator's command draw the chart, in a process of its own: the other core is idle while this counts."""
+
+    def __init__(self, stack: LocalStack, root: Path) -> None:
+        arguments = ["archive", "query", "--name", _DRAWN, "--plot", str(root / _CHART)]
+        self._process = subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-c", "from cli.main import main; main()", *arguments],
+            env={**os.environ, RUN_VARIABLE: str(stack.run_folder)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def drawn(self) -> Path:
+        """The chart's path, once it is there."""
+        _, said = self._process.communicate()
+        if self._process.returncode:
+            raise DevstackError(f"the chart was not drawn: {said.strip()}")
+        return _CHART
 
 
 def _show_all(console: Console, stack: LocalStack, outcome: Outcome) -> None:
@@ -134,11 +155,13 @@ def _show_all(console: Console, stack: LocalStack, outcome: Outcome) -> None:
             report.show_answer(console, queries[name].title, sql.query(queries[name].asked(values.get(name, {}))))
 
 
-def _stations(stack: LocalStack, probe: TopicProbe) -> list[Station]:
+def _stations(
+    stack: LocalStack, log: list[dict[str, Any]], lines: list[dict[str, Any]], probe: TopicProbe
+) -> list[Station]:
     outputs, dynamodb = stack.outputs, stack.client("dynamodb")
     return [
-        accounting.appended(dynamodb, outputs["EventsTableName"]),
-        accounting.archived(stack.client("s3"), outputs["ArchiveBucketName"]),
+        accounting.appended(log),
+        accounting.archived(lines),
         accounting.on_kinesis(stack.client("kinesis"), outputs["EventsStreamName"]),
         probe.station(),
         accounting.exported(stack.client("s3"), outputs["ArchiveBucketName"]),

@@ -59,8 +59,8 @@ def test_a_restart_in_mid_backlog_loses_nothing_and_applies_nothing_twice(folder
 
         outputs, dynamodb = stack.outputs, stack.client("dynamodb")
         stations = [
-            accounting.appended(dynamodb, outputs["EventsTableName"]),
-            accounting.archived(stack.client("s3"), outputs["ArchiveBucketName"]),
+            accounting.appended(accounting.log_items(dynamodb, outputs["EventsTableName"])),
+            accounting.archived(accounting.archive_lines(stack.client("s3"), outputs["ArchiveBucketName"])),
             accounting.on_kinesis(stack.client("kinesis"), outputs["EventsStreamName"]),
             *accounting.applied(dynamodb, outputs["ReadModelsTableName"]),
         ]

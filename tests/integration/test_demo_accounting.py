@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from devstack.demo.accounting import unlike_the_log
+from devstack.demo.accounting import archive_lines, log_items, unlike_the_log
 from headwater.archive.archiver import Archiver
 from headwater.archive.objects import S3ObjectStore
 from tests.fakes.incidents import RecordedIncidents
@@ -37,7 +37,7 @@ class World:
         Archiver(S3ObjectStore(self.s3, "archive"), RecordedIncidents()).archive(records)
 
     def unlike(self) -> list[str]:
-        return unlike_the_log(self.dynamodb, "events", self.s3, "archive")
+        return unlike_the_log(log_items(self.dynamodb, "events"), archive_lines(self.s3, "archive"))
 
 
 @pytest.fixture
