@@ -171,7 +171,7 @@ def troubles(
             continue
         if figures.paused:
             waits = f": {figures.waiting} wait" if figures.waiting else ""
-            found.append(Trouble(f"{station.label} is stopped{waits}", "docs/runbook.md#iteratorage"))
+            found.append(Trouble(f"{station.label} is stopped{waits}", "docs/runbook.md#readerssilent"))
         elif figures.lag is not None and figures.lag > limit.get(name, float("inf")):
             behind = duration(figures.lag)
             found.append(Trouble(f"{station.label} is behind by {behind}", "docs/runbook.md#iteratorage"))

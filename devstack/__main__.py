@@ -295,24 +295,23 @@ Logs       {stack.run_folder / "logs"}
 Table      {events_table}
 
 Try it, in a shell of its own:
-  API={stack.url} JSON='content-type: application/json'
+  API={stack.url}
+  ask() {{ curl -sS -w '\\n' -H 'content-type: application/json' "$@"; }}
   field() {{ python3 -c "import json, sys; print(json.load(sys.stdin)['$1'])"; }}
-  USER_ID=$(curl -sS $API/register -H "$JSON" -d '{{"name": "Ada",
-    "email": "ada@example.com", "password": "correct horse battery"}}' |
+  USER_ID=$(ask $API/register -d '{{"name": "Ada", "email":
+    "ada'$(date +%s)'@example.com", "password": "correct horse battery"}}' |
     field user_id)
-  curl -sS $API/users/$USER_ID/plays -H "$JSON" \\
-    -d '{{"game": "chess", "score": 42}}'
-  curl -sS $API/users/$USER_ID
-  curl -sS $API/games/chess/leaderboard
-  APPLICATION=$(curl -sS $API/applications -H "$JSON" -d '{{"account_id": "ada",
-    "kind": "licence", "title": "To fish"}}' |
-    field application_id)
+  ask $API/users/$USER_ID/plays -d '{{"game": "chess", "score": 42}}'
+  APPLICATION=$(ask $API/applications -d '{{"account_id": "ada",
+    "kind": "licence", "title": "To fish"}}' | field application_id)
+  ask $API/users/$USER_ID
   .venv/bin/headwater events show "user#$USER_ID"
   .venv/bin/headwater archive query --name top-players
   .venv/bin/headwater mail list
   .venv/bin/headwater dead-letters list --no-wait
   .venv/bin/headwater status
-  curl -sS $API/applications/$APPLICATION
+  ask $API/applications/$APPLICATION
+  ask $API/games/chess/leaderboard
 
 AWS CLI and SDKs, in a shell of their own:
   export AWS_ENDPOINT_URL={stack.endpoint_url} \\

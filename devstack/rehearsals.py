@@ -50,7 +50,7 @@ KNOWN: Final = (
         "stop",
         "A consumer gets nothing any more, as when its mapping is disabled: its records wait, and its lag grows.",
         "It gets what has waited, in order.",
-        "docs/runbook.md#iteratorage",
+        "docs/runbook.md#readerssilent",
         "consumer",
     ),
     Known(

@@ -69,6 +69,7 @@ def shell(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Mappin
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         "TABLE": stack.outputs["EventsTableName"],
         "USER_ID": user,
+        "API": stack.url,
     }
 
 

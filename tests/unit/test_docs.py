@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from cli.console.pages.runbook import anchor
+from cli.flow_graph import FlowGraph
+from devstack.template import parsed
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -44,6 +46,14 @@ def test_the_readme_is_one_screen_a_question() -> None:
 
     assert len(text.splitlines()) <= 160
     assert max(len(section.splitlines()) for section in text.split("\n## ")) <= 40
+
+
+def test_the_printed_status_has_the_consumers_that_there_are() -> None:
+    graph = FlowGraph.of(*(parsed((ROOT / name).read_bytes(), name) for name in ("template.yaml", "receiver.yaml")))
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text.partition("\nconsumer  ")[2].partition("\n\n")[0]
+
+    assert [line.split()[0] for line in table.splitlines()[1:]] == list(graph.consumers)
 
 
 def test_the_workflow_runs_what_must_pass() -> None:
