@@ -12,13 +12,12 @@ from cli import inventory
 from cli.archive_objects import BucketObjects
 from cli.flow_graph import FlowGraph
 from cli.target import Target
+from cli.waiting import DeadLetter
 from headwater.archive import curated
 from headwater.archive.inventory import Names, sorted_out
 
 type Document = Mapping[str, Any]
 
-#: A lag below it is a batch on its way.
-NOTICEABLE_SECONDS: Final = 5.0
 _DAYS_BACK: Final = 3
 
 
@@ -82,18 +81,6 @@ class Snapshot:
     alarms: Sequence[Alarm] | None = None
     unknown: Sequence[str] = ()
     troubles: Sequence[Trouble] = ()
-
-
-class Observer(Protocol):
-    """Looks at a stack. ``every`` is how long a snapshot is good for, in seconds."""
-
-    @property
-    def graph(self) -> FlowGraph: ...
-
-    @property
-    def every(self) -> float: ...
-
-    def observe(self) -> Snapshot: ...
 
 
 class Kept[T]:
@@ -206,42 +193,86 @@ def duration(seconds: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Letters:
-    """What people look into: dead letters by consumer, and the aggregates that stand still for them."""
+    """The dead letters of a stack, with what they are called.
 
-    by_consumer: Mapping[str, int]
-    standing: Mapping[str, int]
-    elsewhere: Mapping[str, int]
+    ``unseen``: how many more each place has that could not be looked at. ``pending``: places from which what failed is
+    on its way to be parked, or tried again by itself.
+    """
+
+    letters: Sequence[DeadLetter] = ()
+    ids: Mapping[str, str] = field(default_factory=dict)
+    unseen: Mapping[str, int] = field(default_factory=dict)
+    pending: Collection[str] = ()
+
+    @property
+    def by_consumer(self) -> Mapping[str, int]:
+        return Counter(each.consumer for each in self.letters)
+
+    @property
+    def standing(self) -> Mapping[str, int]:
+        """How many aggregates stand still behind them, by consumer."""
+        found = {(each.consumer, each.aggregate) for each in self.letters if each.aggregate}
+        return Counter(consumer for consumer, _ in found)
+
+    @property
+    def elsewhere(self) -> Mapping[str, int]:
+        """What waits, unseen, in places that people look into."""
+        return {place: count for place, count in self.unseen.items() if place not in self.pending}
+
+    def holding(self, consumer: str | None, aggregate_id: str, version: int) -> DeadLetter | None:
+        for each in self.letters:
+            if each.consumer == consumer and each.aggregate == aggregate_id and version in each.versions:
+                return each
+        return None
 
 
 class LetterBox:
     """Counts dead letters without holding them, and looks into their queues only when a count has changed.
 
-    Looking hides a message for a second or two: nobody should do it every second.
+    Looking hides a message for a second or two: nobody should do it every second. One for all who look.
     """
 
     def __init__(self, target: Target) -> None:
         self._target = target
+        self._lock = threading.Lock()
         self._counts: Mapping[str, int] | None = None
-        self._letters = Letters({}, {}, {})
+        self._letters = Letters()
 
     def letters(self) -> Letters:
-        counts = {place: count for place, count in inventory.counts(self._target).items() if count}
-        if counts != self._counts:
-            self._letters = look(self._target) if counts else Letters({}, {}, {})
-            self._counts = counts
-        return self._letters
+        with self._lock:
+            counts = {place: count for place, count in inventory.counts(self._target).items() if count}
+            if counts != self._counts:
+                self._letters = look(self._target) if counts else Letters()
+                # What somebody else held then is counted as before when it is given back: look again.
+                self._counts = None if self._letters.elsewhere else counts
+            return self._letters
 
 
 def look(target: Target) -> Letters:
-    """A stack's dead letters, counted; what is on its way to be parked, or is tried again by itself, is none yet."""
-    pending = inventory.pending_queues(target.outputs)
+    """A stack's dead letters; what is on its way to be parked, or is tried again by itself, is none yet."""
     with inventory.opened(target) as found:
-        standing = {(each.consumer, each.aggregate) for each in found.letters if each.aggregate}
-        return Letters(
-            Counter(each.consumer for each in found.letters),
-            Counter(consumer for consumer, _ in standing),
-            {place: count for place, count in found.unseen.items() if place not in pending},
-        )
+        return Letters(found.letters, found.ids, found.unseen, inventory.pending_queues(target.outputs))
+
+
+class Observer(Protocol):
+    """Looks at a stack.
+
+    ``every`` is how long a snapshot is good for, in seconds; ``limits`` is `limits` of its templates.
+    """
+
+    @property
+    def graph(self) -> FlowGraph: ...
+
+    @property
+    def limits(self) -> Mapping[str, float]: ...
+
+    @property
+    def box(self) -> LetterBox: ...
+
+    @property
+    def every(self) -> float: ...
+
+    def observe(self) -> Snapshot: ...
 
 
 def archived_at(target: Target, now: datetime) -> datetime | None:

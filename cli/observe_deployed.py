@@ -46,11 +46,11 @@ class DeployedObserver:
     def __init__(self, target: Target) -> None:
         self._target = target
         templates = documents(target)
-        self._limits = limits(*templates)
+        self.limits = limits(*templates)
         self.graph = FlowGraph.of(*templates)
         self._watching = watching(*templates)
         self._physical = physical_ids(target)
-        self._box = LetterBox(target)
+        self.box = LetterBox(target)
 
     def observe(self) -> Snapshot:
         now = datetime.now(UTC)
@@ -63,7 +63,7 @@ class DeployedObserver:
                 unknown.append(f"{what}: {error.response['Error']['Code']}")
                 return otherwise
 
-        letters = asked("dead letters", self._box.letters, Letters({}, {}, {}))
+        letters = asked("dead letters", self.box.letters, Letters())
         values = asked("metrics", lambda: self._values(now), dict[str, dict[str, float]]())
         paused = asked("mappings", self._paused, set[str]())
         waiting = asked("queues", self._waiting, dict[str, int]())
@@ -82,7 +82,7 @@ class DeployedObserver:
             alarms=alarms,
             unknown=unknown,
         )
-        return replace(snapshot, troubles=troubles(self.graph, snapshot, self._limits, letters.elsewhere))
+        return replace(snapshot, troubles=troubles(self.graph, snapshot, self.limits, letters.elsewhere))
 
     @staticmethod
     def _figures(

@@ -27,14 +27,14 @@ class LocalObserver:
         self._target = target
         self._control = control
         templates = documents(target)
-        self._limits = limits(*templates)
+        self.limits = limits(*templates)
         self.graph = FlowGraph.of(*templates)
-        self._box = LetterBox(target)
+        self.box = LetterBox(target)
         self._before: tuple[float, Mapping[str, int]] = (0.0, {})
 
     def observe(self) -> Snapshot:
         flow = self._control.get("flow")
-        letters = self._box.letters()
+        letters = self.box.letters()
         counts = {each["title"]: each["delivered"] for each in flow["mappings"]}
         counts |= {each["name"]: each["invocations"] for each in flow["functions"]}
         counts |= {each["arn"]: each["records"] for each in flow["streams"]}
@@ -51,7 +51,7 @@ class LocalObserver:
             standing=letters.standing,
             archived=archived_at(self._target, now),
         )
-        return replace(snapshot, troubles=troubles(self.graph, snapshot, self._limits, letters.elsewhere))
+        return replace(snapshot, troubles=troubles(self.graph, snapshot, self.limits, letters.elsewhere))
 
     def _rates(self, counts: Mapping[str, int]) -> Mapping[str, float]:
         """Since the last look; nothing is known at the first one."""

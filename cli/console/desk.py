@@ -10,7 +10,7 @@ from typing import Final
 from cli.archive_objects import BucketObjects
 from cli.athena import Athena, Bill
 from cli.console.diagram import Diagram
-from cli.console.journey import Journeys, Letters
+from cli.console.journey import Journeys
 from cli.console.logs import DeployedLogs, LocalLogs, Logs
 from cli.console.recent import RecentEvents
 from cli.control import Control
@@ -23,8 +23,6 @@ from headwater.archive.inventory import Damaged, Foreign
 #: Of the archive, in seconds: a listing of a day costs a request for each thousand objects.
 _LOCAL_TAIL_SECONDS: Final = 1.0
 _DEPLOYED_TAIL_SECONDS: Final = 15.0
-#: To look into the queues takes a second, in which nobody else sees what is in them.
-_LETTERS_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +69,11 @@ class Desk:
 
     @cached_property
     def journeys(self) -> Journeys:
-        return Journeys(self.observer.graph, self.letters)
-
-    @cached_property
-    def letters(self) -> Kept[Letters]:
-        return Kept(lambda: Letters.of(self.target), _LETTERS_SECONDS)
+        return Journeys(self.observer.graph, self.observer.box.letters)
 
     def changed(self) -> None:
         """Something was changed from here: the next page shows it."""
         self.snapshots.forget()
-        self.letters.forget()
 
     @cached_property
     def control(self) -> Control:

@@ -4,18 +4,15 @@ What is stored says it: a read model's gate, the ledger of effects, a dead lette
 stored comes from logs, or is not recorded.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli import inventory
 from cli.flow_graph import MAIL, FlowGraph, Station
-from cli.observation import Kept
-from cli.target import Target
-from cli.waiting import DeadLetter
+from cli.observation import Letters
 from headwater.domain.events import RecordedEvent
 
 type State = Literal["done", "waiting", "parked", "unknown", "aside"]
@@ -34,39 +31,16 @@ class Answer:
     row: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Letters:
-    """The dead letters of a stack, by what they are called, and how many more each place has."""
-
-    letters: Sequence[DeadLetter] = ()
-    ids: Mapping[str, str] = field(default_factory=dict)
-    unseen: Mapping[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, target: Target) -> "Letters":
-        # Counted first: to look into the queues hides what is in them for a second.
-        if not any(inventory.counts(target).values()):
-            return cls()
-        with inventory.opened(target) as found:
-            return cls(found.letters, found.ids, found.unseen)
-
-    def holding(self, consumer: str | None, aggregate_id: str, version: int) -> DeadLetter | None:
-        for each in self.letters:
-            if each.consumer == consumer and each.aggregate == aggregate_id and version in each.versions:
-                return each
-        return None
-
-
 class Journeys:
     """Asks after events; within `Target.as_function`, as it uses the functions' own code to read what they keep."""
 
-    def __init__(self, graph: FlowGraph, letters: Kept[Letters]) -> None:
+    def __init__(self, graph: FlowGraph, letters: Callable[[], Letters]) -> None:
         self._graph = graph
         self._letters = letters
 
     def answers(self, event: RecordedEvent, archived_in: str | None) -> list[Answer]:
         """Of every consumer that the event reaches, in the order in which it does."""
-        letters = self._letters.get()
+        letters = self._letters()
         found: list[Answer] = []
         for station in self._graph.readers(event.type, self._graph.events):
             letter = letters.holding(station.consumer, event.aggregate_id, event.version)
@@ -79,7 +53,7 @@ class Journeys:
 
     def unreadable(self, aggregate_id: str, version: int) -> list[Answer]:
         """Of an event that nobody can read: the consumers that have parked it."""
-        letters = self._letters.get()
+        letters = self._letters()
         found = []
         for station in self._graph.stations.values():
             letter = letters.holding(station.consumer, aggregate_id, version)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from cli.console.journey import Letters
 from cli.control import Control
 from cli.events import mended
 from cli.inventory import opened
+from cli.observation import LetterBox
 from cli.redriving import Redriving
 from cli.target import resolve
 from devstack.demo.traffic import Api, Request, RequestRefusedError
@@ -187,22 +187,24 @@ def test_refused_mail_waits_on_its_queue(scene: Scene) -> None:
 def test_poison_is_parked_with_its_cause_and_redriven_once_it_is_undone(scene: Scene) -> None:
     identifier = scene.start("poison")
     target = resolve("local", None)
-    eventually(lambda: len(Letters.of(target).letters) == 1)
-    (letter,) = Letters.of(target).letters
+    box = LetterBox(target)
+    eventually(lambda: len(box.letters().letters) == 1)
+    (letter,) = box.letters().letters
     assert letter.consumer == "fan_out"
     assert "schema version 2" in (letter.error or "")
 
     scene.undo(identifier)
     with opened(target) as found, target.as_function():
         assert Redriving(target, found).redrive(found.letters[0]) == "applied"
-    assert Letters.of(target).letters == ()
+    assert box.letters().letters == ()
 
 
 def test_a_poison_that_somebody_has_mended_meanwhile_is_undone(scene: Scene) -> None:
     identifier = scene.start("poison")
     target = resolve("local", None)
-    eventually(lambda: len(Letters.of(target).letters) == 1)
-    (letter,) = Letters.of(target).letters
+    box = LetterBox(target)
+    eventually(lambda: len(box.letters().letters) == 1)
+    (letter,) = box.letters().letters
     mended(target, letter.aggregate, letter.versions[0], {"schema_version": {"N": "1"}}, "by hand")
 
     scene.undo(identifier)

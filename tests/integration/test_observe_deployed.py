@@ -94,7 +94,7 @@ def observer(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> DeployedObserver:
     monkeypatch.setattr(observe_deployed, "physical_ids", lambda _: PHYSICAL)
     monkeypatch.setattr(observe_deployed, "archived_at", lambda *_: NOW)
     monkeypatch.setattr(FlowGraph, "of", classmethod(lambda _, *__: GRAPH))
-    monkeypatch.setattr(LetterBox, "letters", lambda _: Letters({}, {}, {}))
+    monkeypatch.setattr(LetterBox, "letters", lambda _: Letters())
     target = Target(aws, None, {"AlarmTopicArn": "arn:pages"}, stack_name="dev")  # type: ignore[arg-type]
     return DeployedObserver(target)
 

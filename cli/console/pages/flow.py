@@ -12,8 +12,7 @@ from starlette.routing import Route
 
 from cli.console.diagram import HEIGHT, WIDTH
 from cli.console.pages.shared import RefusedError, desk, event, fragment, live, served, shown
-from cli.observation import Figures, Snapshot, limits
-from cli.templates import documents
+from cli.observation import Figures, Snapshot
 
 _LAST: Final = 8
 
@@ -64,7 +63,7 @@ def station(request: Request) -> Response:
         figures=snapshot.figures.get(name, Figures()),
         events=list(islice(reached, _LAST)),
         lines=found.logs.last(name) if chosen.kind == "function" else [],
-        limit=limits(*documents(found.target)).get(name),
+        limit=found.observer.limits.get(name),
         alarms=alarms,
         title=chosen.label,
     )

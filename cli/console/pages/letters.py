@@ -10,10 +10,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from cli import redriving
-from cli.console.journey import Letters
 from cli.console.pages.shared import RefusedError, back_to, changing, desk, form_of, served, shown
 from cli.inventory import Inventory, counts, opened
 from cli.letters_view import cause, contents, reason, summary
+from cli.observation import Letters
 from cli.redriving import Redriving
 from cli.waiting import DeadLetter, on_their_way
 from headwater.change_stream.claim_checks import S3ClaimStore
@@ -43,7 +43,7 @@ def letters(request: Request) -> Response:
 
 def listed(request: Request) -> Response:
     """Those that wait, by cause: a part of the page."""
-    found = desk(request).letters.get()
+    found = desk(request).observer.box.letters()
     unseen = {place: (count, on_their_way(place)) for place, count in sorted(found.unseen.items())}
     now = datetime.now(UTC)
     return shown(request, "letter_list.html", groups=_groups(found), unseen=unseen, now=now, title="Dead letters")
@@ -53,7 +53,7 @@ def letter(request: Request) -> Response:
     """One of them, with its parsed events."""
     target, identifier = desk(request).target, request.path_params["id"]
     claims = S3ClaimStore(target.client("s3"), target.output("ArchiveBucketName"))
-    found = desk(request).letters.get()
+    found = desk(request).observer.box.letters()
     chosen = next((each for each in found.letters if found.ids[each.key] == identifier), None)
     if chosen is None:
         raise RefusedError(f"no dead letter {identifier!r} waits: it was redriven or discarded, or has expired", 404)
@@ -72,7 +72,6 @@ def redrive(request: Request, form: dict[str, str]) -> Response:
                 chosen, lambda each: (each.consumer, each.aggregate), Redriving(target, found).redrive
             )
         ]
-    desk(request).changed()
     told = [
         (identifier, each, done if isinstance(done, str) else reason(done), _state(done))
         for identifier, each, done in results
@@ -85,7 +84,6 @@ def discard(request: Request, form: dict[str, str]) -> Response:
     why = form_of(form, "reason")
     with opened(desk(request).target) as found:
         done = redriving.discard(desk(request).target, found, found.find(request.path_params["id"]), why)
-    desk(request).changed()
     if done.stopped:
         raise RefusedError(f"it stays, as its aggregate cannot go on: {done.stopped}", 409)
     return back_to("/dead-letters?done=discarded")

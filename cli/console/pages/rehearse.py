@@ -23,14 +23,12 @@ def start(request: Request, form: dict[str, str]) -> Response:
     if target := form.get("target", ""):
         body["target"] = target
     desk(request).control.post("rehearsals", body)
-    desk(request).changed()
     return back_to("/rehearse")
 
 
 def undo(request: Request, form: dict[str, str]) -> Response:
     _demand_local(request)
     desk(request).control.delete(f"rehearsals/{quote(form_of(form, 'id'), safe='')}")
-    desk(request).changed()
     return back_to("/rehearse")
 
 

@@ -182,7 +182,11 @@ def changing(page: Callable[[Request, dict[str, str]], Response]) -> Served:
 
         def changed(request: Request) -> Response:
             demand_changes(request)
-            return page(request, form)
+            try:
+                return page(request, form)
+            finally:
+                # Of a change that failed half-way, too, the next page shows what it did.
+                desk(request).changed()
 
         return await served(changed)(request)
 

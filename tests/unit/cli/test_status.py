@@ -14,6 +14,7 @@ from cli.observation import Alarm, Figures, Kept, LetterBox, Letters, Snapshot, 
 from cli.observe_local import LocalObserver
 from cli.status import status
 from cli.target import Target
+from cli.waiting import DeadLetter
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GRAPH = FlowGraph(
@@ -149,13 +150,43 @@ def test_a_value_is_asked_for_again_when_it_is_old_or_forgotten() -> None:
     assert kept.get() == 2
 
 
+def letter(consumer: str, aggregate: str = "") -> DeadLetter:
+    return DeadLetter(
+        place="Parked",
+        key="key",
+        consumer=consumer,
+        reason="GapError",
+        aggregate=aggregate,
+        versions=[3],
+        records=1,
+        failed_at=NOW,
+        expires_at=None,
+        error=None,
+        attempts=None,
+        events=[],
+        raw=None,
+    )
+
+
+def test_what_somebody_else_holds_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([Letters(unseen={"P": 1, "Q": 5}, pending={"Q"}), Letters([letter("board")]), Letters()])
+    monkeypatch.setattr("cli.observation.inventory.counts", lambda _: {"P": 1})
+    monkeypatch.setattr("cli.observation.look", lambda _: next(looks))
+    box = LetterBox(Target(None, None, {}))  # type: ignore[arg-type]
+
+    found = [box.letters() for _ in range(3)]
+
+    assert found[0].elsewhere == {"P": 1}
+    assert [each.by_consumer for each in found] == [{}, {"board": 1}, {"board": 1}]
+
+
 def test_the_queues_are_looked_into_only_when_a_count_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     counts: list[dict[str, int]] = [{"P": 0}, {"P": 1}, {"P": 1}, {"P": 2}, {"P": 0}]
     looks: list[int] = []
 
     def look(_: Target) -> Letters:
         looks.append(1)
-        return Letters({"board": len(looks)}, {}, {})
+        return Letters([letter("board")] * len(looks))
 
     monkeypatch.setattr("cli.observation.inventory.counts", lambda _: counts.pop(0))
     monkeypatch.setattr("cli.observation.look", look)
@@ -198,7 +229,7 @@ def flow(delivered: int, records: int, **mapping: Any) -> dict[str, Any]:
 def observed(monkeypatch: pytest.MonkeyPatch, times: Sequence[float], *flows: dict[str, Any]) -> list[Snapshot]:
     monkeypatch.setattr(observe_local, "documents", lambda _: [{"Resources": {}}])
     monkeypatch.setattr(FlowGraph, "of", classmethod(lambda _, *__: GRAPH))
-    monkeypatch.setattr(LetterBox, "letters", lambda _: Letters({"board": 2}, {"board": 1}, {}))
+    monkeypatch.setattr(LetterBox, "letters", lambda _: Letters([letter("board", "player#p")] * 2))
     monkeypatch.setattr(observe_local, "archived_at", lambda *_: None)
     clock = iter(times)
     monkeypatch.setattr("cli.observe_local.time.monotonic", lambda: next(clock))

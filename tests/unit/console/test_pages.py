@@ -1,5 +1,6 @@
 """The pages over a stack that answers from memory: what they refuse, hide and escape."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from cli.console.app import application
 from cli.console.desk import Answered, Desk
 from cli.flow_graph import Edge, FlowGraph, Station
 from cli.local_sql import Answer
-from cli.observation import Figures, Snapshot, Trouble
+from cli.observation import Figures, LetterBox, Snapshot, Trouble
 from cli.target import Target
 
 PORT = 8088
@@ -26,7 +27,9 @@ class Looking:
     """Sees one trouble, with a name that would be HTML."""
 
     graph = GRAPH
+    limits: Mapping[str, float] = {}
     every = 3600.0
+    box = LetterBox(Target(None, None, {}))  # type: ignore[arg-type] # nobody asks it here
     asked = 0
 
     def observe(self) -> Snapshot:
