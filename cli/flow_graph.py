@@ -40,11 +40,10 @@ MAIL: Final = "E-mail"
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """One node. ``id`` is the logical id; ``of`` the template that it stands in, by its place among those given."""
+    """One node. ``id`` is the logical id."""
 
     id: str
     kind: str
-    of: int = 0
 
     @property
     def label(self) -> str:
@@ -82,7 +81,7 @@ class FlowGraph:
     @classmethod
     def of(cls, *documents: Mapping[str, Node]) -> "FlowGraph":
         """The graph of one or several templates that belong together; each as parsed, with intrinsics in long form."""
-        found = [_Document(number, document) for number, document in enumerate(documents)]
+        found = [_Document(document) for document in documents]
         stations = {station.id: station for each in found for station in each.stations()}
         queues = {suffix: name for each in found for suffix, name in each.named_queues()}
         aside = {name for each in found for name in each.aside()}
@@ -125,15 +124,14 @@ class FlowGraph:
 class _Document:
     """One template."""
 
-    def __init__(self, number: int, document: Mapping[str, Node]) -> None:
-        self._number = number
+    def __init__(self, document: Mapping[str, Node]) -> None:
         self._document = document
         self._resources: Mapping[str, Node] = document["Resources"]
 
     def stations(self) -> Iterator[Station]:
         for name, resource in self._resources.items():
             if kind := KINDS.get(resource["Type"]):
-                yield Station(name, kind, self._number)
+                yield Station(name, kind)
 
     def named_queues(self) -> Iterator[tuple[str, str]]:
         """Queues that other stacks know by name: the name's fixed end, and the logical id."""

@@ -7,7 +7,6 @@ web site can send a request to loopback, but neither read that file nor send suc
 from __future__ import annotations
 
 import hmac
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote
@@ -62,7 +61,6 @@ class ControlApi:
     def _flow(self) -> Mapping[str, Any]:
         streams = [{"arn": arn, "records": count} for arn, count in self._mappings.records_read().items()]
         return {
-            "now": time.time(),
             "streams": streams,
             "mappings": self._mappings.told(),
             "functions": self._functions.told(),

@@ -195,7 +195,6 @@ class _Hosted:
     arn: str
     log_stream: str = field(default_factory=lambda: f"local/[$LATEST]{uuid.uuid4().hex}")
     invocations: int = 0
-    errors: int = 0
 
 
 class FunctionHost:
@@ -235,11 +234,8 @@ class FunctionHost:
         return self._started
 
     def told(self) -> list[dict[str, Any]]:
-        """Invocations that have ended and those that failed, by function, since the start."""
-        return [
-            {"name": name, "invocations": each.invocations, "errors": each.errors, "log": str(each.log.path)}
-            for name, each in self._hosted.items()
-        ]
+        """Invocations that have ended, by function, since the start."""
+        return [{"name": name, "invocations": each.invocations} for name, each in self._hosted.items()]
 
     def function_name(self, logical_id: str) -> str:
         return f"{self._stack_name}-{logical_id}"
@@ -374,7 +370,6 @@ class FunctionHost:
         with self._lock:
             self._running -= 1
             hosted.invocations += 1
-            hosted.errors += outcome.error is not None
         name = hosted.function.logical_id
         if outcome.error is not None:
             error = json.loads(outcome.payload)

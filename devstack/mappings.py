@@ -475,8 +475,6 @@ class _Driver:
         """Whether nothing is delivered, as by a mapping that somebody disabled. What runs ends, and waits then."""
         self.retries = 0
         """Invocations that failed, whole or in part."""
-        self.given_up = 0
-        """Records that went to the OnFailure destination."""
         self._functions = functions
         self._console = console
         self._changed = threading.Condition()
@@ -677,7 +675,6 @@ class StreamDriver(_Driver):
 
     def _give_up(self, action: SendToDestination) -> bool:
         mapping = self.mapping
-        self.given_up += len(action.records)
         destination = mapping.on_failure
         self._console.line(
             f"{mapping.title} gives up {len(action.records)} record(s) after {action.invoke_count} invocation(s): "
@@ -1089,19 +1086,16 @@ class Mappings:
                     "title": mapping.title,
                     "function": mapping.function,
                     "pipe": mapping.name if isinstance(mapping, Pipe) else None,
-                    "kind": mapping.kind,
                     "source_arn": mapping.source_arn,
                     "paused": driver.paused,
                     "lag_seconds": None,
-                    **dict.fromkeys(("waiting", "in_flight", "delivered", "retries", "given_up"), 0),
+                    **dict.fromkeys(("waiting", "delivered", "retries"), 0),
                     "retrying": False,
                 },
             )
             each["waiting"] += waiting
-            each["in_flight"] += driver.machine.in_flight
             each["delivered"] += driver.delivered
             each["retries"] += driver.retries
-            each["given_up"] += driver.given_up
             each["retrying"] |= retrying
             if lag is not None:
                 each["lag_seconds"] = max(lag, each["lag_seconds"] or 0.0)

@@ -7,6 +7,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from botocore.validate import ParamValidator
 
 from cli import observe_deployed
 from cli.flow_graph import Edge, FlowGraph, Station
@@ -159,11 +160,18 @@ def test_what_the_operators_rights_do_not_allow_is_named_and_left_out(aws: Aws, 
     assert found.figures["MailQueue"].waiting == 4
 
 
-def test_botocore_knows_what_is_asked() -> None:
-    """The requests above, checked against AWS's own models."""
+def test_botocore_knows_what_is_asked_and_answered(aws: Aws, observer: DeployedObserver) -> None:
+    """The requests, checked against AWS's own models, and the fields that are read of mappings."""
+    observer.observe()
+
+    assert {operation for operation, _ in aws.asked} >= {"get_metric_data", "describe_alarms"}
     cloudwatch = boto3.client("cloudwatch", region_name="eu-west-1")
-    model = cloudwatch.meta.service_model.operation_model("GetMetricData").input_shape
-    assert {"MetricDataQueries", "StartTime", "EndTime", "ScanBy"} <= set(model.members)
+    for operation, request in aws.asked:
+        name = cloudwatch.meta.method_to_api_mapping.get(operation)
+        if name is not None:
+            shape = cloudwatch.meta.service_model.operation_model(name).input_shape
+            report = ParamValidator().validate(request, shape)
+            assert not report.has_errors(), report.generate_report()
     awslambda = boto3.client("lambda", region_name="eu-west-1")
     shape = awslambda.meta.service_model.shape_for("EventSourceMappingConfiguration")
     assert {"FunctionArn", "State"} <= set(shape.members)

@@ -212,7 +212,6 @@ def flow(delivered: int, records: int, **mapping: Any) -> dict[str, Any]:
         "title": "BoardFunction.Log",
         "function": "BoardFunction",
         "pipe": None,
-        "kind": "kinesis",
         "source_arn": "arn:log",
         "waiting": 0,
         "lag_seconds": None,
