@@ -6,7 +6,6 @@ rebinding). So the Host must be this server's, and whatever changes something mu
 
 import hmac
 from collections.abc import Sequence
-from http.cookies import SimpleCookie
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -26,6 +25,7 @@ _HEADERS: Final = {
     "cross-origin-resource-policy": "same-origin",
 }
 _COOKIE: Final = "headwater-console"
+_HTTP_PORT: Final = 80
 
 
 class Guard:
@@ -39,7 +39,9 @@ class Guard:
         self._app = app
         self._port = port
         self._key = key
-        self._hosts: Sequence[str] = (f"127.0.0.1:{port}", f"localhost:{port}")
+        # A browser leaves out the port that http has anyway.
+        at = "" if port == _HTTP_PORT else f":{port}"
+        self._hosts: Sequence[str] = (f"127.0.0.1{at}", f"localhost{at}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,8 +65,10 @@ class Guard:
         await self._app(scope, receive, _with_headers(send))
 
     def _knows_key(self, headers: Headers) -> bool:
-        cookie = SimpleCookie(headers.get("cookie", "")).get(f"{_COOKIE}-{self._port}")
-        return cookie is not None and self._is_key(cookie.value)
+        # Cookies are those of all servers on this machine, of any form and name: none of them hides the key.
+        name = f"{_COOKIE}-{self._port}"
+        pairs = (pair.strip().partition("=") for line in headers.getlist("cookie") for pair in line.split(";"))
+        return any(self._is_key(value.strip('"')) for found, _, value in pairs if found == name)
 
     def _is_key(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), (self._key or "").encode())

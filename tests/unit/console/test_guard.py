@@ -13,12 +13,12 @@ PORT = 8088
 OWN = f"http://127.0.0.1:{PORT}"
 
 
-def served(key: str | None = None, base: str = OWN) -> TestClient:
+def served(key: str | None = None, base: str = OWN, port: int = PORT) -> TestClient:
     def page(_: Request) -> PlainTextResponse:
         return PlainTextResponse("a page")
 
     app = Starlette(routes=[Route("/", page, methods=["GET", "POST"])])
-    return TestClient(Guard(app, PORT, key), base_url=base, follow_redirects=False)
+    return TestClient(Guard(app, port, key), base_url=base, follow_redirects=False)
 
 
 @pytest.mark.parametrize("base", [OWN, f"http://localhost:{PORT}"])
@@ -49,6 +49,15 @@ def test_a_change_from_another_page_is_refused(origin: str | None) -> None:
     assert "own pages alone" in answer.text
 
 
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_on_the_port_of_http_a_browser_names_none(name: str) -> None:
+    client = served(base=f"http://{name}", port=80)
+
+    assert client.get("/").text == "a page"
+    assert client.post("/", headers={"origin": f"http://{name}"}).text == "a page"
+    assert served(base=f"http://{name}").get("/").status_code == 421
+
+
 def test_a_change_from_its_own_page_is_taken() -> None:
     assert served().post("/", headers={"origin": OWN}).text == "a page"
 
@@ -65,3 +74,29 @@ def test_a_deployed_stacks_console_wants_its_key_once() -> None:
     assert "httponly" in shown.headers["set-cookie"].lower()
     assert "samesite=strict" in shown.headers["set-cookie"].lower()
     assert client.get("/").text == "a page"
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        'prefs={"a": [1, 2]}',
+        "a[b]=1",
+        "a,b=1",
+        "junk",
+        'a="not closed',
+        "x=\xe9\xff",
+        "Path=/",
+        f"headwater-console-{PORT}=of an earlier run",
+        f"headwater-console-{PORT}=\xe9",
+        f'headwater-console-{PORT}="\\777"',
+    ],
+)
+def test_cookies_of_other_servers_neither_hide_the_key_nor_are_it(others: str) -> None:
+    own = f"headwater-console-{PORT}=secret"
+    client = served(key="secret")
+
+    for cookies in (f"{others}; {own}", f"{own}; {others}", f"{others};{own.replace('secret', '"secret"')}"):
+        assert client.get("/", headers={b"cookie": cookies.encode("latin-1")}).text == "a page"
+    assert client.get("/", headers={b"cookie": others.encode("latin-1")}).status_code == 403
+    assert client.get("/", headers={b"cookie": f"{own}s; x{own}; {own}".encode()}).text == "a page"
+    assert client.get("/", headers={b"cookie": f"{own}s; x{own}".encode()}).status_code == 403
