@@ -30,8 +30,6 @@ MENU: Final = (
     ("Query", "/query"),
     ("Runbook", "/runbook"),
 )
-#: Characters of a value: an item has up to 400 KB, and a page many of them.
-_LONGEST: Final = 20_000
 REHEARSE: Final = ("Rehearse", "/rehearse")
 
 type Page = Callable[[Request], Response]
@@ -52,9 +50,9 @@ def pretty(value: Any) -> str:
 
 
 def _beginning(text: str) -> str:
-    if len(text) <= _LONGEST:
+    if len(text) <= redaction.LONGEST:
         return text
-    return f"{text[:_LONGEST]}\n… and {len(text) - _LONGEST:,} characters more: the command line prints all"
+    return f"{text[: redaction.LONGEST]}\n… and more: the command line prints all"
 
 
 def _field(one: dict[str, Any], name: str) -> str:
