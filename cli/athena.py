@@ -40,7 +40,10 @@ def _instant(text: str) -> datetime | str:
         zone = datetime.strptime(name, "%z").tzinfo if name[0] in "+-" else ZoneInfo(name)
     except ZoneInfoNotFoundError:
         return text
-    return moment.replace(tzinfo=zone).astimezone(UTC).replace(tzinfo=None)
+    try:
+        return moment.replace(tzinfo=zone).astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        return text
 
 
 def _date(text: str) -> date | str:

@@ -77,7 +77,7 @@ class Parameter:
                     return _quoted(moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z")
                 case "text":
                     return _quoted(value)
-        except ValueError as error:
+        except (OverflowError, ValueError) as error:
             raise SavedSqlError(f"{self.name}={value} is no {self.kind} ({self.about})") from error
 
 

@@ -149,7 +149,12 @@ def _of_entry(entry: Mapping[str, Any] | None, done: str) -> str:
 
 
 def _moment(seconds: Any) -> str:
-    return datetime.fromtimestamp(int(seconds), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    try:
+        moment = datetime.fromtimestamp(int(seconds), UTC)
+    except (OSError, OverflowError, ValueError):
+        # Outside of the calendar: nobody of ours wrote it.
+        return f"second {seconds}"
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _behind(graph: FlowGraph, station: str) -> Iterator[str]:

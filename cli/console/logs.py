@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -14,6 +14,8 @@ _SHOWN: Final = 40
 _RECENT: Final = timedelta(minutes=10)
 #: Around the time of an event: what a consumer says of it, it says soon, or after its retries.
 _AROUND: Final = timedelta(hours=1)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Logs(Protocol):
@@ -58,26 +60,27 @@ class DeployedLogs:
         self._groups = groups
 
     def last(self, function: str) -> Sequence[str]:
-        since = datetime.now().astimezone() - _RECENT
+        since = _milliseconds(datetime.now(UTC) - _RECENT)
         return [line for _, line in self._search(function, since, None, "")][-_SHOWN:]
 
     def about(self, text: str, functions: Sequence[str], since: datetime) -> Sequence[tuple[str, str]]:
         pattern = '"' + text.replace('"', '\\"') + '"'
-        found = [each for name in functions for each in self._search(name, since, since + _AROUND, pattern)]
+        # Not as moments: an hour after the calendar's last one there is none.
+        begin = _milliseconds(since)
+        end = begin + _AROUND // _MILLISECOND
+        found = [each for name in functions for each in self._search(name, begin, end, pattern)]
         return found[-_SHOWN:]
 
-    def _search(
-        self, function: str, since: datetime, until: datetime | None, pattern: str
-    ) -> Iterator[tuple[str, str]]:
+    def _search(self, function: str, since: int, until: int | None, pattern: str) -> Iterator[tuple[str, str]]:
         if function not in self._groups:
             return
         arguments: dict[str, Any] = {
             "logGroupName": self._groups[function],
-            "startTime": int(since.timestamp() * 1000),
+            "startTime": since,
             "limit": 200,
         }
         if until is not None:
-            arguments["endTime"] = int(until.timestamp() * 1000)
+            arguments["endTime"] = until
         if pattern:
             arguments["filterPattern"] = pattern
         try:
@@ -87,3 +90,8 @@ class DeployedLogs:
             return
         for event in answer["events"]:
             yield function, redaction.text(event["message"].rstrip("\n"))
+
+
+def _milliseconds(moment: datetime) -> int:
+    """Since 1970, as CloudWatch Logs counts; it takes none before."""
+    return max((moment - _EPOCH) // _MILLISECOND, 0)

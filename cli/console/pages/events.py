@@ -4,7 +4,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -13,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from cli.console.pages.shared import RefusedError, desk, event, fragment, live, served, shown
+from cli.console.pages.shared import RefusedError, desk, event, fragment, live, number_of, served, shown
 from cli.console.recent import Seen
 from cli.events import Stored, read
+from headwater.clock import read_timestamp
 from headwater.event_store.dynamodb import DynamoDbEventStore
 
 _SHOWN: Final = 50
@@ -68,13 +68,9 @@ def events(request: Request) -> Response:
     )
 
 
-async def tail(request: Request) -> Response:
+def tail(request: Request) -> Response:
     """New events as they come, as server-sent events."""
-    try:
-        last = int(request.query_params.get("after", "0"))
-    except ValueError:
-        last = 0
-    return live(_tail(request, Filters.of(request), last))
+    return live(_tail(request, Filters.of(request), number_of(request, "after")))
 
 
 async def _tail(request: Request, filters: Filters, last: int) -> AsyncIterator[str]:
@@ -154,7 +150,7 @@ def log_lines(request: Request) -> Response:
     graph = found.observer.graph
     functions = [each.id for each in graph.readers(stored.text("type"), graph.events)]
     try:
-        since = datetime.fromisoformat(stored.text("occurred_at"))
+        since = read_timestamp(stored.text("occurred_at"))
     except ValueError:
         raise RefusedError("the event does not say when it happened, so that no log can be searched") from None
     lines = found.logs.about(stored.text("event_id"), functions, since)
@@ -193,17 +189,15 @@ def aggregates(request: Request) -> Response:
         return shown(request, "aggregates.html", aggregates=list(last.values()), title="Aggregates")
     if "#" not in aggregate:
         raise RefusedError(f"{aggregate!r} has no type: write it as <type>#<id>")
-    after = request.query_params.get("after", "0")
-    if not after.isdecimal():
-        raise RefusedError("'after' is a version, a whole number")
+    after = number_of(request, "after")
     table = found.target.output("EventsTableName")
-    items = DynamoDbEventStore(found.target.client("dynamodb"), table).items(aggregate, int(after))
+    items = DynamoDbEventStore(found.target.client("dynamodb"), table).items(aggregate, after)
     history: list[Stored] = []
     for item in items:
         history.append(read(item))
         if len(history) > _SHOWN:
             break
-    if not history and after == "0":
+    if not history and not after:
         raise RefusedError(f"{table} has no events of {aggregate}", 404)
     more = f"{history[_SHOWN - 1].version:f}" if len(history) > _SHOWN else None
     history = history[:_SHOWN]
@@ -240,7 +234,7 @@ def _steps(history: Sequence[Stored]) -> list[Step]:
 
 ROUTES: Final = [
     Route("/events", served(events)),
-    Route("/events/tail", tail),
+    Route("/events/tail", served(tail)),
     Route("/events/by-id", served(by_id)),
     Route("/journey", served(journey)),
     Route("/journey/answers", served(answers)),

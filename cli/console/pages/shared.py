@@ -1,6 +1,7 @@
 """What the pages share: the desk of a request, templates, and errors in one line."""
 
 import base64
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
 from pathlib import Path
@@ -31,6 +32,9 @@ MENU: Final = (
     ("Runbook", "/runbook"),
 )
 REHEARSE: Final = ("Rehearse", "/rehearse")
+
+#: As many digits as a version has.
+_NUMBER: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 type Page = Callable[[Request], Response]
 type Served = Callable[[Request], Awaitable[Response]]
@@ -155,6 +159,20 @@ def demand_changes(request: Request) -> None:
     """
     if not desk(request).changes:
         raise RefusedError("this console only looks: start it with --allow-changes to change something", 403)
+
+
+def number_of(request: Request, name: str) -> int:
+    """A whole number that the address has; 0 if it does not.
+
+    Raises
+    ------
+    RefusedError
+        It is none, or longer than any version.
+    """
+    given = request.query_params.get(name, "0")
+    if not _NUMBER.fullmatch(given):
+        raise RefusedError(f"{name!r} is a whole number, such as the page's own links have")
+    return int(given)
 
 
 def form_of(body: dict[str, str], name: str) -> str:

@@ -59,6 +59,7 @@ def test_an_answer_comes_in_pages_with_its_types() -> None:
         ("timestamp with time zone", "2026-03-01 12:00:00.000 UTC", datetime(2026, 3, 1, 12)),  # noqa: DTZ001
         ("timestamp(3) with time zone", "2026-03-01 12:00:00.000 +02:00", datetime(2026, 3, 1, 10)),  # noqa: DTZ001
         ("timestamp with time zone", "2026-07-01 12:00:00.000 Europe/Berlin", datetime(2026, 7, 1, 10)),  # noqa: DTZ001
+        ("timestamp with time zone", "9999-12-31 23:59:59.000 -01:00", "9999-12-31 23:59:59.000 -01:00"),
         ("array(bigint)", "[1, 2]", "[1, 2]"),
     ],
 )

@@ -46,7 +46,15 @@ def test_a_value_becomes_a_literal(kind: saved_sql.Kind, value: str, literal: st
 
 @pytest.mark.parametrize(
     ("kind", "value"),
-    [("number", "seven"), ("number", "1; DROP TABLE t"), ("day", "2026-02-30"), ("day", "yesterday"), ("moment", "x")],
+    [
+        ("number", "seven"),
+        ("number", "1; DROP TABLE t"),
+        ("number", "9" * 5000),
+        ("day", "2026-02-30"),
+        ("day", "yesterday"),
+        ("moment", "x"),
+        ("moment", "9999-12-31T23:59:59-01:00"),
+    ],
 )
 def test_a_value_of_another_kind_is_refused(kind: saved_sql.Kind, value: str) -> None:
     with pytest.raises(SavedSqlError, match=f"p={value} is no {kind}"):

@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from starlette.testclient import TestClient
 
 from cli.console.app import application
 from cli.console.desk import Answered, Desk
+from cli.console.journey import _of_entry
+from cli.console.logs import Logs
 from cli.flow_graph import Edge, FlowGraph, Station
 from cli.local_sql import Answer
-from cli.observation import Figures, LetterBox, Snapshot, Trouble
+from cli.observation import Figures, LetterBox, Letters, Snapshot, Trouble
 from cli.target import Target
+from cli.waiting import DeadLetter
 
 PORT = 8088
 OWN = f"http://127.0.0.1:{PORT}"
@@ -29,8 +33,12 @@ class Looking:
     graph = GRAPH
     limits: Mapping[str, float] = {}
     every = 3600.0
-    box = LetterBox(Target(None, None, {}))  # type: ignore[arg-type] # nobody asks it here
+    waiting = Letters()
     asked = 0
+
+    @property
+    def box(self) -> LetterBox:
+        return cast("LetterBox", SimpleNamespace(letters=lambda: self.waiting))
 
     def observe(self) -> Snapshot:
         self.asked += 1
@@ -139,3 +147,94 @@ def test_an_unknown_station_or_page_is_told(looking: Looking) -> None:
     assert "&lt;b&gt;" in client.get("/flow/<b>").text
     assert client.get("/nowhere").status_code == 404
     assert client.post("/", headers={"origin": OWN}).status_code == 405
+
+
+@pytest.mark.parametrize("after", ["9" * 5000, "9" * 40, "٣", "-1", "1.5", "x", ""])
+@pytest.mark.parametrize("path", ["/events/tail", "/aggregates?id=user%23ada"])
+def test_a_cursor_that_is_no_number_is_refused(looking: Looking, path: str, after: str) -> None:
+    answer = console(looking).get(path, params={"id": "user#ada", "after": after})
+
+    assert answer.status_code == 400
+    assert "whole number" in answer.text
+
+
+class Storing:
+    """An AWS with one item of the events' table, in place of a session and of its clients."""
+
+    def __init__(self, **attributes: str) -> None:
+        self.item = {name: {"S": value} for name, value in attributes.items()}
+
+    def client(self, *_: object, **__: object) -> "Storing":
+        return self
+
+    def get_item(self, **_: object) -> dict[str, Any]:
+        return {"Item": {"aggregate_id": {"S": "user#ada"}, "version": {"N": "1"}, **self.item}}
+
+
+class Lines:
+    """A log of one line."""
+
+    def last(self, function: str) -> list[str]:
+        return [function]
+
+    def about(self, text: str, functions: object, since: datetime) -> list[tuple[str, str]]:
+        return [("BoardFunction", f"{text} since {since}")]
+
+
+def storing(looking: Looking, letter: DeadLetter | None = None, **attributes: str) -> TestClient:
+    outputs = {"EventsTableName": "events", "ArchiveBucketName": "archive"}
+    desk = Desk(Target(cast("Any", Storing(**attributes)), None, outputs, stack_name="dev"), looking, changes=False)
+    desk.logs = cast("Logs", Lines())
+    if letter is not None:
+        looking.waiting = Letters([letter], {letter.key: letter.key})
+    return TestClient(application(desk, PORT), base_url=OWN)
+
+
+JOURNEY = {"aggregate": "user#ada", "version": "1"}
+
+
+@pytest.mark.parametrize(
+    ("occurred_at", "status"),
+    [
+        ("9999-12-31T23:59:59.999Z", 200),
+        ("9999-12-31T23:59:59.999-01:00", 400),
+        ("10000-01-01T00:00:00Z", 400),
+        ("2026-03-01", 400),
+        ("", 400),
+    ],
+)
+def test_an_event_of_any_year_has_log_lines_or_is_refused(looking: Looking, occurred_at: str, status: int) -> None:
+    answer = storing(looking, event_id="e1", occurred_at=occurred_at).get("/journey/logs", params=JOURNEY)
+
+    assert answer.status_code == status
+    assert ("e1 since 9999" if status == 200 else "does not say when it happened") in answer.text
+
+
+@pytest.mark.parametrize("at", [10**12, -(10**12), 10**30])
+def test_a_second_outside_of_the_calendar_is_shown_as_it_is(at: int) -> None:
+    assert _of_entry({"state": "confirmed", "confirmed_at": at}, "sent") == f"sent at second {at}"
+
+
+def test_a_dead_letter_of_a_thousand_levels_is_shown_to_a_depth(looking: Looking) -> None:
+    message: Any = "innermost"
+    for _ in range(1000):
+        message = {"in": message}
+    letter = DeadLetter(
+        place="ParkedRecordsQueue",
+        key="deep",
+        consumer="board",
+        reason="r",
+        aggregate="user#ada",
+        versions=[1],
+        records=1,
+        failed_at=datetime.now(UTC),
+        expires_at=None,
+        error=None,
+        attempts=1,
+        events=(),
+        raw=message,
+    )
+    answer = storing(looking, letter).get("/dead-letters/deep")
+
+    assert answer.status_code == 200
+    assert "… and more" in answer.text
