@@ -147,13 +147,17 @@ def answers(request: Request) -> Response:
 def log_lines(request: Request) -> Response:
     """The log lines that name an event: a part of the journey's page."""
     stored, found = _stored(request), desk(request)
+    event_id = stored.text("event_id").strip()
+    if not event_id:
+        # Every line holds an empty text.
+        raise RefusedError("the event has no id, so that no log line can name it")
     graph = found.observer.graph
     functions = [each.id for each in graph.readers(stored.text("type"), graph.events)]
     try:
         since = read_timestamp(stored.text("occurred_at"))
     except ValueError:
         raise RefusedError("the event does not say when it happened, so that no log can be searched") from None
-    lines = found.logs.about(stored.text("event_id"), functions, since)
+    lines = found.logs.about(event_id, functions, since)
     return shown(request, "log_lines.html", lines=lines)
 
 

@@ -210,6 +210,15 @@ def test_an_event_of_any_year_has_log_lines_or_is_refused(looking: Looking, occu
     assert ("e1 since 9999" if status == 200 else "does not say when it happened") in answer.text
 
 
+@pytest.mark.parametrize("event_id", ["", " "])
+def test_an_event_without_an_id_is_not_searched_for(looking: Looking, event_id: str) -> None:
+    client = storing(looking, occurred_at="2026-03-01T12:00:00.000Z", event_id=event_id)
+    answer = client.get("/journey/logs", params=JOURNEY)
+
+    assert answer.status_code == 400
+    assert "has no id" in answer.text
+
+
 @pytest.mark.parametrize("at", [10**12, -(10**12), 10**30])
 def test_a_second_outside_of_the_calendar_is_shown_as_it_is(at: int) -> None:
     assert _of_entry({"state": "confirmed", "confirmed_at": at}, "sent") == f"sent at second {at}"
