@@ -61,15 +61,14 @@ class DeployedLogs:
 
     def last(self, function: str) -> Sequence[str]:
         since = _milliseconds(datetime.now(UTC) - _RECENT)
-        return [line for _, line in self._search(function, since, None, "")][-_SHOWN:]
+        return list(deque((line for _, line in self._search(function, since, None, "")), _SHOWN))
 
     def about(self, text: str, functions: Sequence[str], since: datetime) -> Sequence[tuple[str, str]]:
         pattern = '"' + text.replace('"', '\\"') + '"'
         # Not as moments: an hour after the calendar's last one there is none.
         begin = _milliseconds(since)
         end = begin + _AROUND // _MILLISECOND
-        found = [each for name in functions for each in self._search(name, begin, end, pattern)]
-        return found[-_SHOWN:]
+        return list(deque((each for name in functions for each in self._search(name, begin, end, pattern)), _SHOWN))
 
     def _search(self, function: str, since: int, until: int | None, pattern: str) -> Iterator[tuple[str, str]]:
         if function not in self._groups:
@@ -77,19 +76,18 @@ class DeployedLogs:
         arguments: dict[str, Any] = {
             "logGroupName": self._groups[function],
             "startTime": since,
-            "limit": 200,
         }
         if until is not None:
             arguments["endTime"] = until
         if pattern:
             arguments["filterPattern"] = pattern
         try:
-            answer = self._client.filter_log_events(**arguments)
+            # To the end, as the oldest come first.
+            for page in self._client.get_paginator("filter_log_events").paginate(**arguments):
+                for event in page["events"]:
+                    yield function, redaction.text(event["message"].rstrip("\n"))
         except ClientError as error:
             yield function, f"the log cannot be read: {error.response['Error']['Code']}"
-            return
-        for event in answer["events"]:
-            yield function, redaction.text(event["message"].rstrip("\n"))
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -50,7 +50,6 @@ class RecentEvents:
         self._every = every
         self._lock = threading.Lock()
         self._by_id: OrderedDict[str, Seen] = OrderedDict()
-        self._caused: dict[str, list[str]] = {}
         self._keys: set[str] = set()
         self._numbers = 0
         self._asked = float("-inf")
@@ -94,7 +93,7 @@ class RecentEvents:
     def caused_by(self, event_id: str) -> Sequence[Seen]:
         """The events that an event caused, as their metadata say."""
         with self._lock:
-            return [self._by_id[each] for each in self._caused.get(event_id, ()) if each in self._by_id]
+            return [seen for seen in self._by_id.values() if seen.causation_id == event_id]
 
     def types(self) -> Sequence[str]:
         return sorted({seen.type for seen in self.newest()})
@@ -138,11 +137,8 @@ class RecentEvents:
                     correlation_id=str(metadata.get("correlation_id") or ""),
                 )
                 self._by_id[seen.event_id] = seen
-                if seen.causation_id:
-                    self._caused.setdefault(seen.causation_id, []).append(seen.event_id)
             while len(self._by_id) > _REMEMBERED:
-                gone, seen = self._by_id.popitem(last=False)
-                self._caused.pop(gone, None)
+                self._by_id.popitem(last=False)
 
 
 def _json_object(text: Any) -> Mapping[str, Any]:

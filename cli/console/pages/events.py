@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -48,13 +49,9 @@ def events(request: Request) -> Response:
     """The newest events."""
     recent, filters = desk(request).recent, Filters.of(request)
     recent.refresh()
-    found, last = [], 0
-    for seen in recent.newest():
-        last = max(last, seen.number)
-        if filters.lets_through(seen):
-            found.append(seen)
-            if len(found) == _SHOWN:
-                break
+    newest = list(recent.newest())
+    last = newest[0].number if newest else 0
+    found = list(islice(filter(filters.lets_through, newest), _SHOWN))
     types = recent.types()
     return shown(
         request,
@@ -75,7 +72,8 @@ def tail(request: Request) -> Response:
 
 async def _tail(request: Request, filters: Filters, last: int) -> AsyncIterator[str]:
     recent = desk(request).recent
-    yield event("trouble", "")
+    # None of both: what the page said of trouble is said anew at once.
+    told: str | None = ""
     while not await request.is_disconnected():
         await run_in_threadpool(recent.refresh)
         new = recent.after(last, _SHOWN)
@@ -84,8 +82,9 @@ async def _tail(request: Request, filters: Filters, last: int) -> AsyncIterator[
             rows = [seen for seen in reversed(new) if filters.lets_through(seen)]
             if rows:
                 yield event("events", fragment("event_rows.html", events=rows))
-        if recent.trouble:
-            yield event("trouble", fragment("trouble.html", message=recent.trouble))
+        if recent.trouble != told:
+            told = recent.trouble
+            yield event("trouble", fragment("trouble.html", message=told))
         await asyncio.sleep(1)
 
 

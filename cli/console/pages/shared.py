@@ -139,8 +139,8 @@ def served(page: Page) -> Served:
 
 
 def event(name: str, data: str) -> str:
-    """One server-sent event (WHATWG HTML, "Server-sent events")."""
-    lines = "\n".join(f"data: {line}" for line in data.splitlines())
+    """One server-sent event (WHATWG HTML, "Server-sent events"); a browser drops one that has no line of data."""
+    lines = "\n".join(f"data: {line}" for line in data.splitlines() or [""])
     return f"event: {name}\n{lines}\n\n"
 
 

@@ -9,14 +9,19 @@ from cli.console.logs import DeployedLogs
 
 
 class Searched:
-    """CloudWatch Logs, with one line."""
+    """CloudWatch Logs, with some pages of lines."""
 
-    def __init__(self) -> None:
+    def __init__(self, *pages: list[str]) -> None:
+        self._pages = pages
         self.asked: dict[str, Any] = {}
 
-    def filter_log_events(self, **asked: Any) -> dict[str, Any]:
+    def get_paginator(self, operation: str) -> Any:
+        assert operation == "filter_log_events"
+        return self
+
+    def paginate(self, **asked: Any) -> Any:
         self.asked = asked
-        return {"events": [{"message": "a line\n"}]}
+        return [{"events": [{"message": f"{line}\n"} for line in page]} for page in self._pages]
 
 
 @pytest.mark.parametrize(
@@ -28,8 +33,16 @@ class Searched:
     ],
 )
 def test_the_hour_of_an_event_is_searched_whatever_its_year(since: datetime, asked: tuple[int, int]) -> None:
-    client = Searched()
+    client = Searched(["a line"])
     lines = DeployedLogs(client, {"Board": "/aws/lambda/board"}).about("id", ["Board"], since)
 
     assert lines == [("Board", "a line")]
     assert (client.asked["startTime"], client.asked["endTime"]) == asked
+
+
+def test_the_last_lines_are_those_of_the_last_page() -> None:
+    client = Searched([f"old {number}" for number in range(300)], [], ["new"])
+
+    lines = DeployedLogs(client, {"Board": "/aws/lambda/board"}).last("Board")
+
+    assert (lines[0], lines[-2:], len(lines)) == ("old 261", ["old 299", "new"], 40)

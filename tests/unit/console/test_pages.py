@@ -1,5 +1,6 @@
 """The pages over a stack that answers from memory: what they refuse, hide and escape."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from cli.console.app import application
 from cli.console.desk import Answered, Desk
 from cli.console.journey import _of_entry
 from cli.console.logs import Logs
+from cli.console.pages import events
 from cli.flow_graph import Edge, FlowGraph, Station
 from cli.local_sql import Answer
 from cli.observation import Figures, LetterBox, Letters, Snapshot, Trouble
@@ -247,3 +249,30 @@ def test_a_dead_letter_of_a_thousand_levels_is_shown_to_a_depth(looking: Looking
 
     assert answer.status_code == 200
     assert "… and more" in answer.text
+
+
+def test_a_trouble_of_the_tail_is_said_once_and_then_taken_back(
+    looking: Looking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    troubles = iter(["no route", "no route", None, None])
+    recent = SimpleNamespace(trouble=None, after=lambda *_: [])
+    recent.refresh = lambda: setattr(recent, "trouble", next(troubles))
+    left = iter([False] * 4 + [True])
+
+    async def is_disconnected() -> bool:
+        return next(left)
+
+    async def at_once(_: float) -> None:
+        return None
+
+    monkeypatch.setattr("cli.console.pages.events.asyncio.sleep", at_once)
+    state = SimpleNamespace(desk=SimpleNamespace(recent=recent))
+    request: Any = SimpleNamespace(app=SimpleNamespace(state=state), is_disconnected=is_disconnected)
+
+    async def told() -> list[str]:
+        return [each async for each in events._tail(request, events.Filters("", ""), 0)]
+
+    said = asyncio.run(told())
+    assert ["no route" in each for each in said] == [True, False]
+    # A browser drops an event without a line of data.
+    assert said[1] == "event: trouble\ndata: \n\n"
