@@ -1,6 +1,8 @@
 """Query: SQL over the archive, with its schema, the saved queries, a table and a chart."""
 
 import tempfile
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,11 +18,15 @@ from cli.chart import ChartError
 from cli.console import redaction
 from cli.console.desk import Answered
 from cli.console.pages.shared import RefusedError, desk, served, shown
-from cli.local_sql import LocalSqlError
+from cli.local_sql import Answer, LocalSqlError
 from cli.saved_sql import SavedQuery, SavedSqlError
 from cli.tables import TABLES
 
 _SHOWN: Final = 500
+#: Characters of a cell, and of a name in the chart.
+_CELL: Final = 1_000
+_NAME: Final = 40
+_DRAWN: Final = int | float | Decimal | date
 _REFUSALS: Final = (SavedSqlError, LocalSqlError, TranslationError, AthenaError)
 
 
@@ -92,8 +98,10 @@ def _given(request: Request, saved: SavedQuery | None) -> dict[str, str]:
     }
 
 
-def _cell(value: Any) -> str | None:
-    return None if value is None else redaction.text(str(value))
+def _cell(value: Any, longest: int = _CELL) -> str | None:
+    if value is None:
+        return None
+    return redaction.text(value if isinstance(value, str) else str(redaction.value(value)), longest)
 
 
 def _chart(answered: Answered, saved: SavedQuery | None) -> str | None:
@@ -101,13 +109,16 @@ def _chart(answered: Answered, saved: SavedQuery | None) -> str | None:
     answer = answered.answer
     if not answer.rows or any(map(redaction.hides, answer.columns)):
         return None
+    # A picture shows no more than the table does, and long names leave it no room.
+    drawable = [tuple(each if isinstance(each, _DRAWN) else _cell(each, _NAME) for each in row) for row in answer.rows]
+    answer = Answer(answer.columns, drawable)
     try:
         drawn = saved.chart if saved is not None and saved.chart is not None else chart.guessed(answer)
         with tempfile.TemporaryDirectory(prefix="headwater-chart-") as folder:
             path = Path(folder) / "chart.svg"
             chart.draw(answer, drawn, saved.title if saved is not None else "", path)
             return path.read_text(encoding="utf-8")
-    except (ChartError, ValueError, TypeError):
+    except (ChartError, ArithmeticError, ValueError, TypeError):
         return None
 
 

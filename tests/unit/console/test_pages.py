@@ -1,6 +1,7 @@
 """The pages over a stack that answers from memory: what they refuse, hide and escape."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -9,11 +10,14 @@ from typing import Any, cast
 import pytest
 from starlette.testclient import TestClient
 
+from cli import chart
+from cli.chart import ChartError
 from cli.console.app import application
 from cli.console.desk import Answered, Desk
 from cli.console.journey import _of_entry
 from cli.console.logs import Logs
 from cli.console.pages import events
+from cli.console.redaction import HIDDEN
 from cli.flow_graph import Edge, FlowGraph, Station
 from cli.local_sql import Answer
 from cli.observation import Figures, LetterBox, Letters, Snapshot, Trouble
@@ -118,6 +122,44 @@ def test_an_answers_secrets_are_hidden_and_its_html_is_text(looking: Looking) ->
 
     assert "&lt;b&gt;Ada&lt;/b&gt;" in shown
     assert "argon2" not in shown
+
+
+def answering(looking: Looking, monkeypatch: pytest.MonkeyPatch, *cells: Any) -> str:
+    monkeypatch.setattr(Asked, "answer", Answer(tuple(f"c{number}" for number in range(len(cells))), [cells]))
+    return str(posted(console(looking), "/query", sql="SELECT 1").text)
+
+
+@pytest.mark.parametrize(
+    ("cell", "left_off"), [("x" * 300_000, "299,000"), ([1] * 2000, ""), ({"a": "x" * 30_000}, "")]
+)
+def test_of_a_long_cell_the_beginning_is_shown(
+    looking: Looking, monkeypatch: pytest.MonkeyPatch, cell: Any, left_off: str
+) -> None:
+    shown = answering(looking, monkeypatch, cell)
+
+    assert len(shown) < 6_000
+    assert re.search(rf"… and {left_off or '[0-9,]+'} characters more</td>", shown)
+
+
+def test_a_field_within_a_cell_is_hidden_by_its_name(looking: Looking, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "hunter2" not in answering(looking, monkeypatch, {"password": "hunter2"})
+
+
+def test_a_chart_names_no_more_than_the_table_shows(looking: Looking, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Answer] = []
+
+    def draw(answer: Answer, *_: object) -> None:
+        drawn.append(answer)
+        raise ChartError
+
+    monkeypatch.setattr(chart, "draw", draw)
+    answering(looking, monkeypatch, "$argon2id$v=19$abc$def", 7, "x" * 3_000)
+
+    assert drawn[0].rows == [(HIDDEN, 7, "x" * 40 + "… and 2,960 characters more")]
+
+
+def test_a_number_that_cannot_be_drawn_is_in_the_table(looking: Looking, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert str(10**400) in answering(looking, monkeypatch, "x", 10**400)
 
 
 @pytest.mark.parametrize(
