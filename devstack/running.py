@@ -58,10 +58,14 @@ def running_stack(folder: Path) -> RunningStack | None:
 
 
 def _of_run(path: Path) -> RunningStack | None:
-    announcement = path / ANNOUNCEMENT
-    if not (announcement.exists() and is_alive(path)):
+    if not is_alive(path):
         return None
-    return RunningStack(**json.loads(announcement.read_text(encoding="utf-8")), run_folder=str(path))
+    try:
+        announced = (path / ANNOUNCEMENT).read_text(encoding="utf-8")
+    except OSError:
+        # Not up yet, or it stops just now.
+        return None
+    return RunningStack(**json.loads(announced), run_folder=str(path))
 
 
 def is_alive(run: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -47,9 +48,9 @@ class LocalLogs:
 
     def _lines(self, function: str) -> Iterator[str]:
         path = self._folder / f"{function}.log"
-        if path.is_file():
-            with path.open(encoding="utf-8", errors="replace") as file:
-                yield from (line.rstrip("\n") for line in file)
+        # It has logged nothing yet, or its run is gone.
+        with suppress(FileNotFoundError), path.open(encoding="utf-8", errors="replace") as file:
+            yield from (line.rstrip("\n") for line in file)
 
 
 class DeployedLogs:

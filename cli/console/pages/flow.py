@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from cli.console.diagram import HEIGHT, WIDTH
-from cli.console.pages.shared import RefusedError, desk, event, fragment, live, served, shown
+from cli.console.pages.shared import RefusedError, desk, event, fragment, live, refusal, served, shown
 from cli.observation import Figures, Snapshot
 
 _LAST: Final = 8
@@ -81,7 +81,8 @@ async def _figures(request: Request) -> AsyncIterator[str]:
         try:
             snapshot = await run_in_threadpool(found.snapshots.get)
         except Exception as error:  # noqa: BLE001  # the stack may be gone: the page says so and goes on asking
-            yield event("figures", fragment("gone.html", message=str(error) or type(error).__name__))
+            told = refusal(found, error) or (str(error) or type(error).__name__, 500)
+            yield event("figures", fragment("gone.html", message=told[0]))
         else:
             yield event("figures", fragment("figures.html", snapshot=snapshot, graph=found.observer.graph))
             now_moving = _moving(snapshot)

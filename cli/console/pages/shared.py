@@ -18,6 +18,7 @@ from cli.console import redaction
 from cli.console.desk import Desk
 from cli.observation import counted, duration
 from cli.output import as_json
+from devstack.running import is_alive
 
 FOLDER: Final = Path(__file__).resolve().parent.parent
 
@@ -124,18 +125,31 @@ def served(page: Page) -> Served:
     async def answer(request: Request) -> Response:
         try:
             return await run_in_threadpool(page, request)
-        except RefusedError as error:
-            return shown(request, "refused.html", error.status, message=str(error))
-        except click.ClickException as error:
-            return shown(request, "refused.html", 409, message=error.format_message())
-        except ClientError as error:
-            details = error.response.get("Error", {})
-            message = f"{error.operation_name} was refused: {details.get('Code')}: {details.get('Message')}"
-            return shown(request, "refused.html", 502, message=message)
-        except BotoCoreError as error:
-            return shown(request, "refused.html", 502, message=f"AWS could not be reached: {error}")
+        except Exception as error:
+            if (told := refusal(desk(request), error)) is None:
+                raise
+            message, status = told
+            return shown(request, "refused.html", status, message=message)
 
     return answer
+
+
+def refusal(found: Desk, error: Exception) -> tuple[str, int] | None:
+    """What failed, in one line, and HTTP's status for it; None for what should not."""
+    running = found.target.running
+    match error:
+        case RefusedError():
+            return str(error), error.status
+        case click.ClickException():
+            return error.format_message(), 409
+        case BotoCoreError() | OSError() if running is not None and not is_alive(Path(running.run_folder)):
+            return "the local stack is gone: start it again with 'make run'", 502
+        case ClientError():
+            details = error.response.get("Error", {})
+            return f"{error.operation_name} was refused: {details.get('Code')}: {details.get('Message')}", 502
+        case BotoCoreError():
+            return f"AWS could not be reached: {error}", 502
+    return None
 
 
 def event(name: str, data: str) -> str:

@@ -1,11 +1,12 @@
 """Log lines of a function, here and in CloudWatch Logs."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cli.console.logs import DeployedLogs
+from cli.console.logs import DeployedLogs, LocalLogs
 
 
 class Searched:
@@ -46,3 +47,14 @@ def test_the_last_lines_are_those_of_the_last_page() -> None:
     lines = DeployedLogs(client, {"Board": "/aws/lambda/board"}).last("Board")
 
     assert (lines[0], lines[-2:], len(lines)) == ("old 261", ["old 299", "new"], 40)
+
+
+def test_a_log_that_vanishes_while_it_is_looked_up_has_no_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Board.log").write_text("a line\n", encoding="utf-8")
+    assert LocalLogs(tmp_path).last("Board") == ["a line"]
+    (tmp_path / "Board.log").unlink()
+    monkeypatch.setattr(Path, "is_file", lambda _: True)
+
+    assert LocalLogs(tmp_path).last("Board") == []

@@ -4,10 +4,12 @@ import asyncio
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from starlette.testclient import TestClient
 
 from cli import chart
@@ -23,6 +25,7 @@ from cli.local_sql import Answer
 from cli.observation import Figures, LetterBox, Letters, Snapshot, Trouble
 from cli.target import Target
 from cli.waiting import DeadLetter
+from devstack.running import RunningStack
 
 PORT = 8088
 OWN = f"http://127.0.0.1:{PORT}"
@@ -318,3 +321,19 @@ def test_a_trouble_of_the_tail_is_said_once_and_then_taken_back(
     assert ["no route" in each for each in said] == [True, False]
     # A browser drops an event without a line of data.
     assert said[1] == "event: trouble\ndata: \n\n"
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError("run-1/logs"), EndpointConnectionError(endpoint_url="http://127.0.0.1:1")]
+)
+def test_a_local_stack_that_stops_meanwhile_is_gone(looking: Looking, tmp_path: Path, error: Exception) -> None:
+    def observe() -> Snapshot:
+        raise error
+
+    looking.observe = observe  # type: ignore[method-assign]
+    running = RunningStack("http://127.0.0.1:1", "http://127.0.0.1:1", run_folder=str(tmp_path / "run-1"))
+    target = Target(None, None, {}, running=running)  # type: ignore[arg-type] # nobody calls AWS here
+    answer = TestClient(application(Desk(target, looking, changes=True), PORT), base_url=OWN).get("/")
+
+    assert answer.status_code == 502
+    assert "the local stack is gone" in answer.text

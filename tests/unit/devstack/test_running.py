@@ -54,6 +54,20 @@ def test_the_nearest_comes_first_and_of_one_project_the_youngest(tmp_path: Path,
     assert url(tmp_path / "inner") == "http://younger"
 
 
+def test_a_run_that_stops_while_it_is_looked_up_is_none(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(tmp_path, "run-1", "http://one")
+
+    def alive(run: Path) -> bool:
+        (run / "stack.json").unlink()
+        return True
+
+    monkeypatch.setattr("devstack.running.is_alive", alive)
+
+    assert url(tmp_path) is None
+
+
 def test_a_run_whose_process_is_gone_is_none(tmp_path: Path, start: Start) -> None:
     start(tmp_path, "run-1", "http://outer")
     dead(tmp_path / "inner", "run-1", "http://gone")
