@@ -21,6 +21,9 @@ from headwater.domain.events import DomainEvent, RecordedEvent
 from headwater.event_store import codec
 from tests.unit.cli import test_saved_queries as worked_out
 
+#: A stack of its own and half a minute; tests/unit/cli/test_saved_queries.py works out the same answers without one.
+pytestmark = pytest.mark.slow
+
 USERS, PLAYS = 15, 300
 #: Queries whose answers say that something is wrong, or tell of what the demo does not do.
 EMPTY = ("duplicates", "missing-versions", "unreadable-records", "expired-and-deleted")
