@@ -192,7 +192,10 @@ def changes_by_hand_are_told(evidence: Evidence) -> Iterator[Finding]:
 
 
 def foreign_records_are_accounted_for(evidence: Evidence) -> Iterator[Finding]:
-    """Whoever reads Kinesis has parked, applied, or skipped with a metric what no fan-out of ours put there."""
+    """Whoever reads Kinesis has parked, applied, or skipped with a metric what no fan-out of ours put there.
+
+    A projection owes nothing of what it cannot read, and what was routed as an aggregate that it does not follow.
+    """
     if not evidence.odd.records:
         return
     traces = _Traces(evidence)
@@ -209,6 +212,8 @@ def foreign_records_are_accounted_for(evidence: Evidence) -> Iterator[Finding]:
                 or evidence.pointed_to(functions[consumer], sequence_number)
             )
             if told or (event is not None and _taken(traces, consumer, projection, event)):
+                continue
+            if event is None and projection is not None and not projection.follows(foreign.key):
                 continue
             yield Finding(Harm.LOST, foreign.key, f"{consumer} has passed over a foreign record: {foreign.kind}")
 

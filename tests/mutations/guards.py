@@ -86,6 +86,23 @@ MUTATIONS = (
         tests=("tests/unit/projections/test_parking.py",),
     ),
     Mutation(
+        name="deaf-to-what-it-does-not-follow",
+        rule="6, poison: a projection parks nothing of what it does not follow, readable or not",
+        module="headwater.projections.inbox",
+        guard="            if not projection.follows(aggregate_id):\n                continue\n            if (failed",
+        without="            if (failed",
+        tests=("tests/unit/projections/test_runner.py",),
+    ),
+    Mutation(
+        name="strict-within-what-it-follows",
+        rule="6, poison: a projection cannot say that it ignores what it does not follow",
+        module="headwater.projections.projection",
+        guard="        if foreign := [each.__name__ for each in self.ignores "
+        "if each.aggregate_type not in self.aggregate_types]:\n",
+        without="        if foreign := []:\n",
+        tests=("tests/unit/projections/test_projection.py",),
+    ),
+    Mutation(
         name="poison-is-parked-not-retried",
         rule="6, parking: what no other try can help is parked at once, so that its neighbours flow",
         module="headwater.projections.runner",

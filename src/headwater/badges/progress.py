@@ -4,8 +4,6 @@ from typing import Any, cast
 
 from headwater.domain.badges import Progress, no_progress, record_play
 from headwater.domain.events import (
-    ActivityRecorded,
-    BadgeEarned,
     PlayCompleted,
     RecordedEvent,
     UserDeleted,
@@ -32,5 +30,5 @@ BADGE_PROGRESS = Projection(
     initial=cast(dict[str, Any], no_progress()),
     folds={PlayCompleted: _played},
     deleted_by=[UserDeleted],
-    ignores=[UserRegistered, UserEmailChanged, UserProfileChanged, BadgeEarned, ActivityRecorded],
+    ignores=[UserRegistered, UserEmailChanged, UserProfileChanged],
 )

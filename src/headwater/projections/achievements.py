@@ -8,7 +8,6 @@ from typing import Any, TypedDict, cast
 
 from headwater.domain.badges import Tally, count, no_tally
 from headwater.domain.events import (
-    ActivityRecorded,
     BadgeEarned,
     PlayCompleted,
     RecordedEvent,
@@ -44,7 +43,7 @@ ACHIEVEMENTS = Projection(
     initial={**cast(dict[str, Any], no_tally()), "earned": {}},
     folds={PlayCompleted: _played, BadgeEarned: _earned},
     deleted_by=[UserDeleted],
-    ignores=[UserRegistered, UserEmailChanged, UserProfileChanged, ActivityRecorded],
+    ignores=[UserRegistered, UserEmailChanged, UserProfileChanged],
     key=owner_key,
     many={"badge"},
 )

@@ -46,9 +46,9 @@ class ProjectionGates:
         """The event; None if it cannot be read, or not by this code; False if it is none of the projection's."""
         try:
             event = cloud_events.decode(kinesis.body(raw)).event
-            return event if self._projection.concerns(event) else False
+            return event if self._projection.follows(event.aggregate_id) else False
         except (MalformedRecordError, MalformedEventError, UnknownEventError):
-            return None
+            return None if self._projection.follows(kinesis.partition_key(raw)) else False
 
     def _pk(self, event: RecordedEvent) -> str:
         return self._projection.pk(self._projection.key(event.aggregate_id))

@@ -83,7 +83,7 @@ def held_back(aggregate_id: str) -> HeldBackError:
 def delivered(
     projection: Projection, records: Sequence[Record], unreadable: Unreadable
 ) -> tuple[list[Inbox], list[Failure]]:
-    """A batch's records by aggregate.
+    """A batch's records by aggregate, without those of aggregates that the projection does not follow.
 
     Past a record that is unreadable and not done with, its aggregate takes nothing more. One that is done with needs
     no mark: the next event of its aggregate meets a gap.
@@ -101,12 +101,14 @@ def delivered(
         try:
             delivery = cloud_events.decode(kinesis.body(raw))
             event = delivery.event
-            if not projection.concerns(event):
+            if not projection.follows(event.aggregate_id):
                 continue
             inbox = inboxes.get(event.aggregate_id) or Inbox.of(projection, event.aggregate_id)
         except Exception as error:  # noqa: BLE001  # whatever a record holds, it stops its own aggregate alone
             # The body may tell nothing, but the record was routed by its aggregate.
             aggregate_id = kinesis.partition_key(raw)
+            if not projection.follows(aggregate_id):
+                continue
             if (failed := unreadable(aggregate_id, raw, error)) is not None:
                 failures.append(Failure(sequence_number, failed))
                 stopped.add(aggregate_id)
@@ -129,11 +131,13 @@ def redriven(projection: Projection, records: Sequence[Record]) -> tuple[list[In
         delivery, unreadable = None, None
         try:
             delivery = cloud_events.decode(kinesis.body(raw))
-            if not projection.concerns(delivery.event):
-                continue
             aggregate_id = delivery.event.aggregate_id
+            if not projection.follows(aggregate_id):
+                continue
         except Exception as error:  # noqa: BLE001  # as when it was delivered
-            if not projection.follows(aggregate_id) or kind_of(error) is FailureKind.UNFORESEEN:
+            if not projection.follows(aggregate_id):
+                continue
+            if kind_of(error) is FailureKind.UNFORESEEN:
                 failures.append(Failure(sequence_number, error))
                 continue
             delivery, unreadable = None, error

@@ -6,8 +6,6 @@ from zlib import crc32
 
 from headwater.domain.events import (
     SCORE_LIMIT,
-    ActivityRecorded,
-    BadgeEarned,
     PlayCompleted,
     RecordedEvent,
     UserDeleted,
@@ -100,7 +98,7 @@ LEADERBOARD = Projection(
     initial={"score": None, "achieved_at": None, "plays": 0},
     folds={PlayCompleted: _played},
     deleted_by=[UserDeleted],
-    ignores=[UserRegistered, UserEmailChanged, UserProfileChanged, BadgeEarned, ActivityRecorded],
+    ignores=[UserRegistered, UserEmailChanged, UserProfileChanged],
     part=_game,
     rank=_rank,
 )

@@ -4,8 +4,6 @@ The e-mail address stays out: no reader of the profile needs it.
 """
 
 from headwater.domain.events import (
-    ActivityRecorded,
-    BadgeEarned,
     PlayCompleted,
     RecordedEvent,
     UserDeleted,
@@ -42,5 +40,5 @@ PLAYER_PROFILES = Projection(
     initial={"name": None, "registered_at": None, "plays": 0, "best_scores": {}, "last_play": None},
     folds={UserRegistered: _registered, UserProfileChanged: _renamed, PlayCompleted: _played},
     deleted_by=[UserDeleted],
-    ignores=[UserEmailChanged, BadgeEarned, ActivityRecorded],
+    ignores=[UserEmailChanged],
 )

@@ -56,8 +56,9 @@ class Projection:
     deleted_by
         The event types that turn the row into a tombstone. A tombstone is final: later events only pass its gates.
     ignores
-        The event types that it declares it does not need. Of an aggregate type that it folds, they still pass the
-        gate, because versions have no gaps. A type that is neither here nor folded is an error, not a silent skip.
+        The event types, of the aggregate types that it follows, that it does not need. They still pass the gate,
+        because versions have no gaps. Within these aggregate types, an event that is neither here nor folded is an
+        error, not a silent skip. To all other aggregate types a projection is deaf, whatever their events are.
     key
         The row's key from an aggregate id. It sees no data: all events of one aggregate belong to one row, whose gate
         counts them. Folds of different aggregates must commute, because nothing orders their events.
@@ -102,6 +103,10 @@ class Projection:
         object.__setattr__(self, "_evolves", evolves)
         object.__setattr__(self, "_ignored", frozenset(event.__name__ for event in self.ignores))
         object.__setattr__(self, "aggregate_types", frozenset(type_ for type_, _ in evolves.values()))
+        if foreign := [each.__name__ for each in self.ignores if each.aggregate_type not in self.aggregate_types]:
+            raise ValueError(
+                f"projection {self.name} ignores {foreign} of aggregate types that it does not follow: leave them out"
+            )
         if unknown := sorted(set(self.many) - self.aggregate_types):
             raise ValueError(f"projection {self.name} folds no event of {unknown}, of which it expects many")
 
@@ -160,20 +165,6 @@ class Projection:
         aggregate_type, separator, _ = aggregate_id.partition("#")
         return bool(separator) and aggregate_type in self.aggregate_types
 
-    def concerns(self, event: RecordedEvent) -> bool:
-        """Whether the event belongs to an aggregate that this projection follows.
-
-        Raises
-        ------
-        UnknownEventError
-            It does not, and its type is not declared as ignored either.
-        """
-        if event.aggregate_type in self.aggregate_types:
-            return True
-        if event.type in self._ignored:
-            return False
-        raise self._undeclared(event)
-
     def evolve(self, state: State | None, event: RecordedEvent) -> State | None:
         """The state after one more event; None is a tombstone.
 
@@ -187,7 +178,10 @@ class Projection:
         if event.type in self._ignored:
             return state
         if event.type not in self._evolves:
-            raise self._undeclared(event)
+            raise UnknownEventError(
+                f"projection {self.name} neither folds nor ignores {event.type!r} of {event.aggregate_type!r}: "
+                f"declare it, deploy, then redrive event {event.event_id}"
+            )
         aggregate_type, evolve = self._evolves[event.type]
         if event.aggregate_type != aggregate_type:
             raise MalformedEventError(
@@ -212,9 +206,3 @@ class Projection:
         """The state of a key after a whole history, each aggregate's events in order."""
         initial: State | None = self.new_state()
         return reduce(self.evolve, events, initial)
-
-    def _undeclared(self, event: RecordedEvent) -> UnknownEventError:
-        return UnknownEventError(
-            f"projection {self.name} neither folds nor ignores {event.type!r} of {event.aggregate_type!r}: "
-            f"declare it, deploy, then redrive event {event.event_id}"
-        )

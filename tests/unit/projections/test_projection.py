@@ -7,7 +7,7 @@ import pytest
 
 from headwater.domain import player
 from headwater.domain.events import (
-    ActivityRecorded,
+    BadgeEarned,
     MalformedEventError,
     PlayCompleted,
     RecordedEvent,
@@ -80,13 +80,11 @@ def test_folding_leaves_the_state_before_it_as_it_was() -> None:
 
 
 def test_an_event_type_that_is_neither_folded_nor_ignored_is_an_error() -> None:
-    """FAULTS row 20: unknown type, on an aggregate that it folds and on one that it does not."""
+    """FAULTS row 20: unknown type, on an aggregate that it folds."""
     unknown = replace(play(1), type="PlayUndone")
 
     with pytest.raises(UnknownEventError, match="player_profiles neither folds nor ignores 'PlayUndone'"):
         PLAYER_PROFILES.evolve({}, unknown)
-    with pytest.raises(UnknownEventError, match="PlayUndone"):
-        PLAYER_PROFILES.concerns(replace(unknown, aggregate_id="game#chess"))
 
 
 def test_a_newer_schema_version_is_an_error() -> None:
@@ -95,11 +93,9 @@ def test_a_newer_schema_version_is_an_error() -> None:
         PLAYER_PROFILES.evolve(dict(PLAYER_PROFILES.initial), replace(play(1), schema_version=2))
 
 
-def test_an_ignored_type_of_another_aggregate_is_no_concern() -> None:
-    activity = recorded("activity#a1", 1, ActivityRecorded(kind="ClickOnLogo", user_id=None, details={}))
-
-    assert not PLAYER_PROFILES.concerns(activity)
-    assert PLAYER_PROFILES.concerns(REGISTERED)
+def test_aggregates_of_other_types_are_not_followed() -> None:
+    assert PLAYER_PROFILES.follows(USER)
+    assert not any(PLAYER_PROFILES.follows(each) for each in ("activity#a1", "user", "", "#a1", "users#a1"))
 
 
 def test_a_folded_type_under_another_aggregate_is_malformed() -> None:
@@ -127,6 +123,7 @@ def nothing(state: State, payload: Any, event: RecordedEvent) -> State:
         ({"folds": {PlayCompleted: nothing}, "ignores": [PlayCompleted]}, "PlayCompleted"),
         ({"deleted_by": [UserDeleted], "ignores": [UserDeleted]}, "UserDeleted"),
         ({"folds": {PlayCompleted: nothing}, "many": {"badge"}}, "badge"),
+        ({"folds": {PlayCompleted: nothing}, "ignores": [BadgeEarned]}, "'BadgeEarned'.* does not follow: leave"),
     ],
 )
 def test_a_declaration_that_contradicts_itself_is_refused(changes: dict[str, Any], message: str) -> None:

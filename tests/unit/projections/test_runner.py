@@ -17,6 +17,7 @@ from headwater.domain.events import (
     UserProfileChanged,
     UserRegistered,
 )
+from headwater.projections.gates import ProjectionGates
 from headwater.projections.inbox import HeldBackError
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.projection import Projection, State, owner_key
@@ -247,15 +248,17 @@ def test_a_record_that_no_answer_could_name_fails_the_whole_batch(system: System
     assert system.rows.rows == {}
 
 
-def test_an_event_of_an_undeclared_aggregate_is_a_failure_and_the_others_flow(system: System) -> None:
-    """FAULTS row 20: an unknown type is reported, not dropped."""
-    stranger = replace(registered(), aggregate_id="game#chess", type="GameAdded")
+def test_a_projection_is_deaf_to_aggregate_types_that_it_does_not_follow(system: System) -> None:
+    """FAULTS row 20: what nobody here needs stops nobody, of whatever type, version or shape."""
+    strangers = kinesis_batch([replace(registered(), aggregate_id=f"game#{name}", type="GameAdded") for name in "abc"])
+    strangers[1]["kinesis"]["data"] = "no base64"
+    batch = [*strangers, *kinesis_batch([registered()], first=4)]
 
-    outcome = system.runner.process(kinesis_batch([stranger, registered()]))
-
-    assert failed(outcome) == [1]
-    assert isinstance(outcome.failures[0].error, NotParkedError)
+    assert failed(system.runner.process(batch)) == []
+    assert system.runner.redrive(strangers).failures == []
+    assert ProjectionGates(PLAYER_PROFILES, system.rows).unapplied(batch) == []
     assert system.profile()["name"] == "Ada"
+    assert list(system.rows.rows) == ["player_profiles@1#u1"]
 
 
 def test_an_unknown_event_in_the_store_stops_what_is_healed_across_it(system: System) -> None:
