@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
 from typing import Any, Final
@@ -28,17 +27,17 @@ class UnreadableEvent:
 
     def append(self) -> tuple[str, int, str]:
         # The functions' own copy of it, as everything of theirs.
+        from headwater.clock import timestamp, utc_now
         from headwater.ids import uuid7
 
         with _answered():
             base, version = self._repeatable()
         schema = int(base["schema_version"]["N"]) + 1
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         item = base | {
             "version": {"N": str(version)},
             "schema_version": {"N": str(schema)},
             "event_id": {"S": uuid7()},
-            "occurred_at": {"S": now},
+            "occurred_at": {"S": timestamp(utc_now())},
         }
         with _answered():
             self._dynamodb.put_item(

@@ -36,10 +36,15 @@ class RunningStack:
     run_folder: str = ""
 
     def session(self) -> Session:
-        """A session with the credentials that the emulator takes; pass ``endpoint_url`` to its clients."""
-        import boto3  # late: a large import
+        """A session for its emulator; pass ``endpoint_url`` to its clients."""
+        return local_session()
 
-        return boto3.session.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=REGION)
+
+def local_session() -> Session:
+    """A session with the credentials that the emulator takes."""
+    import boto3  # late: a large import
+
+    return boto3.session.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=REGION)
 
 
 def running_stack(folder: Path) -> RunningStack | None:

@@ -25,7 +25,7 @@ from botocore.exceptions import ClientError
 from devstack import mailbox
 from devstack.console import Console
 from devstack.control import ControlApi
-from devstack.emulator import ACCESS_KEY, REGION, SECRET_KEY, Emulator, require_free
+from devstack.emulator import Emulator, require_free
 from devstack.environment import IsolatedEnvironment
 from devstack.errors import DevstackError
 from devstack.functions import FunctionHost, Outcome
@@ -44,6 +44,7 @@ from devstack.running import (
     TEMPLATE_NAME,
     RunningStack,
     is_alive,
+    local_session,
 )
 from devstack.template import Application, LeftOut, Template
 
@@ -213,9 +214,7 @@ class LocalStack:
         with self._clients_lock:
             if self._session is None:
                 # One for all: each session reads botocore's models of the services anew.
-                self._session = boto3.session.Session(
-                    aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=REGION
-                )
+                self._session = local_session()
             if service not in self._clients:
                 self._clients[service] = self._session.client(
                     service,
@@ -232,6 +231,13 @@ class LocalStack:
     def invoke(self, logical_id: str, event: object) -> Outcome:
         """Invoke a function and wait for its outcome."""
         return _started(self._host).invoke(logical_id, json.dumps(event).encode()).result()
+
+    def target(self, **given: Any) -> Any:
+        """This stack as the operator's command has it, `cli.target.Target`; what is given goes over that."""
+        from cli.target import Target
+
+        running = RunningStack(self.url, self.endpoint_url)
+        return Target(running.session(), self.endpoint_url, self.outputs, self.url, **given)
 
     def sent_mails(self) -> list[Mail]:
         """E-mails that SES accepted, oldest first."""
@@ -405,15 +411,8 @@ class LocalStack:
             _started(self._emulator),
             tables=names["AWS::DynamoDB::Table"],
             buckets=names["AWS::S3::Bucket"],
-            poison=UnreadableEvent(self.client("dynamodb"), self.outputs.get("EventsTableName", ""), self._target),
+            poison=UnreadableEvent(self.client("dynamodb"), self.outputs.get("EventsTableName", ""), self.target),
         )
-
-    def _target(self) -> Any:
-        """This stack as the operator's command has it."""
-        from cli.target import Target
-
-        running = RunningStack(self.url, self.endpoint_url)
-        return Target(running.session(), self.endpoint_url, self.outputs, self.url)
 
     def _port_of_the_state(self, wanted: int) -> int:
         """The emulator's port: the URLs of the queues in a saved state name the one that they were made with."""

@@ -13,7 +13,6 @@ from cli.dead_letters import dead_letters
 from cli.inventory import opened
 from cli.target import Target
 from devstack.demo import traffic
-from devstack.running import RunningStack
 from devstack.stack import LocalStack
 from headwater.clock import timestamp
 from headwater.domain.events import PlayCompleted, RecordedEvent
@@ -55,9 +54,8 @@ def strew(stack: LocalStack, people: Sequence[traffic.User], count: int) -> None
 
 def resolve(console: Console, stack: LocalStack, quiet_seconds: float) -> bool:
     """Prints what is parked, repairs the consumers, redrives, and prints what is left. Whether that is nothing."""
-    running = RunningStack(stack.url, stack.endpoint_url)
-    # This stack, and no other that may run beside it. It is quiet, and the emulator's counts are right at once.
-    target = Target(running.session(), stack.endpoint_url, stack.outputs, stack.url, steady=0.0)
+    # It is quiet, and the emulator's counts are right at once.
+    target = stack.target(steady=0.0)
     console.rule("What is parked")
     _command(target, "list")
     console.print(f"Repair: the consumers learn to read version {_NEWER_SCHEMA} of PlayCompleted, as by a deployment.")
