@@ -1,6 +1,7 @@
 """`headwater console`: a stack to look at in a browser, served on this machine alone."""
 
 import asyncio
+import os
 import secrets
 import socket
 import sys
@@ -14,7 +15,8 @@ from cli.target import Target
 
 if TYPE_CHECKING:
     import uvicorn
-    from starlette.types import ASGIApp
+
+    from cli.console.desk import Desk
 
 HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8088
@@ -39,7 +41,6 @@ def console(target: Callable[[], Target], port: int, allow_changes: bool, until_
     credentials, and asks CloudWatch at most once a minute.
     """
     # Late: a help text waits for no web server.
-    from cli.console.app import application
     from cli.console.desk import Desk
     from cli.observer import observer
 
@@ -53,7 +54,8 @@ def console(target: Callable[[], Target], port: int, allow_changes: bool, until_
         with stack.as_function():
             click.echo(f"Console  http://{HOST}:{port}/{f'?key={key}' if key else ''}")
             click.echo("Ctrl-C stops it.", err=True)
-            _serve(application(desk, port, key), listening, until_end_of_input=until_end_of_input)
+            _serve(desk, port, key, listening, until_end_of_input=until_end_of_input)
+            click.echo("Stopped.", err=True)
     finally:
         desk.close()
 
@@ -74,24 +76,19 @@ def _listening(port: int) -> socket.socket:
     return listening
 
 
-def _serve(app: "ASGIApp", listening: socket.socket, *, until_end_of_input: bool) -> None:
-    import uvicorn
+def _serve(desk: "Desk", port: int, key: str | None, listening: socket.socket, *, until_end_of_input: bool) -> None:
+    # Late: a help text waits for no web server.
+    from cli.console.app import application
+    from cli.console.server import Server
 
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        # Pages that follow the stack never end by themselves.
-        timeout_graceful_shutdown=1,
-        server_header=False,
-    )
-    server = uvicorn.Server(config)
+    server = Server(application(desk, port, key), desk.stopping)
     if until_end_of_input:
         threading.Thread(target=_end_with_input, args=(server,), name="input", daemon=True).start()
     asyncio.run(server.serve(sockets=[listening]))
 
 
 def _end_with_input(server: "uvicorn.Server") -> None:
-    sys.stdin.buffer.read()
+    # Not by Python's own buffer: a process that ends while a thread waits in it aborts.
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
     server.should_exit = True

@@ -1,5 +1,6 @@
 """What every page of the console works with."""
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -38,11 +39,15 @@ class Answered:
 
 @dataclass
 class Desk:
-    """A stack, who looks at it, and what is kept between two requests. ``changes``: whether changes are allowed."""
+    """A stack, who looks at it, and what is kept between two requests. ``changes``: whether changes are allowed.
+
+    ``stopping`` is set when the console ends.
+    """
 
     target: Target
     observer: Observer
     changes: bool
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _sql_lock: threading.Lock = field(default_factory=threading.Lock)
     _local_sql: LocalSql | None = None
 

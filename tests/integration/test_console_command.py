@@ -1,10 +1,14 @@
 """`headwater console`: what stops it before it begins, and how it ends."""
 
+import http.client
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -58,6 +62,86 @@ def test_a_stack_that_is_gone_is_one_line() -> None:
 
     with pytest.raises(Exception, match=r"does not answer any more .*start it again with 'make run'"):
         Control(gone).get("flow")
+
+
+#: The command over a stack that answers from memory. A page of it takes a while each time after the first.
+PROGRAM = """
+import sys, time
+import cli.observer
+from cli.console.command import console
+from cli.target import SETTINGS, Target
+from tests.fakes.observer import Looking
+
+class Slow(Looking):
+    every = 0.1
+
+    def observe(self):
+        time.sleep(0.5 if self.asked else 0)
+        return super().observe()
+
+class Session:
+    region_name = None
+
+cli.observer.observer = lambda _: Slow()
+console(sys.argv[1:], obj=lambda: Target(Session(), None, dict.fromkeys(SETTINGS.values(), "x"), stack_name="dev"))
+"""
+
+
+@contextmanager
+def serving(*options: str) -> Iterator["subprocess.Popen[str]"]:
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "--port", "0", *options],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def streamed(process: "subprocess.Popen[str]") -> Iterator[http.client.HTTPResponse]:
+    """The stream of a page, of which something has come."""
+    assert process.stdout is not None
+    found = re.search(r"http://127\.0\.0\.1:(\d+)/\?key=(\S+)", process.stdout.readline())
+    assert found is not None
+    with closing(http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=20)) as connection:
+        connection.request("GET", "/flow/stream", headers={"cookie": f"headwater-console-{found[1]}={found[2]}"})
+        with connection.getresponse() as answer:
+            assert answer.status == 200
+            assert answer.read1(10)
+            yield answer
+
+
+@pytest.mark.parametrize(
+    ("options", "end"),
+    [
+        ((), signal.SIGINT),
+        ((), signal.SIGTERM),
+        (("--until-end-of-input",), signal.SIGINT),
+        (("--until-end-of-input",), None),
+    ],
+)
+def test_it_ends_with_the_streams_of_open_pages_and_without_a_traceback(
+    options: Sequence[str], end: signal.Signals | None
+) -> None:
+    with serving(*options) as process, streamed(process) as answer:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        if end is None:
+            process.stdin.close()
+        else:
+            process.send_signal(end)
+        # To its end, and not broken off.
+        answer.read()
+
+        assert process.wait(10) == 0
+        assert process.stderr.read().splitlines() == ["Ctrl-C stops it.", "Stopped."]
 
 
 def test_without_a_stack_it_says_how_to_start_one(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def events(request: Request) -> Response:
 
 def tail(request: Request) -> Response:
     """New events as they come, as server-sent events."""
-    return live(_tail(request, Filters.of(request), number_of(request, "after")))
+    return live(request, _tail(request, Filters.of(request), number_of(request, "after")))
 
 
 async def _tail(request: Request, filters: Filters, last: int) -> AsyncIterator[str]:

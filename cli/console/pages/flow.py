@@ -71,7 +71,7 @@ def station(request: Request) -> Response:
 
 async def stream(request: Request) -> Response:
     """Figures as they change, as server-sent events."""
-    return live(_figures(request))
+    return live(request, _figures(request))
 
 
 async def _figures(request: Request) -> AsyncIterator[str]:

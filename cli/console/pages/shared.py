@@ -1,5 +1,6 @@
 """What the pages share: the desk of a request, templates, and errors in one line."""
 
+import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -158,9 +159,26 @@ def event(name: str, data: str) -> str:
     return f"event: {name}\n{lines}\n\n"
 
 
-def live(events: AsyncIterator[str]) -> Response:
-    """An answer that goes on for as long as the page is open."""
+def live(request: Request, events: AsyncIterator[str]) -> Response:
+    """An answer that goes on for as long as the page is open, and the console there."""
+    events = _until(desk(request).stopping, events)
     return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+
+async def _until(stopping: asyncio.Event, events: AsyncIterator[str]) -> AsyncIterator[str]:
+    stopped = asyncio.ensure_future(stopping.wait())
+    following: asyncio.Future[Any] = stopped
+    try:
+        while not stopping.is_set():
+            # It may sleep, or wait for AWS.
+            following = asyncio.ensure_future(anext(events, None))
+            await asyncio.wait((stopped, following), return_when=asyncio.FIRST_COMPLETED)
+            if not following.done() or (text := following.result()) is None:
+                return
+            yield text
+    finally:
+        stopped.cancel()
+        following.cancel()
 
 
 def demand_changes(request: Request) -> None:

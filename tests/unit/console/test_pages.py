@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,43 +19,15 @@ from cli.console.journey import _of_entry
 from cli.console.logs import Logs
 from cli.console.pages import events
 from cli.console.redaction import HIDDEN
-from cli.flow_graph import Edge, FlowGraph, Station
 from cli.local_sql import Answer
-from cli.observation import Figures, LetterBox, Letters, Snapshot, Trouble
+from cli.observation import Letters, Snapshot
 from cli.target import Target
 from cli.waiting import DeadLetter
 from devstack.running import RunningStack
+from tests.fakes.observer import Looking
 
 PORT = 8088
 OWN = f"http://127.0.0.1:{PORT}"
-GRAPH = FlowGraph(
-    {name: Station(name, kind) for name, kind in (("Log", "table"), ("BoardFunction", "function"))},
-    [Edge("Log", "BoardFunction", title="BoardFunction.Log")],
-    "Log",
-)
-
-
-class Looking:
-    """Sees one trouble, with a name that would be HTML."""
-
-    graph = GRAPH
-    limits: Mapping[str, float] = {}
-    every = 3600.0
-    waiting = Letters()
-    asked = 0
-
-    @property
-    def box(self) -> LetterBox:
-        return cast("LetterBox", SimpleNamespace(letters=lambda: self.waiting))
-
-    def observe(self) -> Snapshot:
-        self.asked += 1
-        return Snapshot(
-            at=datetime.now(UTC),
-            stack="dev",
-            figures={"BoardFunction": Figures(paused=True, waiting=7, lag=61.0)},
-            troubles=[Trouble("<script>alert(1)</script>", "docs/runbook.md#iteratorage")],
-        )
 
 
 class Asked(Desk):
