@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from cli.output import plain
-from devstack.running import RunningStack
+from devstack.running import CONTROL_PATH, TOKEN_HEADER, RunningStack
 
 _TIMEOUT_SECONDS: Final = 30.0
 
@@ -39,8 +39,8 @@ class Control:
         connection = http.client.HTTPConnection(self._host, timeout=_TIMEOUT_SECONDS)
         text = None if body is None else json.dumps(body).encode()
         try:
-            headers = {"x-devstack-token": self._token, "content-type": "application/json"}
-            connection.request(method, f"/_devstack/{path}", text, headers)
+            headers = {TOKEN_HEADER: self._token, "content-type": "application/json"}
+            connection.request(method, f"{CONTROL_PATH}{path}", text, headers)
             answer = connection.getresponse()
             told = json.loads(answer.read() or b"null")
         except (OSError, http.client.HTTPException, ValueError) as error:

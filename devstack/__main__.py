@@ -13,6 +13,7 @@ from devstack import mailbox
 from devstack import served_console as console
 from devstack.emulator import ACCESS_KEY, REGION, SECRET_KEY
 from devstack.errors import DevstackError
+from devstack.running import CONSOLE_PORT
 from devstack.stack import LocalStack, exit_on_signals
 
 
@@ -48,7 +49,7 @@ def main() -> None:
     "--console-port",
     type=click.IntRange(0, 65535),
     envvar="CONSOLE_PORT",
-    help=f"Of the console, 0 for a free one; by default {console.PORT}, or a free one if that is taken.",
+    help=f"Of the console, 0 for a free one; by default {CONSOLE_PORT}, or a free one if that is taken.",
 )
 @click.option("--console/--no-console", "with_console", default=True, help="Serve the console beside the stack.")
 @click.option("--root", type=click.Path(path_type=Path), default=Path(), help="The project's folder, or a template.")

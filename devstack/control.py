@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 from urllib.parse import unquote
 
 import orjson
@@ -17,9 +17,7 @@ from devstack.errors import DevstackError
 from devstack.functions import FunctionHost
 from devstack.mappings import Mappings
 from devstack.rehearsals import RehearsalError, Rehearsals
-
-PATH: Final = "/_devstack/"
-TOKEN_HEADER: Final = "x-devstack-token"  # noqa: S105 - its name
+from devstack.running import CONTROL_PATH, TOKEN_HEADER
 
 type Answer = tuple[int, list[tuple[str, str]], bytes]
 
@@ -38,7 +36,7 @@ class ControlApi:
         if not hmac.compare_digest(token.encode(), self._token.encode()):
             return _json(403, {"error": f"this is the local stack's own door: it wants the header {TOKEN_HEADER}"})
         try:
-            return self._answer(method, path.removeprefix(PATH).strip("/").split("/"), body)
+            return self._answer(method, path.removeprefix(CONTROL_PATH).strip("/").split("/"), body)
         except RehearsalError as error:
             return _json(error.status, {"error": str(error)})
         except Exception as error:  # noqa: BLE001 - an answer says more than a connection that closes
@@ -56,7 +54,7 @@ class ControlApi:
                 return _json(201, self._rehearsals.start(name, target))
             case "DELETE", ["rehearsals", identifier]:
                 return _json(200, self._rehearsals.undo(unquote(identifier)))
-        return _json(404, {"error": f"{method} {PATH}{'/'.join(parts)} is nothing that the local stack answers"})
+        return _json(404, {"error": f"{method} {CONTROL_PATH}{'/'.join(parts)} is nothing that is answered"})
 
     def _flow(self) -> Mapping[str, Any]:
         streams = [{"arn": arn, "records": count} for arn, count in self._mappings.records_read().items()]

@@ -28,13 +28,14 @@ import orjson
 from waitress import wasyncore
 from waitress.server import create_server
 
-from devstack import control, lambda_api
+from devstack import lambda_api
 from devstack.console import Console
 from devstack.control import ControlApi
 from devstack.emulator import ACCOUNT_ID, HOST, require_free
 from devstack.functions import REQUEST_LIMIT_BYTES, Outcome
 from devstack.lambda_api import LambdaApi
 from devstack.mailbox import PATH, Page
+from devstack.running import CONTROL_PATH
 from devstack.template import Route, TemplateError
 
 BODY_LIMIT_BYTES: Final = 10 * 1024 * 1024
@@ -316,7 +317,7 @@ class Gateway:
             invocation_type = environ.get("HTTP_X_AMZ_INVOCATION_TYPE", "RequestResponse")
             payload = environ["wsgi.input"].read()
             return self._functions.answer(environ["REQUEST_METHOD"], _raw_path(environ), invocation_type, payload)
-        if self._control is not None and _raw_path(environ).startswith(control.PATH):
+        if self._control is not None and _raw_path(environ).startswith(CONTROL_PATH):
             token = environ.get("HTTP_X_DEVSTACK_TOKEN", "")
             body = environ["wsgi.input"].read()
             return self._control.answer(environ["REQUEST_METHOD"], _raw_path(environ), token, body)

@@ -19,6 +19,11 @@ TEMPLATE_NAME: Final = "template.yaml"
 RECEIVER_NAME: Final = "receiver.yaml"
 RUNS_FOLDER: Final = ".devstack"
 ANNOUNCEMENT: Final = "stack.json"
+CONTROL_PATH: Final = "/_devstack/"
+"""Where the stack's own door is, below its API; `devstack.control` answers."""
+TOKEN_HEADER: Final = "x-devstack-token"  # noqa: S105 - its name
+CONSOLE_PORT: Final = 8088
+"""Of the console, unless another is asked for."""
 RUN_VARIABLE: Final = "HEADWATER_RUN"
 """An environment variable with the folder of a run: where several stacks run, this one is meant."""
 

@@ -12,10 +12,9 @@ from typing import Final, Self
 
 from devstack.emulator import HOST, free_port, require_free
 from devstack.errors import DevstackError
-from devstack.running import RUN_VARIABLE
+from devstack.running import CONSOLE_PORT, RUN_VARIABLE
 from devstack.stack import LocalStack
 
-PORT: Final = 8088
 _START_SECONDS: Final = 30
 _STOP_SECONDS: Final = 3
 
@@ -34,10 +33,10 @@ def port(wanted: int | None) -> int:
         require_free(wanted, "--console-port")
         return wanted
     try:
-        require_free(PORT, "--console-port", patience=0)
+        require_free(CONSOLE_PORT, "--console-port", patience=0)
     except DevstackError:
         return free_port()
-    return PORT
+    return CONSOLE_PORT
 
 
 def fits(stack: LocalStack) -> bool:

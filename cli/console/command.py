@@ -7,26 +7,25 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.target import Target
+from devstack.emulator import HOST
+from devstack.running import CONSOLE_PORT
 
 if TYPE_CHECKING:
     import uvicorn
 
     from cli.console.desk import Desk
 
-HOST: Final = "127.0.0.1"
-DEFAULT_PORT: Final = 8088
-
 
 @click.command()
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    default=DEFAULT_PORT,
+    default=CONSOLE_PORT,
     show_default=True,
     envvar="CONSOLE_PORT",
     help="On loopback; 0 for a free one.",

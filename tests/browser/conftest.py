@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 TOOLS = Path(__file__).parent / "node_modules"
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -17,6 +17,8 @@ def browser() -> Iterator[Browser]:
     found = os.environ.get("HEADWATER_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if found is None:
         pytest.skip("no chromium is on the PATH: install it, or name it in HEADWATER_CHROMIUM")
+    # A limit that only a hang reaches: its own is five seconds.
+    expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
         # No sandbox: what it opens are this project's own pages, and root may not have one.
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])

@@ -10,12 +10,13 @@ import orjson
 import pytest
 
 from cli.console.pages.runbook import anchor
-from devstack.control import TOKEN_HEADER, ControlApi
+from devstack.control import ControlApi
 from devstack.emulator import Emulator
 from devstack.errors import DevstackError
 from devstack.mappings import Mappings
 from devstack.refusals import Refusal
 from devstack.rehearsals import HOUR_SECONDS, KNOWN, RehearsalError, Rehearsals
+from devstack.running import TOKEN_HEADER
 from devstack.template import EventSourceMapping
 
 ROOT = Path(__file__).parents[3]
