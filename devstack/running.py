@@ -19,6 +19,7 @@ TEMPLATE_NAME: Final = "template.yaml"
 RECEIVER_NAME: Final = "receiver.yaml"
 RUNS_FOLDER: Final = ".devstack"
 ANNOUNCEMENT: Final = "stack.json"
+PID: Final = "pid"
 RUN_VARIABLE: Final = "HEADWATER_RUN"
 """An environment variable with the folder of a run: where several stacks run, this one is meant."""
 
@@ -34,6 +35,14 @@ class RunningStack:
     token: str = field(default="", repr=False)
     """What opens the stack's own door, `devstack.control`."""
     run_folder: str = ""
+
+    @property
+    def pid(self) -> str:
+        """Of the process that runs it."""
+        try:
+            return (Path(self.run_folder) / PID).read_text(encoding="utf-8").strip()
+        except OSError:
+            return "unknown"
 
     def session(self) -> Session:
         """A session with the credentials that the emulator takes; pass ``endpoint_url`` to its clients."""
