@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
+from cli import letters_view
 from cli.console import redaction
 from cli.console.desk import Desk
-from cli.observation import counted, duration
-from cli.output import as_json
+from cli.observation import archive_told, duration
+from cli.output import as_json, counted, refusal
 
 FOLDER: Final = Path(__file__).resolve().parent.parent
 
@@ -81,10 +81,13 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {
+        "age": letters_view.age,
+        "archive_told": archive_told,
         "base64": _base64,
         "counted": counted,
         "duration": duration,
         "field": _field,
+        "left": letters_view.left,
         "page_of": page_of,
         "pretty": pretty,
         "redacted": redaction.text,
@@ -126,12 +129,10 @@ def served(page: Page) -> Served:
             return shown(request, "refused.html", error.status, message=str(error))
         except click.ClickException as error:
             return shown(request, "refused.html", 409, message=error.format_message())
-        except ClientError as error:
-            details = error.response.get("Error", {})
-            message = f"{error.operation_name} was refused: {details.get('Code')}: {details.get('Message')}"
-            return shown(request, "refused.html", 502, message=message)
-        except BotoCoreError as error:
-            return shown(request, "refused.html", 502, message=f"AWS could not be reached: {error}")
+        except Exception as error:
+            if (told := refusal(error)) is None:
+                raise
+            return shown(request, "refused.html", 502, message=told)
 
     return answer
 
