@@ -4,7 +4,6 @@ On a deployed stack Athena answers; over the local stack's archive, or a downloa
 """
 
 import csv
-import difflib
 import io
 import json
 import math
@@ -23,6 +22,8 @@ import click
 
 from cli import given as checked
 from cli import saved_sql
+from cli.errors import QueryError
+from cli.output import counted, nearest, none_called, plain, say
 from cli.saved_sql import SavedQuery, SavedSqlError
 from cli.target import Target
 from headwater.archive import curated
@@ -80,16 +81,6 @@ def _day_stays() -> tuple[type[Exception], ...]:
         OSError,
         duckdb.Error,
     )
-
-
-def _refusals() -> tuple[type[Exception], ...]:
-    """What a query may be refused for, in one line each."""
-    from cli.athena import AthenaError
-    from cli.athena_sql import TranslationError
-    from cli.chart import ChartError
-    from cli.local_sql import LocalSqlError
-
-    return SavedSqlError, LocalSqlError, TranslationError, AthenaError, ChartError
 
 
 def _an_archive(_context: click.Context, _option: click.Parameter, folder: Path | None) -> Path | None:
@@ -186,11 +177,11 @@ def query(
             drawn = saved.chart if saved is not None and saved.chart is not None else chart.guessed(answer)
             title = saved.title if saved is not None else text.strip().splitlines()[0]
             for left_out in chart.draw(answer, drawn, title, plot):
-                click.echo(f"not drawn: {left_out}", err=True)
-            click.echo(f"drawn to {plot}", err=True)
+                say(f"not drawn: {left_out}", err=True)
+            say(f"drawn to {plot}", err=True)
         if bill is not None:
-            click.echo(f"Athena read {_size(bill.bytes_scanned)} in {bill.milliseconds / 1000:.1f} s", err=True)
-    except _refusals() as error:
+            say(f"Athena read {_size(bill.bytes_scanned)} in {bill.milliseconds / 1000:.1f} s", err=True)
+    except QueryError as error:
         raise click.ClickException(str(error)) from error
     finally:
         _tell(met.foreign, met.damaged)
@@ -202,8 +193,7 @@ def query(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, of each table, instead of a table.")
 @click.option(
     "--since",
-    type=click.DateTime(["%Y-%m-%d"]),
-    callback=checked.past_day,
+    type=checked.Day(),
     default="2025-01-01",
     show_default="all",
     help="The first day that counts: a large archive takes long to read whole.",
@@ -215,14 +205,14 @@ def stats(target: Callable[[], Target], *, as_json: bool, since: datetime, folde
 
     Downloads and checks every object of the days. Exits with 3 where some are damaged or missing.
     """
-    from cli.local_sql import LocalSql, LocalSqlError
+    from cli.local_sql import LocalSql
     from cli.tables import TABLES
 
     objects = _objects(target, folder)
     try:
         with LocalSql(objects, since.date().isoformat()) as local:
             tables = [_stats(local, table) for table in TABLES.values()]
-    except LocalSqlError as error:
+    except QueryError as error:
         raise click.ClickException(str(error)) from error
     told = [each for each in tables if each["objects"] or each["foreign"] or each["damaged"]]
     if as_json:
@@ -240,8 +230,7 @@ def stats(target: Callable[[], Target], *, as_json: bool, since: datetime, folde
 @click.option("--source", type=click.Choice(curated.SOURCES), multiple=True, default=curated.SOURCES, show_default=True)
 @click.option(
     "--since",
-    type=click.DateTime(["%Y-%m-%d"]),
-    callback=checked.past_day,
+    type=checked.Day(),
     help="Leaves earlier days as they are.",
 )
 @click.option("--again", is_flag=True, help="All closed days, as after a new column; not only new and changed ones.")
@@ -271,10 +260,10 @@ def compact(
         foreign += found.foreign
         failed += len(found.left_out)
         for reason in found.left_out:
-            click.echo(f"a month of {each} stays as it is: {reason}", err=True)
+            say(f"a month of {each} stays as it is: {reason}", err=True)
     _tell(foreign, [])
     if not due and not failed:
-        click.echo("Nothing is due: every closed day is compacted. Today is open until two hours past midnight (UTC).")
+        say("Nothing is due: every closed day is compacted. Today is open until two hours past midnight (UTC).")
     for number, day in enumerate(due, start=1):
         began = time.monotonic()
         try:
@@ -282,14 +271,14 @@ def compact(
         except DayTakenError as error:
             failed += 1
             about = f"{error}; --take-over takes it now"
-            click.echo(f"{number} of {len(due)}: {day.source} {day.dt} stays as it is: {about}", err=True)
+            say(f"{number} of {len(due)}: {day.source} {day.dt} stays as it is: {about}", err=True)
             continue
         except _day_stays() as error:
             failed += 1
-            click.echo(f"{number} of {len(due)}: {day.source} {day.dt} stays as it is: {error}", err=True)
+            say(f"{number} of {len(due)}: {day.source} {day.dt} stays as it is: {error}", err=True)
             continue
         told = f"{done.records:,} changes of {done.raw_objects:,} object(s), {_size(day.bytes)}"
-        click.echo(f"{number} of {len(due)}: {day.source} {day.dt}: {told}, {time.monotonic() - began:.1f} s")
+        say(f"{number} of {len(due)}: {day.source} {day.dt}: {told}, {time.monotonic() - began:.1f} s")
     if failed:
         sys.exit(INCOMPLETE)
 
@@ -297,13 +286,14 @@ def compact(
 def _chosen(sql: str | None, name: str | None) -> SavedQuery | None:
     if (sql is None) == (name is None):
         raise click.UsageError("give either SQL or --name; --list shows the names")
-    if name is None:
-        return None
     known = saved_sql.queries()
+    if name is None:
+        # No SELECT is one word.
+        if sql is not None and len(sql.split()) == 1 and (near := nearest(sql.strip(), known)):
+            raise click.UsageError(f"{sql.strip()!r} is no SELECT: did you mean --name {near}?")
+        return None
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f": did you mean {near[0]}?" if near else "."
-        raise SavedSqlError(f"there is no saved query {name}{hint} There are: {', '.join(known)}")
+        raise SavedSqlError(none_called(f"saved query {name}", name, known))
     return known[name]
 
 
@@ -447,21 +437,37 @@ def _tell(foreign: Sequence[Foreign], damaged: Sequence[Damaged]) -> None:
         from cli.archive_objects import described
 
         for line in described(foreign, damaged):
-            click.echo(line, err=True)
+            say(line, err=True)
 
 
 def _table(answer: "Answer") -> None:
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table as Grid
+    from rich.text import Text
 
+    console = Console()
     grid = Grid()
     numbers = [all(isinstance(row[at], int | float | Decimal | None) for row in answer.rows) for at in _places(answer)]
     for name, number in zip(answer.columns, numbers, strict=True):
-        grid.add_column(name, justify="right" if number and answer.rows else "left", overflow="fold")
+        grid.add_column(Text(plain(name)), justify="right" if number and answer.rows else "left", overflow="fold")
     for row in answer.rows:
-        grid.add_row(*("" if value is None else str(value) for value in row))
-    Console().print(grid)
-    click.echo(f"{len(answer.rows)} row{'' if len(answer.rows) == 1 else 's'}", err=True)
+        grid.add_row(*("" if value is None else Text(plain(str(value))) for value in row))
+    # Of a narrow screen rich measures what it would squeeze the table to.
+    unbounded = console.options.update(max_width=sys.maxsize)
+    if Measurement.get(console, unbounded, grid).maximum <= console.width:
+        console.print(grid)
+    else:
+        # No value is broken: an id in pieces is of no use to anybody.
+        blocks = (
+            "".join(
+                f"{plain(name)}: {'' if value is None else plain(str(value))}\n"
+                for name, value in zip(answer.columns, row, strict=True)
+            )
+            for row in answer.rows
+        )
+        click.echo("\n".join(blocks), nl=False)
+    say(counted(len(answer.rows), "row"), err=True)
 
 
 def _places(answer: "Answer") -> range:

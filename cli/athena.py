@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cli import athena_sql
+from cli.errors import QueryError
 from cli.local_sql import Answer
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ _VALUES: Final[dict[str, Callable[[str], Any]]] = {
 }
 
 
-class AthenaError(Exception):
+class AthenaError(QueryError):
     """Athena did not answer; the message says why, in its words."""
 
 

@@ -23,6 +23,9 @@ from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
+from cli.errors import QueryError
+from cli.output import none_called
+
 # What the parser has to say of a statement that is no query, is said by the refusal.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
@@ -127,7 +130,7 @@ CREATE MACRO trino_try_text(kind, t) AS CASE WHEN trino_readable(kind, t) THEN t
 """
 
 
-class TranslationError(Exception):
+class TranslationError(QueryError):
     """A query that is not one SELECT, or says something that is not translated; the message names it."""
 
 
@@ -259,7 +262,7 @@ def _check_tables(query: exp.Query, relations: Relations) -> None:
         table.set("catalog", None)
     unknown = sorted(tables(query) - relations.keys())
     if unknown:
-        raise TranslationError(f"there is no table {unknown[0]}; there are: {', '.join(sorted(relations))}")
+        raise TranslationError(none_called(f"table {unknown[0]}", unknown[0], sorted(relations)))
 
 
 def _name_like_athena(query: exp.Query) -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cli.errors import QueryError
 from cli.local_sql import Answer
 from cli.saved_sql import Chart
 
@@ -23,7 +24,7 @@ _MOST_NAMES = 30
 type Groups = dict[Any, list[tuple[Any, float]]]
 
 
-class ChartError(Exception):
+class ChartError(QueryError):
     """An answer that cannot be drawn; the message says why."""
 
 

@@ -4,7 +4,6 @@ Exit codes: 0, nothing waits, or what was asked for is done; 1, something waits,
 written right; 3, nothing was seen and nobody waited to be sure.
 """
 
-import difflib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from cli.inventory import Inventory, consumer_of_queue, dead_letter_queues, open
 from cli.kept import reason_option, recorder
 from cli.letters_view import contents, summary
 from cli.output import as_json as json_text
-from cli.output import print_json
+from cli.output import nearest, print_json, say
 from cli.redriving import Redriving, demand_recognised
 from cli.target import Target
 from cli.waiting import DeadLetter
@@ -168,10 +167,10 @@ def discard(target: Callable[[], Target], identifier: str, reason: str) -> None:
         letter = found.find(identifier)
         done = redriving.discard(stack, found, letter, reason)
         for each in done.given_up:
-            click.echo(each)
+            say(each)
         if done.stopped:
             raise click.ClickException(f"it stays, as its aggregate cannot go on: {done.stopped}")
-    click.echo(f"Discarded. {done.kept} keeps it for a year.")
+    say(f"Discarded. {done.kept} keeps it for a year.")
 
 
 @dead_letters.command()
@@ -215,8 +214,8 @@ def release(target: Callable[[], Target], consumer: str, aggregate: str, reason:
         facts = {"consumer": consumer, "aggregate": aggregate, "still_failing": failing}
         kept = recorder(stack, f"release-{consumer}", facts, verb="release", done="released", reason=reason)()
     if failing:
-        click.echo(f"It still fails, and is parked anew, now or with its next event: {failing}")
-    click.echo(f"Released. {kept} keeps a record of it for a year.")
+        say(f"It still fails, and is parked anew, now or with its next event: {failing}")
+    say(f"Released. {kept} keeps a record of it for a year.")
 
 
 def _only_say(letter: DeadLetter) -> str:
@@ -265,8 +264,8 @@ def _demand_known(target: Target, found: Inventory, consumer: str | None) -> Non
 
         known |= set(bootstrap.redrive().consumers)
     if consumer not in known:
-        near = difflib.get_close_matches(consumer, known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        near = nearest(consumer, known)
+        hint = f"did you mean {near}? " if near else ""
         raise click.BadParameter(
             f"no consumer is called {consumer!r}: {hint}There are {', '.join(sorted(known))}", param_hint="--consumer"
         )
@@ -294,22 +293,22 @@ def _tell_none(target: Target, found: Inventory, *, wait: bool, to_stderr: bool)
     unseen: Mapping[str, int] = found.unseen
     if not unseen:
         if not wait:
-            click.echo("Not sure yet: nothing is seen, but counts are right only after a minute.", err=True)
+            say("Not sure yet: nothing is seen, but counts are right only after a minute.", err=True)
             raise click.exceptions.Exit(NOT_SURE)
-        unseen = seen_within(found.count_unseen, target.clock, target.steady, lambda text: click.echo(text, err=True))
+        unseen = seen_within(found.count_unseen, target.clock, target.steady, lambda text: say(text, err=True))
         _tell_unseen(unseen)
     if unseen:
-        click.echo("What was asked for may be among them: ask again.", err=True)
+        say("What was asked for may be among them: ask again.", err=True)
         raise click.exceptions.Exit(WAITS)
     if not found.letters:
-        click.echo("Nothing waits.", err=to_stderr)
+        say("Nothing waits.", err=to_stderr)
         return
     counts = Counter(letter.consumer or "nobody knows whose" for letter in found.letters)
     others = ", ".join(f"{consumer} ({count})" for consumer, count in sorted(counts.items()))
-    click.echo(f"Nothing of that waits. What does: {others}.", err=to_stderr)
+    say(f"Nothing of that waits. What does: {others}.", err=to_stderr)
 
 
 def _tell_unseen(unseen: Mapping[str, int]) -> None:
     """Says what could not be looked at; a listing is not whole then."""
     for place, count in sorted(unseen.items()):
-        click.echo(f"{count} more in {place}: {waiting.on_their_way(place)}", err=True)
+        say(f"{count} more in {place}: {waiting.on_their_way(place)}", err=True)

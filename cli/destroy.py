@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.progress import track
 
+from cli.output import say
 from cli.processes import stop_all
 from cli.target import LOCAL, command_line
 
@@ -75,13 +76,16 @@ def destroy(context: click.Context, *, data: bool, confirm: str | None) -> None:
     given = context.find_root().params
     name, region = str(given["stack"]), given["region"]
     if name == LOCAL:
-        raise click.UsageError("name a deployed stack with --stack; the local one ends with `make run`")
+        raise click.UsageError(
+            "the local stack ends when `make run` is stopped, by Ctrl-C where it runs. To delete a deployed one, name "
+            "it before the command:\n  headwater --stack NAME destroy"
+        )
     import boto3  # late: a large import
 
     session = boto3.session.Session(region_name=region)
     found = find(name, session)
     if found.status is None and not found.holding:
-        click.echo(
+        say(
             f"There is no stack {name}, and none of the last ninety days left anything. What older ones left has names "
             f"that begin with {name}-"
         )
@@ -92,7 +96,7 @@ def destroy(context: click.Context, *, data: bool, confirm: str | None) -> None:
         if confirm is not None:
             raise click.UsageError(f"--confirm {confirm} is not {name}")
         command = " ".join(["destroy", *(["--data"] if data else []), "--confirm", name])
-        click.echo(f"Nothing was done. To do it: {command_line()} {command}")
+        say(f"Nothing was done. To do it:\n  {command_line()} {command}")
         return
     if found.status is not None:
         if everything:
@@ -104,11 +108,11 @@ def destroy(context: click.Context, *, data: bool, confirm: str | None) -> None:
     # With what earlier stacks of the name left: it is not touched here, but it is there.
     left = {each.name: each for each in (*_there(found.holding, session), *find(name, session).holding)}.values()
     for each in left:
-        click.echo(f"stays: {each.kind.rpartition('::')[2].lower()} {each.name} ({each.logical_id})")
+        say(f"stays: {each.kind.rpartition('::')[2].lower()} {each.name} ({each.logical_id})")
     if left:
-        click.echo(f"To delete these too, for good: {command_line()} destroy --data --confirm {name}")
+        say(f"To delete these too, for good:\n  {command_line()} destroy --data --confirm {name}")
     else:
-        click.echo("Nothing of it stays.")
+        say("Nothing of it stays.")
 
 
 def find(name: str, session: Session) -> Found:
@@ -177,10 +181,10 @@ def _is_there(resource: Resource, session: Session) -> bool:
 
 def _say_what_would_happen(found: Found, *, everything: bool) -> None:
     if found.status is not None:
-        click.echo(f"{found.name} is {found.status}, with {len(found.resources)} resources: it would be deleted.")
+        say(f"{found.name} is {found.status}, with {len(found.resources)} resources: it would be deleted.")
     for each in found.holding:
         fate = "would be deleted, with all that is in it" if everything else "would stay"
-        click.echo(f"{each.kind.rpartition('::')[2].lower()} {each.name} ({each.logical_id}) {fate}.")
+        say(f"{each.kind.rpartition('::')[2].lower()} {each.name} ({each.logical_id}) {fate}.")
 
 
 def _stop_executions(resources: Sequence[Resource], session: Session) -> None:
@@ -195,7 +199,7 @@ def _stop_executions(resources: Sequence[Resource], session: Session) -> None:
                     raise
                 continue
             if stopped:
-                click.echo(f"Stopped {stopped} execution(s) of {each.logical_id}.")
+                say(f"Stopped {stopped} execution(s) of {each.logical_id}.")
 
 
 def _delete_stack(found: Found, session: Session) -> None:
@@ -212,7 +216,7 @@ def _delete_stack(found: Found, session: Session) -> None:
             _stop_executions(resources, session)
             status = client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
             if status == "DELETE_COMPLETE":
-                click.echo(f"Deleted {found.name}.")
+                say(f"Deleted {found.name}.")
                 return
             resources = list(_resources(client, stack))
             if status == "DELETE_FAILED":
@@ -241,7 +245,7 @@ def _delete_data(resources: Sequence[Resource], session: Session) -> None:
             client.get_waiter("table_not_exists").wait(TableName=each.name)
         else:
             _delete_bucket(each.name, session.client("s3"))
-        click.echo(f"Deleted {each.name}.")
+        say(f"Deleted {each.name}.")
 
 
 def _delete_bucket(name: str, client: Any) -> None:

@@ -17,7 +17,7 @@ from rich.text import Text
 from cli.given import aggregate as given_aggregate
 from cli.kept import reason_option, recorder
 from cli.output import as_json as json_text
-from cli.output import plain
+from cli.output import plain, say
 from cli.target import Target, command_line
 from headwater.change_stream.dynamodb import as_delivered
 from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
@@ -26,6 +26,8 @@ from headwater.event_store.dynamodb import DynamoDbEventStore
 
 type Item = Mapping[str, Any]
 
+#: What shows ids, for whoever knows none: the newest first.
+_IDS: Final = "SELECT aggregate_id, max(occurred_at) AS last FROM events_all GROUP BY 1 ORDER BY 2 DESC LIMIT 20"
 #: How the attributes that can be mended are stored. The key is none of them: it is what an event is found by.
 _MENDABLE: Final = {name: kind for name, kind in codec.KINDS.items() if name not in {"aggregate_id", "version"}}
 
@@ -79,7 +81,12 @@ def show(target: Callable[[], Target], aggregate: str, after: int, as_json: bool
     history = [read(item) for item in DynamoDbEventStore(stack.client("dynamodb"), table).items(aggregate, after)]
     if not history:
         above = f" above version {after}" if after else ""
-        raise click.ClickException(f"{table} has no events of {aggregate}{above}")
+        again = command_line()
+        raise click.ClickException(
+            f"{table} has no events of {aggregate}{above}. The archive has the ids; dead letters have theirs:\n"
+            f'  {again} archive query "{_IDS}"\n'
+            f"  {again} dead-letters list"
+        )
     if as_json:
         for each in history:
             click.echo(json_text(_shown(each)))
@@ -125,7 +132,7 @@ def mend(
         return
     kept = mended(stack, aggregate, version, changes, reason)
     again = command_line()
-    click.echo(
+    say(
         f"Mended: version {version} of {aggregate}. {kept} keeps what it was, with your reason.\n"
         "IllegalChanges will ring within minutes: this was the change.\n"
         "Nobody was told of the event yet. Next:\n"

@@ -59,6 +59,11 @@ class Station:
             return None
         return re.sub(r"(?<!^)(?=[A-Z])", "_", self.id.removesuffix(self.kind.capitalize())).lower()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that it is called, here and there, the shortest last."""
+        return tuple(dict.fromkeys(filter(None, (self.id, self.label, self.consumer))))
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:

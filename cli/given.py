@@ -1,9 +1,9 @@
-"""What a person gives a command, checked before any work starts. Each is a callback of a click option or argument."""
+"""What a person gives a command, checked before any work starts, by callbacks and types of options and arguments."""
 
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -28,11 +28,23 @@ def aggregate(_context: click.Context, _parameter: click.Parameter, value: str) 
     return value
 
 
-def past_day(_context: click.Context, _parameter: click.Parameter, day: datetime | None) -> datetime | None:
+class Day(click.DateTime):
     """A UTC day that has begun: of later ones there is nothing yet."""
-    if day is not None and is_future(day.date().isoformat()):
-        raise click.BadParameter(f"{day:%Y-%m-%d} is in the future: take a day up to {_today()}, in UTC")
-    return day
+
+    def __init__(self) -> None:
+        super().__init__(["%Y-%m-%d"])
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
+        return "DAY"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            day: datetime = super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is no day: write it as in 2026-03-01", param, ctx)
+        if is_future(day.date().isoformat()):
+            self.fail(f"{day:%Y-%m-%d} is in the future: take a day up to {_today()}, in UTC", param, ctx)
+        return day
 
 
 def is_future(day: str) -> bool:

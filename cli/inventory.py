@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, Final
 
 import click
 
 from cli import waiting
+from cli.output import shortened
 from cli.queues import HOLD_SECONDS, Held, Message, counted, held
 from cli.target import Target
 from cli.waiting import DeadLetter
@@ -23,8 +23,6 @@ _QUEUE_URL: Final = re.compile(r"(\w+)QueueUrl")
 _DEAD_LETTER_QUEUE_URL: Final = re.compile(r"(\w+?)(Subscription)?DeadLetterQueueUrl")
 #: In another account, whose operators see to it; the Pipe parks here what that queue does not take.
 _ELSEWHERE: Final = frozenset({"ApplicationInboxQueue"})
-#: As short as ids are to type; they are longer only where two begin alike.
-_ID_LENGTH: Final = 8
 
 
 def dead_letter_queues(outputs: Mapping[str, str]) -> dict[str, tuple[str, str]]:
@@ -85,13 +83,8 @@ class Inventory:
     @cached_property
     def ids(self) -> Mapping[str, str]:
         """What each dead letter goes by, by its key: the beginning of its handle, as long as none other begins so."""
-        handles = sorted(letter.handle for letter in self.letters)
-        shared = dict.fromkeys(handles, _ID_LENGTH)
-        for one, next_ in pairwise(handles):
-            alike = next((at for at, (a, b) in enumerate(zip(one, next_, strict=False)) if a != b), len(one))
-            for handle in (one, next_):
-                shared[handle] = max(shared[handle], alike + 1)
-        return {letter.key: letter.handle[: shared[letter.handle]] for letter in self.letters}
+        short = shortened(letter.handle for letter in self.letters)
+        return {letter.key: short[letter.handle] for letter in self.letters}
 
     def find(self, identifier: str) -> DeadLetter:
         """The dead letter whose id, message id or object key begins so.

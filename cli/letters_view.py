@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import waiting
-from cli.output import plain
+from cli.output import counted, plain
 from cli.waiting import DeadLetter
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.clock import timestamp
@@ -88,10 +88,10 @@ def print_groups(letters: Sequence[DeadLetter], ids: Ids, now: datetime) -> None
         key = letter.consumer, letter.reason, cause(letter, letter.error or "")
         groups.setdefault(key, []).append(letter)
     console = Console(highlight=False)
-    console.print(Text(_counted(len(letters), "dead letter")))
+    console.print(Text(counted(len(letters), "dead letter")))
     for (consumer, why, _), members in sorted(groups.items(), key=lambda group: group[0][:2]):
         console.print()
-        records = _counted(sum(letter.records for letter in members), "record")
+        records = counted(sum(letter.records for letter in members), "record")
         console.print(Text(f"{plain(consumer) or 'nobody knows whose'} · {plain(why)} · {records}", style="bold"))
         # The title names its type.
         _print_cause(console, members, [(letter.error or "").removeprefix(f"{why}: ") for letter in members])
@@ -118,7 +118,7 @@ def print_results(
             failed.setdefault((letter.consumer, cause(letter, text)), []).append((letter, text))
     for (consumer, _), members in failed.items():
         console.print()
-        title = f"{plain(consumer) or 'nobody knows whose'} · {_counted(len(members), 'dead letter')}"
+        title = f"{plain(consumer) or 'nobody knows whose'} · {counted(len(members), 'dead letter')}"
         if behind := sum(held_up[consumer, name] for name in {letter.aggregate for letter, _ in members}):
             title += f", and {behind} more that wait behind {'it' if len(members) == 1 else 'them'}"
         console.print(Text(title, style="bold"))
@@ -154,14 +154,14 @@ def _table(letters: Sequence[DeadLetter], ids: Ids, now: datetime) -> Table:
     for column in ("version", "age", "left"):
         table.add_column(column, justify="right", no_wrap=True)
     for letter in letters:
-        left = letter.expires_at - now if letter.expires_at else None
+        urgent = letter.expires_at is not None and letter.expires_at - now < _URGENT
         table.add_row(
             ids[letter.key],
             _where(letter),
             _versions(letter.versions),
-            _duration(now - letter.failed_at),
-            "never" if left is None else _duration(left),
-            style="red" if left is not None and left < _URGENT else None,
+            age(letter, now),
+            left(letter, now),
+            style="red" if urgent else None,
         )
     return table
 
@@ -170,17 +170,23 @@ def _where(letter: DeadLetter) -> Text:
     return Text(plain(letter.aggregate) or f"in {letter.place}")
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def _versions(versions: Sequence[int]) -> str:
     if not versions:
         return ""
     return str(versions[0]) if len(versions) == 1 else f"{min(versions)}…{max(versions)}"
 
 
-def _duration(span: timedelta) -> str:
+def age(letter: DeadLetter, now: datetime) -> str:
+    """How long ago it failed."""
+    return _whole(now - letter.failed_at)
+
+
+def left(letter: DeadLetter, now: datetime) -> str:
+    """How long it still waits, rounded down: nobody is told of time that is not there."""
+    return _whole(letter.expires_at - now) if letter.expires_at else "never expires"
+
+
+def _whole(span: timedelta) -> str:
     minutes = max(0, int(span.total_seconds() // 60))
     if minutes < 60:
         return f"{minutes} min"

@@ -17,6 +17,7 @@ from typing import Any, Self
 from cli import archive_objects, athena_sql, saved_sql
 from cli.archive_objects import Objects, StoredObject
 from cli.athena_sql import TranslationError
+from cli.errors import QueryError
 from cli.tables import TABLES, Format, Table
 from headwater.archive import reader
 from headwater.archive.inventory import Damaged, Foreign, Names, sorted_out
@@ -28,7 +29,7 @@ _LOOKS = 5
 _LIST = TABLES["curated_days"]
 
 
-class LocalSqlError(Exception):
+class LocalSqlError(QueryError):
     """A query that cannot be answered here; the message says why."""
 
 

@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cli import given
 from cli.output import as_json as json_text
+from cli.output import counted, plain, shortened
 from cli.target import Target
 from devstack.mailbox import Mail, sent_mails
 
@@ -27,11 +29,13 @@ def list_mails(target: Callable[[], Target], as_json: bool) -> None:
         for each in mails:
             click.echo(json_text({"id": each.message_id, "to": each.to, "subject": each.subject}))
         return
-    table = Table(title=f"{len(mails)} e-mail{'' if len(mails) == 1 else 's'}", title_justify="left")
-    for column in ("id", "to", "subject"):
+    ids = shortened(each.message_id for each in mails)
+    table = Table(title=counted(len(mails), "e-mail"), title_justify="left")
+    table.add_column("id", no_wrap=True, min_width=max(map(len, ids.values()), default=0))
+    for column in ("to", "subject"):
         table.add_column(column, overflow="fold")
     for each in mails:
-        table.add_row(each.message_id, ", ".join(each.to), each.subject)
+        table.add_row(ids[each.message_id], Text(plain(", ".join(each.to))), Text(plain(each.subject)))
     Console().print(table)
 
 

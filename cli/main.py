@@ -3,13 +3,19 @@
 A command's module is loaded when the command is used: what one needs, no other waits for.
 """
 
+import io
+import shlex
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
-from typing import Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 import click
-from click.exceptions import NoSuchCommand
+from click.exceptions import NoSuchCommand, NoSuchOption
 from click.shell_completion import CompletionItem
+
+from cli.output import fitted, refusal
 
 
 class _Command(NamedTuple):
@@ -45,8 +51,26 @@ COMMANDS: Final = {
 }
 
 
+class _Fitted(click.ClickException):
+    """An error as it shows itself, in lines that the terminal has room for."""
+
+    def __init__(self, error: click.ClickException) -> None:
+        super().__init__(error.format_message())
+        self.exit_code = error.exit_code  # type: ignore[misc] # as click's own errors have it
+        self._error = error
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        stream = file or sys.stderr
+        shown = io.StringIO()
+        self._error.show(shown)
+        click.echo(fitted(shown.getvalue(), stream), file=stream, nl=False)
+
+
 class _Commands(click.Group):
-    """Turns what AWS refuses into one line, so that nobody reads a traceback at night."""
+    """Says all that goes wrong in lines that fit; what AWS refuses too, so that nobody reads a traceback at night."""
+
+    #: The command line as it was given, without the command's own name.
+    _given: Sequence[str] = ()
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
@@ -56,6 +80,10 @@ class _Commands(click.Group):
         if found is None:
             return None
         command: click.Command = getattr(import_module(found.module), found.attribute)
+        if isinstance(command, click.Group):
+            for each in command.commands.values():
+                # Whole, over as many lines as it takes: click would cut it to one.
+                each.short_help = each.get_short_help_str(sys.maxsize)
         return command
 
     def resolve_command(
@@ -75,27 +103,42 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, each.help) for name, each in COMMANDS.items()])
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        self._given = tuple(args)
+        with self._told():
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> object:
-        try:
+        with self._told():
             return super().invoke(ctx)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except NoSuchOption as error:
+            raise _Fitted(self._in_its_place(error) or error) from error
+        except click.ClickException as error:
+            raise _Fitted(error) from error
         except Exception as error:
-            if (told := _refusal(error)) is None:
+            if (told := refusal(error)) is None:
                 raise
-            raise click.ClickException(told) from error
+            raise _Fitted(click.ClickException(told)) from error
 
-
-def _refusal(error: Exception) -> str | None:
-    """What AWS says, in one line; None for any other error."""
-    # A command that has not loaded the SDK has nothing refused by AWS.
-    exceptions = sys.modules.get("botocore.exceptions")
-    if exceptions is None:
-        return None
-    if isinstance(error, exceptions.ClientError):
-        details = error.response.get("Error", {})
-        return f"{error.operation_name} was refused: {details.get('Code')}: {details.get('Message')}"
-    if isinstance(error, exceptions.BotoCoreError):
-        return f"AWS could not be reached: {error}"
-    return None
+    def _in_its_place(self, error: NoSuchOption) -> click.UsageError | None:
+        """The error of an option of the whole command that stands behind the word that it has to stand before."""
+        name = error.option_name
+        option = next((each for each in self.params if isinstance(each, click.Option) and name in each.opts), None)
+        at = next((at for at, word in enumerate(self._given) if word.partition("=")[0] == name), None)
+        if option is None or at is None:
+            return None
+        alone = option.is_flag or "=" in self._given[at]
+        after = self._given[at + 1 :]
+        value = () if alone else after[:1] or ("NAME",)
+        words = [self._given[at], *value, *self._given[:at], *(after if alone else after[1:])]
+        return click.UsageError(f"{name} stands before the command:\n  headwater {shlex.join(words)}", error.ctx)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

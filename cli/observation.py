@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 from cli import inventory
 from cli.archive_objects import BucketObjects
 from cli.flow_graph import FlowGraph
+from cli.output import counted
 from cli.target import Target
 from cli.waiting import DeadLetter
 from headwater.archive import curated
@@ -19,6 +20,8 @@ from headwater.archive.inventory import Names, sorted_out
 type Document = Mapping[str, Any]
 
 _DAYS_BACK: Final = 3
+#: What could not be asked of the archive begins so, among what a snapshot does not know.
+ARCHIVE: Final = "archive"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +71,9 @@ class Trouble:
 class Snapshot:
     """``dead_letters``: how many wait, by consumer; ``standing``: of how many aggregates, which wait behind them.
 
-    ``archived``: when the archive's newest object was written; None if there is none. ``alarms``: None where there are
-    none to be had, as on the local stack. ``unknown``: what could not be asked, and why.
+    ``archived``: when the archive's newest object was written; None if it has none of the last days, and if nobody
+    knows. ``archive_empty``: whether it never had one. ``alarms``: None where there are none to be had, as on the local
+    stack. ``unknown``: what could not be asked, and why.
     """
 
     at: datetime
@@ -78,6 +82,7 @@ class Snapshot:
     dead_letters: Mapping[str, int] = field(default_factory=dict)
     standing: Mapping[str, int] = field(default_factory=dict)
     archived: datetime | None = None
+    archive_empty: bool = False
     alarms: Sequence[Alarm] | None = None
     unknown: Sequence[str] = ()
     troubles: Sequence[Trouble] = ()
@@ -175,11 +180,6 @@ def troubles(
 
 
 _LETTERS: Final = "headwater dead-letters list"
-
-
-def counted(count: int, noun: str) -> str:
-    """A number with its noun."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
@@ -288,6 +288,22 @@ def archived_at(target: Target, now: datetime) -> datetime | None:
         if found:
             return max(found)
     return None
+
+
+def nothing_archived(target: Target) -> bool:
+    """Whether the archive has nothing at all of any change: a request for each of its sources."""
+    objects = BucketObjects(target.client("s3"), target.output("ArchiveBucketName"))
+    return not any(True for source in curated.SOURCES for _ in objects.listed(curated.raw_prefix(source)))
+
+
+def archive_told(snapshot: Snapshot) -> str:
+    """How fresh the archive is, as people say it."""
+    if snapshot.archived is not None:
+        age = max(0.0, (snapshot.at - snapshot.archived).total_seconds())
+        return f"the newest object is {duration(age)} old"
+    if any(each.startswith(f"{ARCHIVE}:") for each in snapshot.unknown):
+        return "not known"
+    return "nothing was written yet" if snapshot.archive_empty else "nothing was written in the last days"
 
 
 def as_json(graph: FlowGraph, snapshot: Snapshot) -> dict[str, Any]:

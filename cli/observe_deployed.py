@@ -13,7 +13,19 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from cli.flow_graph import FlowGraph, Station
-from cli.observation import Alarm, Figures, LetterBox, Letters, Snapshot, archived_at, limits, troubles, watching
+from cli.observation import (
+    ARCHIVE,
+    Alarm,
+    Figures,
+    LetterBox,
+    Letters,
+    Snapshot,
+    archived_at,
+    limits,
+    nothing_archived,
+    troubles,
+    watching,
+)
 from cli.queues import counted
 from cli.target import Target
 from cli.templates import documents, physical_ids
@@ -68,6 +80,8 @@ class DeployedObserver:
         paused = asked("mappings", self._paused, set[str]())
         waiting = asked("queues", self._waiting, dict[str, int]())
         alarms: Sequence[Alarm] | None = asked("alarms", self._alarms, None)
+        nothing: tuple[datetime | None, bool] = (None, False)
+        archived, archive_empty = asked(ARCHIVE, lambda: self._archive(now), nothing)
         figures = {
             name: self._figures(station, values.get(name, {}), waiting.get(name), name in paused, letters)
             for name, station in self.graph.stations.items()
@@ -78,11 +92,16 @@ class DeployedObserver:
             figures=figures,
             dead_letters=letters.by_consumer,
             standing=letters.standing,
-            archived=asked("archive", lambda: archived_at(self._target, now), None),
+            archived=archived,
+            archive_empty=archive_empty,
             alarms=alarms,
             unknown=unknown,
         )
         return replace(snapshot, troubles=troubles(self.graph, snapshot, self.limits, letters.elsewhere))
+
+    def _archive(self, now: datetime) -> tuple[datetime | None, bool]:
+        archived = archived_at(self._target, now)
+        return archived, archived is None and nothing_archived(self._target)
 
     @staticmethod
     def _figures(

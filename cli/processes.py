@@ -9,6 +9,7 @@ from rich.progress import track
 
 from cli.kept import reason_option, recorder
 from cli.output import as_json as json_text
+from cli.output import say
 from cli.target import Target
 from headwater.clock import timestamp
 
@@ -36,7 +37,7 @@ def list_(target: Callable[[], Target], as_json: bool) -> None:
             click.echo(json_text(each))
         return
     if not running:
-        click.echo("Nothing runs.")
+        say("Nothing runs.")
     for each in running:
         click.echo(f"{each['since']}  {each['execution']}")
 
@@ -60,7 +61,7 @@ def stop(target: Callable[[], Target], *, names: tuple[str, ...], everything: bo
         raise click.ClickException(f"no execution that runs is called {unknown[0]}: see 'processes list'")
     chosen = [each for each in running if everything or each["name"] in names]
     if not chosen:
-        click.echo("Nothing runs.")
+        say("Nothing runs.")
         return
     if dry_run:
         click.echo(f"Would stop {len(chosen)}.")
@@ -69,7 +70,7 @@ def stop(target: Callable[[], Target], *, names: tuple[str, ...], everything: bo
     # First the record: a command that dies in between has told what it was about.
     kept = recorder(stack, "stop-processes", facts, verb="stop", done="stopped", reason=reason)()
     _stop(stack.client("stepfunctions"), chosen, reason)
-    click.echo(f"Stopped {len(chosen)}. {kept} keeps a record of it for a year.")
+    say(f"Stopped {len(chosen)}. {kept} keeps a record of it for a year.")
 
 
 def stop_all(client: Any, machine: str, reason: str) -> int:

@@ -11,7 +11,7 @@ from rich.table import Table
 from cli import given
 from cli.control import Control
 from cli.output import as_json as json_text
-from cli.output import plain
+from cli.output import plain, say
 from cli.target import Target
 
 
@@ -52,10 +52,14 @@ def list_(target: Callable[[], Target], as_json: bool) -> None:
 @click.argument("on", metavar="[TARGET]", required=False, callback=given.stated)
 @click.pass_obj
 def start(target: Callable[[], Target], name: str, on: str | None) -> None:
-    """Starts the rehearsal NAME; TARGET is the consumer, table or bucket that it is of."""
+    """Starts the rehearsal NAME; TARGET names the consumer, table or bucket to break.
+
+    A target goes by any of its names: leaderboard, as status and dead letters have it, or LeaderboardFunction.
+    """
     done = _control(target()).post("rehearsals", {"name": name} | ({"target": on} if on else {}))
-    undo = f" Undo it: headwater rehearse undo {done['id']}" if done["lasts"] else ""
-    click.echo(plain(f"{done['id']}: {done['did']}.{undo}"))
+    say(plain(f"{done['id']}: {done['did']}."))
+    if done["lasts"]:
+        say(f"Undo it: headwater rehearse undo {done['id']}")
 
 
 @rehearse.command()
@@ -67,8 +71,10 @@ def undo(target: Callable[[], Target], identifier: str | None, everything: bool)
     if everything == bool(identifier):
         raise click.UsageError("say which: an ID, or --all")
     wanted = "all" if everything else quote(identifier or "", safe="")
-    undone = _control(target()).delete(f"rehearsals/{wanted}")["undone"]
-    click.echo(f"Undone: {', '.join(undone)}." if undone else "Nothing is broken now.")
+    done = _control(target()).delete(f"rehearsals/{wanted}")
+    say(f"Undone: {', '.join(done['undone'])}." if done["undone"] else "Nothing is broken now.")
+    for text in done["next"].values():
+        say(text)
 
 
 def _control(stack: Target) -> Any:

@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final, Literal
 
+from cli.errors import QueryError
 from headwater.archive.curated import WHOLE_NUMBER
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "analytics"
@@ -39,7 +40,7 @@ _CHART = re.compile(r"chart: (?P<kind>line|bar|heat) (?P<x>[a-z_0-9]+) (?P<y>[a-
 _TEXT = re.compile(r"(?P<name>title|about|cost): (?P<text>.+)")
 
 
-class SavedSqlError(Exception):
+class SavedSqlError(QueryError):
     """A file, or a value for a parameter, that is not as it must be; the message says what is wrong."""
 
 

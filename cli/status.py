@@ -6,7 +6,6 @@ Exit codes: 0, nothing needs a person; 1, something does, and it is named; 2, th
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Final
 
 import click
@@ -16,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.flow_graph import FlowGraph
-from cli.observation import Figures, Observer, Snapshot, as_json, counted, duration
+from cli.observation import Figures, Observer, Snapshot, archive_told, as_json, duration
 from cli.output import as_json as json_text
-from cli.output import plain
+from cli.output import counted, plain
 from cli.target import Target
 
 NEEDS_A_PERSON: Final = 1
@@ -137,10 +136,7 @@ def _rest(snapshot: Snapshot) -> Iterator[Text]:
     queued = sum(snapshot.dead_letters.values())
     still = sum(snapshot.standing.values())
     yield Text(f"Dead letters: {queued:,}, of {counted(still, 'aggregate')}.")
-    if snapshot.archived is None:
-        yield Text("Archive: nothing was written in the last days.")
-    else:
-        yield Text(f"Archive: the newest object is {_ago(snapshot.at, snapshot.archived)} old.")
+    yield Text(f"Archive: {archive_told(snapshot)}.")
     if snapshot.alarms is not None:
         ringing = [each for each in snapshot.alarms if each.state == "ALARM"]
         names = f": {', '.join(each.name for each in ringing)}" if ringing else ""
@@ -149,7 +145,3 @@ def _rest(snapshot: Snapshot) -> Iterator[Text]:
         yield Text("Alarms: the local stack has none.")
     for each in snapshot.unknown:
         yield Text(f"Not known: {each}", style="yellow")
-
-
-def _ago(now: datetime, then: datetime) -> str:
-    return duration(max(0.0, (now - then).total_seconds()))

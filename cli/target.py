@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.certainty import STEADY_SECONDS, Clock
+from cli.output import refusal
 from devstack.running import RunningStack, running_stack
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _target(
     try:
         described = session.client("cloudformation", endpoint_url=endpoint_url).describe_stacks(StackName=stack)
     except (BotoCoreError, ClientError) as error:
-        raise click.ClickException(f"cannot read the stack {stack!r}: {error}") from error
+        raise click.ClickException(f"cannot read the stack {stack!r}: {refusal(error)}") from error
     outputs = described["Stacks"][0].get("Outputs", [])
     values = {output["OutputKey"]: output["OutputValue"] for output in outputs}
     return Target(session, endpoint_url, values, functions_url, stack_name=stack, running=running)

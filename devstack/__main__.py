@@ -6,15 +6,28 @@ import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import click
 
+from cli.output import say
 from devstack import mailbox
 from devstack import served_console as console
 from devstack.emulator import ACCESS_KEY, REGION, SECRET_KEY
 from devstack.errors import DevstackError
 from devstack.running import CONSOLE_PORT
 from devstack.stack import LocalStack, exit_on_signals
+
+
+class _OfMake(click.Option):
+    """An option that a variable of `make` sets: who gives it a wrong value knows it by that name."""
+
+    def __init__(self, *args: Any, variable: str, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self._variable = variable
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        return f"{super().get_error_hint(ctx)} ({self._variable} of make)"
 
 
 @click.group()
@@ -25,6 +38,8 @@ def main() -> None:
 @main.command()
 @click.option(
     "--port",
+    cls=_OfMake,
+    variable="PORT",
     type=click.IntRange(0, 65535),
     default=8080,
     envvar="PORT",
@@ -100,14 +115,22 @@ def run(
     except KeyboardInterrupt:
         click.echo("Stopped.")
     except DevstackError as error:
-        click.echo(f"devstack: {error}", err=True)
+        say(f"devstack: {error}", err=True)
         sys.exit(1)
 
 
 @main.command()
-@click.option("--users", type=click.IntRange(1), default=50, show_default=True)
-@click.option("--plays", type=click.IntRange(0), default=2000, show_default=True)
-@click.option("--poison", "poisons", type=click.IntRange(0), default=0, help="Events that no consumer can read.")
+@click.option("--users", cls=_OfMake, variable="USERS", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--plays", cls=_OfMake, variable="PLAYS", type=click.IntRange(0), default=2000, show_default=True)
+@click.option(
+    "--poison",
+    "poisons",
+    cls=_OfMake,
+    variable="POISON",
+    type=click.IntRange(0),
+    default=0,
+    help="Events that no consumer can read.",
+)
 @click.option("--verbose", is_flag=True, help="Show all that came of it, and each batch that was tried again.")
 def demo(*, users: int, plays: int, poisons: int, verbose: bool) -> None:
     """Run every part of the system once, and account for every event."""
@@ -120,17 +143,37 @@ def demo(*, users: int, plays: int, poisons: int, verbose: bool) -> None:
         click.echo("Stopped.")
         sys.exit(130)
     except DevstackError as error:
-        click.echo(f"devstack: {error}", err=True)
+        say(f"devstack: {error}", err=True)
         sys.exit(1)
 
 
 @main.command()
-@click.option("--events", type=click.IntRange(1), default=1000, show_default=True, help="Of each seed.")
-@click.option("--seeds", type=click.IntRange(1), default=100, show_default=True, help="How many.")
+@click.option(
+    "--events",
+    cls=_OfMake,
+    variable="EVENTS",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="Of each seed.",
+)
+@click.option(
+    "--seeds", cls=_OfMake, variable="SEEDS", type=click.IntRange(1), default=100, show_default=True, help="How many."
+)
 @click.option("--first-seed", type=click.IntRange(0), default=1, show_default=True)
-@click.option("--faults", type=click.FloatRange(0, 0.5), default=0.05, show_default=True, help="Probability each call.")
+@click.option(
+    "--faults",
+    cls=_OfMake,
+    variable="FAULTS",
+    type=click.FloatRange(0, 0.5),
+    default=0.05,
+    show_default=True,
+    help="Probability each call.",
+)
 @click.option(
     "--poison",
+    cls=_OfMake,
+    variable="POISON",
     type=click.FloatRange(0, 0.5),
     default=0.0,
     show_default=True,
@@ -138,6 +181,8 @@ def demo(*, users: int, plays: int, poisons: int, verbose: bool) -> None:
 )
 @click.option(
     "--odd",
+    cls=_OfMake,
+    variable="ODD",
     type=click.FloatRange(0, 0.5),
     default=0.0,
     show_default=True,
@@ -185,7 +230,7 @@ def simulate(
         click.echo("Stopped.")
         sys.exit(130)
     except DevstackError as error:
-        click.echo(f"devstack: {error}", err=True)
+        say(f"devstack: {error}", err=True)
         sys.exit(1)
 
 
@@ -230,7 +275,7 @@ def deploy(sam: tuple[str, ...], before: Path | None) -> None:
         click.echo("Stopped.")
         sys.exit(130)
     except DevstackError as error:
-        click.echo(f"devstack: {error}", err=True)
+        say(f"devstack: {error}", err=True)
         sys.exit(1)
 
 
@@ -268,7 +313,7 @@ def invoke(endpoint: str | None, functions: tuple[str, ...], sam: tuple[str, ...
         click.echo("Stopped.")
         sys.exit(130)
     except DevstackError as error:
-        click.echo(f"devstack: {error}", err=True)
+        say(f"devstack: {error}", err=True)
         sys.exit(1)
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
+from cli.flow_graph import Station
+from cli.output import none_called
 from devstack.emulator import Emulator
 from devstack.errors import DevstackError
 from devstack.mappings import Mappings
@@ -32,7 +34,7 @@ class RehearsalError(DevstackError):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One that there is: what it does, how it is undone, and where the runbook says what to do about it.
+    """One that there is: what it does, what comes of its undoing, and where the runbook says what to do about it.
 
     ``wants`` is what it has to be told; one that does not last is over when it has begun.
     """
@@ -76,7 +78,8 @@ KNOWN: Final = (
     Known(
         "poison",
         "Appends an event that no consumer can read, as a producer does that was deployed too early: it is parked.",
-        "The event is mended as 'headwater events mend' does it. Redrive its dead letters then.",
+        "Its event is mended, as 'headwater events mend' does it. Redrive its dead letters then: "
+        "headwater dead-letters redrive --all",
         "docs/runbook.md#an-event-that-cannot-be-read",
     ),
     Known(
@@ -129,13 +132,24 @@ class Rehearsals:
     ) -> None:
         self._mappings = mappings
         self._titles: dict[str, list[str]] = {}
+        consumers: dict[str, str] = {}
         for mapping in declared:
-            self._titles.setdefault(mapping.title if mapping.title == mapping.name else mapping.function, []).append(
-                mapping.title
-            )
+            pipe = mapping.title == mapping.name
+            name = mapping.title if pipe else mapping.function
+            consumers[name] = "pipe" if pipe else "function"
+            self._titles.setdefault(name, []).append(mapping.title)
         self._emulator = emulator
         self._tables = tables
         self._buckets = buckets
+        kinds = {
+            "consumer": consumers,
+            "table": dict.fromkeys(tables, "table"),
+            "bucket": dict.fromkeys(buckets, "bucket"),
+        }
+        #: What each target may be called, by its logical id: as the template, the flow and the dead letters call it.
+        self._called: Mapping[str | None, Mapping[str, Sequence[str]]] = {
+            wants: {name: Station(name, kind).names for name, kind in named.items()} for wants, named in kinds.items()
+        }
         self._poison = poison
         self._lock = threading.Lock()
         self._running: dict[str, Running] = {}
@@ -172,14 +186,18 @@ class Rehearsals:
         """
         known = _BY_NAME.get(name)
         if known is None:
-            raise RehearsalError(f"there is no rehearsal {name!r}; there are: {', '.join(_BY_NAME)}", 404)
-        targets = self._targets(known)
+            raise RehearsalError(none_called(f"rehearsal {name!r}", name, _BY_NAME), 404)
+        called = self._called.get(known.wants, {})
         if known.wants is None and target is not None:
             raise RehearsalError(f"{name} takes no target: leave {target!r} away", 400)
         if known.wants is not None and target is None:
-            raise RehearsalError(f"{name} wants a {known.wants}; there are: {', '.join(targets)}", 400)
-        if target is not None and target not in targets:
-            raise RehearsalError(f"there is no {known.wants} {target!r}; there are: {', '.join(targets)}", 404)
+            raise RehearsalError(f"{name} wants a {known.wants}; there are: {', '.join(called)}", 400)
+        if target is not None:
+            meant = next((own for own, names in called.items() if _is_one_of(target, names)), None)
+            if meant is None:
+                also = [each for names in called.values() for each in names]
+                raise RehearsalError(none_called(f"{known.wants} {target!r}", target, called, also), 404)
+            target = meant
         with self._lock:
             runs = any(each.name == name and each.target == target for each in self._running.values())
             # Several poisons are several events.
@@ -194,7 +212,9 @@ class Rehearsals:
         return {"id": identifier, "name": name, "target": target, "since": since, "did": did, "lasts": known.lasts}
 
     def undo(self, identifier: str) -> dict[str, Any]:
-        """Ends one, by its id; by its name, if only one of that name runs; or ``all``.
+        """Ends one, by its id; by its name or its target, if only one of those runs; or ``all``.
+
+        Gives what was undone, and by the name of each what comes of that.
 
         Raises
         ------
@@ -202,13 +222,11 @@ class Rehearsals:
             None of them runs.
         """
         with self._lock:
-            found = [
-                each
-                for each in self._running.values()
-                if identifier in {"all", each.id, each.name, each.target} and identifier
-            ]
+            found = [each for each in self._running.values() if self._is_meant(identifier, each)]
             if identifier != "all" and len(found) != 1:
-                running = ", ".join(self._running) or "nothing"
+                if not self._running:
+                    raise RehearsalError("nothing is broken now: 'headwater rehearse list' shows what can be", 404)
+                running = ", ".join(self._running)
                 several = "several are called" if found else "nothing runs that is called"
                 raise RehearsalError(f"{several} {identifier!r}: {running} runs", 409 if found else 404)
             failed = []
@@ -223,15 +241,16 @@ class Rehearsals:
                     del self._running[each.id]
         if failed:
             raise RehearsalError(f"still broken: {'; '.join(failed)}", 409)
-        return {"undone": [each.id for each in found]}
+        return {"undone": [each.id for each in found], "next": {each.name: _BY_NAME[each.name].undo for each in found}}
+
+    def _is_meant(self, identifier: str, running: Running) -> bool:
+        if identifier in {"all", running.id, running.name}:
+            return True
+        wants = _BY_NAME[running.name].wants
+        return running.target is not None and _is_one_of(identifier, self._called[wants][running.target])
 
     def _targets(self, known: Known) -> Sequence[str]:
-        targets: Mapping[str | None, Iterable[str]] = {
-            "consumer": self._titles,
-            "table": self._tables,
-            "bucket": self._buckets,
-        }
-        return list(targets.get(known.wants, ()))
+        return list(self._called.get(known.wants, ()))
 
     def _do(self, identifier: str, name: str, target: str | None) -> tuple[str, Callable[[], None]]:
         match name, target:
@@ -270,3 +289,7 @@ class Rehearsals:
                 undo()
             raise
         return undo
+
+
+def _is_one_of(given: str, names: Iterable[str]) -> bool:
+    return given.casefold() in map(str.casefold, names)

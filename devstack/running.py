@@ -24,6 +24,7 @@ CONTROL_PATH: Final = "/_devstack/"
 TOKEN_HEADER: Final = "x-devstack-token"  # noqa: S105 - its name
 CONSOLE_PORT: Final = 8088
 """Of the console, unless another is asked for."""
+PID: Final = "pid"
 RUN_VARIABLE: Final = "HEADWATER_RUN"
 """An environment variable with the folder of a run: where several stacks run, this one is meant."""
 
@@ -39,6 +40,14 @@ class RunningStack:
     token: str = field(default="", repr=False)
     """What opens the stack's own door, `devstack.control`."""
     run_folder: str = ""
+
+    @property
+    def pid(self) -> str:
+        """Of the process that runs it."""
+        try:
+            return (Path(self.run_folder) / PID).read_text(encoding="utf-8").strip()
+        except OSError:
+            return "unknown"
 
     def session(self) -> Session:
         """A session for its emulator; pass ``endpoint_url`` to its clients."""

@@ -38,6 +38,7 @@ from devstack.poison import UnreadableEvent
 from devstack.rehearsals import Rehearsals
 from devstack.running import (
     ANNOUNCEMENT,
+    PID,
     RECEIVER_NAME,
     RUNS_FOLDER,
     STACK_NAME,
@@ -45,6 +46,7 @@ from devstack.running import (
     RunningStack,
     is_alive,
     local_session,
+    running_stack,
 )
 from devstack.template import Application, LeftOut, Template
 
@@ -337,6 +339,7 @@ class LocalStack:
             self._parts.append(_Part(template, stack_name, port, template.data_plane()))
         for port, option in ((self._port, "--port"), (self._receiver_port, "--receiver-port")):
             if port:
+                self._demand_no_other(port)
                 require_free(port, option)
         self._check_parameters()
         self._environment.enter()
@@ -396,6 +399,15 @@ class LocalStack:
         if self.has_receiver:
             addresses["receiver_url"] = self.receiver_url
         self._run.announce(addresses)
+
+    def _demand_no_other(self, port: int) -> None:
+        """Refuses a port that another stack of this folder has."""
+        other = running_stack(self._template_path.parent)
+        if other is not None and other.url.endswith(f":{port}"):
+            raise DevstackError(
+                f"a stack of this folder already runs (pid {other.pid}, port {port}): stop it with Ctrl-C there, "
+                f"or start this one beside it: PORT={port + 1} make run"
+            )
 
     def _rehearsable(self, mappings: Mappings, applications: Sequence[Application]) -> Rehearsals:
         names: dict[str, dict[str, str]] = {"AWS::DynamoDB::Table": {}, "AWS::S3::Bucket": {}}
@@ -581,7 +593,7 @@ class _RunFolder:
             self.path = path
             self._lock = (path / "alive").open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX)
-        (path / "pid").write_text(f"{os.getpid()}\n")
+        (path / PID).write_text(f"{os.getpid()}\n")
 
     def announce(self, addresses: Mapping[str, str]) -> None:
         """Let other processes find the stack, once it is up."""

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.local_sql import Answer
+from cli.output import counted
 from devstack.demo.accounting import Mails, Station
 from devstack.demo.applications import Tally
 from devstack.demo.lag import Lag
@@ -54,11 +55,13 @@ def show(console: Console, outcome: Outcome) -> None:
         console.print("Every event is at every station, and every e-mail was sent, once.", style="bold green")
     stories = sum(request.path.endswith("/plays") for person in outcome.people for request in person.story)
     console.print(
-        f"{len(outcome.people)} users, {stories} plays in {DAYS} simulated days: done after {outcome.seconds:.1f} s."
+        f"{counted(len(outcome.people), 'user')}, {counted(stories, 'play')} in {DAYS} simulated days: "
+        f"done after {outcome.seconds:.1f} s."
     )
     if outcome.tried_again:
-        batches, they = ("batch was", "it") if outcome.tried_again == 1 else ("batches were", "they")
-        console.print(f"{outcome.tried_again} {batches} tried again, as {they} would be on AWS.")
+        batches = counted(outcome.tried_again, "batch was", "batches were")
+        they = "it" if outcome.tried_again == 1 else "they"
+        console.print(f"{batches} tried again, as {they} would be on AWS.")
     console.print()
     show_accounting(console, outcome.stations)
     console.print()
@@ -78,8 +81,8 @@ def _highlights(console: Console, outcome: Outcome) -> None:
 def _rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
     profile = outcome.profile
     longest, badges = profile["streaks"]["overall"]["longest"], profile["badges"]
-    days = f"{longest} {'day' if longest == 1 else 'days'} in a row"
-    yield "a profile", f"{profile['name']}: {days}, {len(badges)} {'badge' if len(badges) == 1 else 'badges'}"
+    days = f"{counted(longest, 'day')} in a row"
+    yield "a profile", f"{profile['name']}: {days}, {counted(len(badges), 'badge')}"
     if badges:
         game = f" ({badges[-1]['game']})" if badges[-1]["game"] else ""
         yield "a badge", f"{badges[-1]['title']}{game}: {badges[-1]['description']}"

@@ -12,14 +12,13 @@ from starlette.routing import Route
 
 from cli import chart, saved_sql
 from cli.archive_objects import described
-from cli.athena import AthenaError
-from cli.athena_sql import TranslationError
 from cli.chart import ChartError
 from cli.console import redaction
 from cli.console.desk import Answered
 from cli.console.pages.shared import RefusedError, desk, served, shown
-from cli.local_sql import Answer, LocalSqlError
-from cli.saved_sql import SavedQuery, SavedSqlError
+from cli.errors import QueryError
+from cli.local_sql import Answer
+from cli.saved_sql import SavedQuery
 from cli.tables import TABLES
 
 _SHOWN: Final = 500
@@ -27,7 +26,6 @@ _SHOWN: Final = 500
 _CELL: Final = 1_000
 _NAME: Final = 40
 _DRAWN: Final = int | float | Decimal | date
-_REFUSALS: Final = (SavedSqlError, LocalSqlError, TranslationError, AthenaError)
 
 
 def query(request: Request) -> Response:
@@ -67,7 +65,7 @@ def _answer(request: Request, form: dict[str, str]) -> Response:
             if not sql:
                 raise RefusedError("write a SELECT, or choose a saved query")
         answered = desk(request).query(sql)
-    except _REFUSALS as error:
+    except QueryError as error:
         raise RefusedError(str(error)) from error
     answer = answered.answer
     hidden = [redaction.hides(name) for name in answer.columns]

@@ -1,7 +1,7 @@
 """Rehearse: break the local stack on purpose, and undo it."""
 
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +14,9 @@ def rehearse(request: Request) -> Response:
     """What can be broken, and what is broken now."""
     _demand_local(request)
     told = desk(request).control.get("rehearsals")
-    return shown(request, "rehearse.html", told=told, title="Rehearse")
+    # Only what there is: the address is anybody's text.
+    undone = [each for each in told["known"] if each["name"] in request.query_params.getlist("undone")]
+    return shown(request, "rehearse.html", told=told, undone=undone, title="Rehearse")
 
 
 def start(request: Request, form: dict[str, str]) -> Response:
@@ -28,8 +30,8 @@ def start(request: Request, form: dict[str, str]) -> Response:
 
 def undo(request: Request, form: dict[str, str]) -> Response:
     _demand_local(request)
-    desk(request).control.delete(f"rehearsals/{quote(form_of(form, 'id'), safe='')}")
-    return back_to("/rehearse")
+    done = desk(request).control.delete(f"rehearsals/{quote(form_of(form, 'id'), safe='')}")
+    return back_to(f"/rehearse?{urlencode({'undone': list(done['next'])}, doseq=True)}")
 
 
 def _demand_local(request: Request) -> None:

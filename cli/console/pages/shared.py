@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
+from cli import letters_view
 from cli.console import redaction
 from cli.console.desk import Desk
-from cli.observation import counted, duration
-from cli.output import as_json
+from cli.observation import archive_told, duration
+from cli.output import as_json, counted
+from cli.output import refusal as aws_refusal
 from devstack.running import is_alive
 
 FOLDER: Final = Path(__file__).resolve().parent.parent
@@ -85,10 +86,13 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {
+        "age": letters_view.age,
+        "archive_told": archive_told,
         "base64": _base64,
         "counted": counted,
         "duration": duration,
         "field": _field,
+        "left": letters_view.left,
         "page_of": page_of,
         "pretty": pretty,
         "redacted": redaction.text,
@@ -143,14 +147,10 @@ def refusal(found: Desk, error: Exception) -> tuple[str, int] | None:
             return str(error), error.status
         case click.ClickException():
             return error.format_message(), 409
-        case BotoCoreError() | OSError() if running is not None and not is_alive(Path(running.run_folder)):
-            return "the local stack is gone: start it again with 'make run'", 502
-        case ClientError():
-            details = error.response.get("Error", {})
-            return f"{error.operation_name} was refused: {details.get('Code')}: {details.get('Message')}", 502
-        case BotoCoreError():
-            return f"AWS could not be reached: {error}", 502
-    return None
+    told = aws_refusal(error)
+    if (told or isinstance(error, OSError)) and running is not None and not is_alive(Path(running.run_folder)):
+        return "the local stack is gone: start it again with 'make run'", 502
+    return None if told is None else (told, 502)
 
 
 def event(name: str, data: str) -> str:

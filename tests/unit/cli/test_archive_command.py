@@ -116,6 +116,22 @@ def test_sql_is_answered_as_a_table(folder: Path) -> None:
     assert "2 rows" in answered.stderr
 
 
+def test_a_row_that_does_not_fit_is_read_downwards(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = ["0199f0a2-5f3c-7000-8000-000000000001", "0199f0a2-5f3c-7000-8000-000000000002"]
+    sql = f"SELECT '{ids[0]}' AS one, '{ids[1]}' AS another, NULL AS none, 7 AS n"
+
+    monkeypatch.setenv("COLUMNS", "80")
+    assert query(folder, sql).stdout == f"one: {ids[0]}\nanother: {ids[1]}\nnone: \nn: 7\n"
+    two = query(folder, f"{sql} UNION ALL {sql}").stdout
+    assert two.split("\n\n")[1].startswith(f"one: {ids[0]}\n")
+    monkeypatch.setenv("COLUMNS", "120")
+    assert f"│ {ids[0]} │ {ids[1]} │" in query(folder, sql).stdout
+
+
+def test_an_answer_moves_no_cursor_and_is_no_markup(folder: Path) -> None:
+    assert r"│ [/x]\x1b[2J │" in query(folder, "SELECT '[/x]\x1b[2J' AS a").stdout
+
+
 def test_a_saved_query_takes_parameters(folder: Path) -> None:
     asked = ("--name", "aggregate-history", "-p", "aggregate=player#0199-a", "-p", "since=2026-03-01")
 
@@ -174,6 +190,9 @@ def test_an_answer_is_drawn(folder: Path, tmp_path: Path, arguments: list[str]) 
         (["--name", "top-players", "-p", "go"], "'go' is no NAME=VALUE"),
         (["SELECT 1", "-p", "a=b"], "write the value into the SQL"),
         (["SELECT 1", "--name", "top-players"], "either SQL or --name"),
+        (["top-players"], "'top-players' is no SELECT: did you mean --name top-players?"),
+        (["top-player"], "did you mean --name top-players?"),
+        (["SELECT * FROM play"], "there is no table play: did you mean plays? There are: activity"),
         ([], "either SQL or --name"),
     ],
 )

@@ -51,6 +51,7 @@ def _no_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["rehearse", "start", ""], "'NAME': it is empty"),
         (["archive", "stats", "--since", TOMORROW], f"{TOMORROW} is in the future"),
         (["archive", "compact", "--since", TOMORROW], f"{TOMORROW} is in the future"),
+        (["archive", "compact", "--since", "1.3.2026"], "'1.3.2026' is no day: write it as in 2026-03-01"),
         (["archive", "query", ""], "'[SQL]': it is empty"),
         (["archive", "query", "--list", "SELECT 1"], "give it neither SQL nor --name"),
         (["archive", "query", "--json", "--format", "csv", "SELECT 1"], "either --json or --format csv"),

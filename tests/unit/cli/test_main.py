@@ -1,5 +1,6 @@
 """The command's frame: each subcommand loads only what it uses, and is listed as it calls itself."""
 
+import io
 import subprocess
 import sys
 from importlib import import_module
@@ -95,6 +96,79 @@ def test_a_command_that_there_is_none_of_is_named_with_the_one_that_was_meant() 
     assert told.exit_code == 2
     assert "No such command 'stauts'. Did you mean" in told.output
     assert "'status'" in told.output
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [
+        (["status", "--stack", "local"], "--stack local status"),
+        (["status", "--json", "--stack=dev"], "--stack=dev status --json"),
+        (["--stack", "dev", "events", "show", "user#a b", "--region", "us-east-1"], None),
+        (["events", "show", "user#a b", "--region", "us-east-1"], "--region us-east-1 events show 'user#a b'"),
+        (["status", "--stack"], "--stack NAME status"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_an_option_of_the_whole_command_is_told_its_place(given: list[str], right: str | None) -> None:
+    told = CliRunner().invoke(main, given)
+
+    assert told.exit_code == 2
+    assert "stands before the command:\n  headwater " in told.stderr
+    if right is not None:
+        assert told.stderr.endswith(f"\n  headwater {right}\n")
+
+
+def test_an_option_that_there_is_none_of_is_none_that_stands_elsewhere() -> None:
+    assert CliRunner().invoke(main, ["status", "--nope"]).stderr.endswith("Error: No such option '--nope'.\n")
+
+
+def test_a_stack_without_a_region_is_told_how_to_name_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+
+    for command in (["status"], ["destroy"]):
+        told = CliRunner().invoke(main, ["--stack", "nope", *command])
+        assert told.exit_code == 1
+        assert "no Region is set: name it with --region, before the command, or with AWS_REGION" in told.stderr
+
+
+def test_the_local_stack_is_not_destroyed_but_stopped() -> None:
+    told = " ".join(CliRunner().invoke(main, ["destroy"]).stderr.split())
+
+    assert "the local stack ends when `make run` is stopped" in told
+
+
+def test_help_of_a_group_is_whole_and_80_columns_wide() -> None:
+    for name in COMMANDS:
+        command = getattr(import_module(COMMANDS[name].module), COMMANDS[name].attribute)
+        told = CliRunner().invoke(main, [name, "--help"], env={"COLUMNS": "80"}).stdout
+        assert "..." not in told.replace("]...", "")
+        assert max(map(len, told.splitlines())) <= 80
+        for each in getattr(command, "commands", {}).values():
+            assert each.help.splitlines()[0].partition(". ")[0] in " ".join(told.split())
+
+
+class Terminal(io.StringIO):
+    """One that somebody looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_an_error_fits_a_terminal_and_is_one_line_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    command = ["archive", "query", "--name", "nope"]
+    piped = CliRunner().invoke(main, command).stderr
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with pytest.raises(SystemExit):
+        main(command, prog_name="headwater")
+
+    assert piped.count("\n") == 1
+    assert len(piped) > 300
+    assert max(map(len, terminal.getvalue().splitlines())) <= 80
+    assert terminal.getvalue().split() == piped.split()
 
 
 @pytest.mark.parametrize(

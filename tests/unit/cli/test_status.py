@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,19 @@ from click.testing import CliRunner, Result
 
 from cli import observe_local
 from cli.flow_graph import Edge, FlowGraph, Station
-from cli.observation import Alarm, Figures, Kept, LetterBox, Letters, Snapshot, duration, limits, troubles
+from cli.observation import (
+    Alarm,
+    Figures,
+    Kept,
+    LetterBox,
+    Letters,
+    Snapshot,
+    archive_told,
+    duration,
+    limits,
+    nothing_archived,
+    troubles,
+)
 from cli.observe_local import LocalObserver
 from cli.status import status
 from cli.target import Target
@@ -115,6 +128,31 @@ def test_what_could_not_be_asked_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
         "Not known: alarms: AccessDenied"
         in run(monkeypatch, Looking(snapshot(unknown=["alarms: AccessDenied"]))).output
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"archived": NOW - timedelta(seconds=90)}, "the newest object is 90 s old"),
+        ({"archive_empty": True}, "nothing was written yet"),
+        ({}, "nothing was written in the last days"),
+        ({"unknown": ["archive: AccessDenied"]}, "not known"),
+    ],
+)
+def test_the_archives_freshness_is_told_as_it_is(given: dict[str, Any], told: str) -> None:
+    assert archive_told(snapshot(**given)) == told
+
+
+def test_an_archive_is_empty_if_nothing_lies_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys: list[str] = []
+    monkeypatch.setattr(
+        "cli.observation.BucketObjects.listed", lambda _, prefix: (key for key in keys if key.startswith(prefix))
+    )
+    stack: Any = SimpleNamespace(client=lambda _: None, output=lambda _: "archive")
+    assert nothing_archived(stack)
+
+    keys.append("raw/source=applications/dt=2025-03-01/x")
+    assert not nothing_archived(stack)
 
 
 @pytest.mark.parametrize(
@@ -230,6 +268,7 @@ def observed(monkeypatch: pytest.MonkeyPatch, times: Sequence[float], *flows: di
     monkeypatch.setattr(FlowGraph, "of", classmethod(lambda _, *__: GRAPH))
     monkeypatch.setattr(LetterBox, "letters", lambda _: Letters([letter("board", "player#p")] * 2))
     monkeypatch.setattr(observe_local, "archived_at", lambda *_: None)
+    monkeypatch.setattr(observe_local, "nothing_archived", lambda _: True)
     clock = iter(times)
     monkeypatch.setattr("cli.observe_local.time.monotonic", lambda: next(clock))
     door: Any = Door(*flows)

@@ -90,7 +90,7 @@ def test_a_consumer_is_stopped_on_all_its_mappings_and_started_again(rehearsals:
     assert stack.paused == {"BoardFunction.One": True, "BoardFunction.Two": True}
     assert [each["id"] for each in rehearsals.told()["running"]] == [started["id"]]
 
-    assert rehearsals.undo("stop") == {"undone": [started["id"]]}
+    assert rehearsals.undo("stop")["undone"] == [started["id"]]
     assert stack.paused == {"BoardFunction.One": False, "BoardFunction.Two": False}
     assert rehearsals.told()["running"] == []
 
@@ -99,6 +99,40 @@ def test_a_pipe_is_stopped_by_its_name(rehearsals: Rehearsals, stack: Stack) -> 
     rehearsals.start("stop", "StatusPipe")
 
     assert stack.paused == {"StatusPipe": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "called", "target"),
+    [
+        *(("stop", called, "BoardFunction") for called in ("board", "Board", "BOARDFUNCTION", "BoardFunction")),
+        *(("stop", called, "StatusPipe") for called in ("status", "Status", "statuspipe")),
+        ("throttle", "rows", "RowsTable"),
+        ("deny", "archive", "ArchiveBucket"),
+    ],
+)
+def test_a_target_goes_by_each_of_its_names(rehearsals: Rehearsals, name: str, called: str, target: str) -> None:
+    started = rehearsals.start(name, called)
+
+    assert started["target"] == target
+    assert rehearsals.undo(called)["undone"] == [started["id"]]
+
+
+def test_the_answer_to_an_undoing_says_what_comes_next(rehearsals: Rehearsals) -> None:
+    rehearsals.start("poison", None)
+    rehearsals.start("poison", None)
+    rehearsals.start("stop", "board")
+
+    told = rehearsals.undo("all")["next"]
+
+    assert told.keys() == {"poison", "stop"}
+    assert told["poison"].endswith("Redrive its dead letters then: headwater dead-letters redrive --all")
+
+
+def test_where_nothing_is_broken_an_undoing_says_so_once(rehearsals: Rehearsals) -> None:
+    with pytest.raises(RehearsalError, match=r"^nothing is broken now: 'headwater rehearse list' shows what can be$"):
+        rehearsals.undo("stop")
+
+    assert rehearsals.undo("all") == {"undone": [], "next": {}}
 
 
 def test_refusals_add_up_and_each_is_undone_alone(rehearsals: Rehearsals, stack: Stack) -> None:
@@ -143,7 +177,7 @@ def test_an_undoing_that_is_not_heard_can_be_done_again(rehearsals: Rehearsals, 
     with pytest.raises(RehearsalError, match="still broken"):
         rehearsals.undo("refuse-mail")
 
-    assert rehearsals.undo("refuse-mail") == {"undone": ["refuse-mail-1"]}
+    assert rehearsals.undo("refuse-mail")["undone"] == ["refuse-mail-1"]
     assert stack.refused == []
 
 
@@ -187,6 +221,9 @@ def test_one_that_cannot_be_undone_still_runs(
         ("explode", None, "there is no rehearsal 'explode'; there are: stop, throttle"),
         ("stop", None, "stop wants a consumer; there are: BoardFunction, StatusPipe"),
         ("stop", "Nobody", "there is no consumer 'Nobody'"),
+        ("poisn", None, "there is no rehearsal 'poisn': did you mean poison? There are: stop, "),
+        ("stop", "boardd", "no consumer 'boardd': did you mean board? There are: BoardFunction, StatusPipe"),
+        ("throttle", "row", "there is no table 'row': did you mean Rows? There are: RowsTable"),
         ("throttle", "ArchiveBucket", "there is no table 'ArchiveBucket'"),
         ("poison", "RowsTable", "poison takes no target: leave 'RowsTable' away"),
     ],
@@ -252,7 +289,8 @@ def test_the_door_tells_the_flow_and_takes_rehearsals(rehearsals: Rehearsals) ->
     status, started = door.ask("POST", "rehearsals", {"name": "stop", "target": "BoardFunction"})
     assert (status, started["id"]) == (201, "stop-1")
     assert [each["name"] for each in door.ask("GET", "rehearsals")[1]["known"]] == [each.name for each in KNOWN]
-    assert door.ask("DELETE", "rehearsals/stop%2D1") == (200, {"undone": ["stop-1"]})
+    told = {"undone": ["stop-1"], "next": {"stop": "It gets what has waited, in order."}}
+    assert door.ask("DELETE", "rehearsals/stop%2D1") == (200, told)
 
 
 @pytest.mark.parametrize("body", [None, [], {"name": 1}, "stop", {"target": "x"}])
