@@ -212,7 +212,7 @@ def test_the_local_stack_is_not_destroyed() -> None:
     result = CliRunner().invoke(main, ["destroy", "--confirm", "local"])
 
     assert result.exit_code == 2
-    assert "name a deployed stack with --stack" in result.output
+    assert "headwater --stack NAME destroy" in result.output
 
 
 def machine() -> str:
