@@ -18,13 +18,13 @@ from typing import Any, Final
 import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.athena import Athena
-from sqlglot.errors import ErrorLevel, OptimizeError, SqlglotError
+from sqlglot.errors import ErrorLevel, OptimizeError, ParseError, SqlglotError
 from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
 from cli.errors import QueryError
-from cli.output import none_called
+from cli.output import none_called, plain
 
 # What the parser has to say of a statement that is no query, is said by the refusal.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
@@ -145,12 +145,23 @@ def select(sql: str) -> exp.Query:
     try:
         statements = [statement for statement in sqlglot.parse(sql, read="athena") if statement is not None]
     except SqlglotError as error:
-        raise TranslationError(f"the query is not Athena's SQL: {' '.join(str(error).split())}") from error
+        raise TranslationError(f"the query is not Athena's SQL: {_said(error)}") from error
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise TranslationError("expected one SELECT (or WITH … SELECT): queries read, nothing is written from here")
     if statements[0].find(exp.Into):
         raise TranslationError("SELECT … INTO writes: queries read, nothing is written from here")
     return statements[0]
+
+
+def _said(error: Exception) -> str:
+    """What is wrong and where, in one line: no marks for a terminal, no names of classes."""
+    if not (isinstance(error, ParseError) and error.errors):
+        return plain(" ".join(str(error).split()))
+    first = error.errors[0]
+    what = "something is missing" if first["description"].startswith("Required keyword") else first["description"]
+    near = f", near {first['highlight']}" if first["highlight"] else ""
+    text = f"{re.sub(r' (for|but got) <.*>', '', what)}, at line {first['line']}, column {first['col']}{near}"
+    return plain(" ".join(text.split()))
 
 
 def tables(query: exp.Query) -> set[str]:
@@ -219,7 +230,7 @@ def to_duckdb(sql: str, relations: Relations) -> str:
             expression_metadata=_TYPES,
         )
     except (OptimizeError, SqlglotError) as error:
-        raise TranslationError(f"the query does not fit the tables: {' '.join(str(error).split())}") from error
+        raise TranslationError(f"the query does not fit the tables: {_said(error)}") from error
     nodes = list(typed.walk())
     for node in nodes:
         node.meta[_WRITTEN] = node.sql("athena")
@@ -233,7 +244,7 @@ def to_duckdb(sql: str, relations: Relations) -> str:
     try:
         return typed.sql("duckdb", unsupported_level=ErrorLevel.RAISE, identify=True)
     except SqlglotError as error:
-        raise TranslationError(f"the query cannot be translated from Athena's SQL: {error}") from error
+        raise TranslationError(f"the query cannot be translated from Athena's SQL: {_said(error)}") from error
 
 
 def _qualify_having(query: exp.Expr, relations: Relations) -> None:

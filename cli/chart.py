@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _MOST_SERIES = 12
 #: And more names across cannot be read.
 _MOST_NAMES = 30
+#: As many have the chart's width to themselves.
+_FEW_BARS = 5
 
 #: Points by the value of their series, in the order of the answer.
 type Groups = dict[Any, list[tuple[Any, float]]]
@@ -93,6 +95,12 @@ def _lines(axes: "Axes", groups: Groups) -> None:
         axes.plot(across, up, marker="o", markersize=3, label=str(name))
     if texts:
         _name(axes, texts)
+        return
+    moments = {x for points in groups.values() for x, _ in points}
+    if len(moments) == 1 and isinstance(moment := moments.pop(), date):
+        # Matplotlib would show years around it.
+        axes.set_xticks([moment], [str(moment)])  # type: ignore[arg-type] # it takes dates
+        axes.set_xlim(moment - timedelta(days=1), moment + timedelta(days=1))  # type: ignore[arg-type]
 
 
 def _unbroken(points: Sequence[tuple[Any, float]]) -> tuple[list[Any], list[float]]:
@@ -147,12 +155,21 @@ def _bars(axes: "Axes", groups: Groups) -> None:
         ((name, points),) = groups.items()
         axes.bar(range(len(points)), [y for _, y in points], 0.8, label=str(name))
         _name(axes, [_called(x) for x, _ in points])
+        _make_room(axes, len(points))
         return
     places = {x: place for place, x in enumerate(dict.fromkeys(x for points in groups.values() for x, _ in points))}
     width = 0.8 / len(groups)
     for number, (name, points) in enumerate(groups.items()):
         axes.bar([places[x] + number * width for x, _ in points], [y for _, y in points], width, label=str(name))
     _name(axes, [_called(x) for x in places])
+    _make_room(axes, len(places))
+
+
+def _make_room(axes: "Axes", places: int) -> None:
+    """Keeps a few bars from being as wide as the chart."""
+    if places < _FEW_BARS:
+        left, right = axes.get_xlim()
+        axes.set_xlim((left + right - _FEW_BARS) / 2, (left + right + _FEW_BARS) / 2)
 
 
 def _name(axes: "Axes", names: Sequence[str]) -> None:

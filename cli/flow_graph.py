@@ -36,6 +36,8 @@ _MEMORY: Final = ("LedgerTableName",)
 _EVENTS: Final = "EventsTableName"
 _SUBSTITUTION: Final = re.compile(r"\$\{([A-Za-z0-9]+)(?:\.[A-Za-z]+)?\}")
 MAIL: Final = "E-mail"
+#: The trade's, not an application's. An id that has others in upper case keeps them so.
+_INITIALS: Final = {"api", "aws", "bi", "csv", "http", "id", "io", "json", "sms", "sql", "ui", "url"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,8 @@ class Station:
     def label(self) -> str:
         """Its id in words, without its kind: ``PlayerProfilesFunction`` is "Player profiles"."""
         name = self.id.removesuffix(self.kind.capitalize()) or self.id
-        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-        return words[:1] + words[1:].lower()
+        words = [_spelled(word) for word in re.split(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", name)]
+        return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 
     @property
     def consumer(self) -> str | None:
@@ -233,6 +235,13 @@ def _walk(node: Node) -> Iterator[tuple[str, Node]]:
     elif isinstance(node, list):
         for value in node:
             yield from _walk(value)
+
+
+def _spelled(word: str) -> str:
+    """A word of an id as people write it: ``Http`` is "HTTP", ``Export`` is "export"."""
+    if word.lower() in _INITIALS or (len(word) > 1 and word.isupper()):
+        return word.upper()
+    return word.lower()
 
 
 def _references(node: Node) -> set[str]:

@@ -11,11 +11,11 @@ from typing import Final
 
 from cli.flow_graph import Edge, FlowGraph
 
-#: Pixels.
-WIDTH: Final = 140
-HEIGHT: Final = 58
-_GAP_X: Final = 36
-_GAP_Y: Final = 12
+#: Pixels. A station that stands still tells more than others, and grows into the gap below it.
+WIDTH: Final = 148
+HEIGHT: Final = 60
+_GAP_X: Final = 28
+_GAP_Y: Final = 34
 _MARGIN: Final = 10
 _SWEEPS: Final = 8
 

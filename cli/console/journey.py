@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.flow_graph import MAIL, FlowGraph, Station
 from cli.observation import Letters
+from cli.waiting import DeadLetter
 from headwater.domain.events import RecordedEvent
 
 type State = Literal["done", "waiting", "parked", "unknown", "aside"]
@@ -45,21 +46,21 @@ class Journeys:
         for station in self._graph.readers(event.type, self._graph.events):
             letter = letters.holding(station.consumer, event.aggregate_id, event.version)
             if letter is not None:
-                said = f"parked: {letter.reason}{f': {letter.error}' if letter.error else ''}"
-                found.append(Answer(station, "parked", said, letter=letters.ids[letter.key]))
+                found.append(Answer(station, "parked", _why(letter), letter=letters.ids[letter.key]))
             else:
                 found.append(self._answer(station, event, archived_in))
         return [self._passed_on(each, found) for each in found]
 
-    def unreadable(self, aggregate_id: str, version: int) -> list[Answer]:
-        """Of an event that nobody can read: the consumers that have parked it."""
+    def unreadable(self, aggregate_id: str, version: int, archived_in: str | None) -> list[Answer]:
+        """Of an event that nobody can read: what has archived it as it is, and the consumers that have parked it."""
         letters = self._letters()
         found = []
         for station in self._graph.stations.values():
             letter = letters.holding(station.consumer, aggregate_id, version)
             if letter is not None:
-                said = f"parked: {letter.reason}: {letter.error}"
-                found.append(Answer(station, "parked", said, letter=letters.ids[letter.key]))
+                found.append(Answer(station, "parked", _why(letter), letter=letters.ids[letter.key]))
+            elif archived_in is not None and self._writes_archive(station):
+                found.append(Answer(station, "done", f"archived in {archived_in}"))
         return found
 
     def _answer(self, station: Station, event: RecordedEvent, archived_in: str | None) -> Answer:
@@ -100,12 +101,15 @@ class Journeys:
         at = row.applied.get(gate, 0) if row else 0
         link = (projection.name, key)
         if at >= event.version:
-            return Answer(station, "done", f"applied: its gate {gate} stands at version {at}", row=link)
+            return Answer(station, "done", f"applied: its row has this aggregate up to version {at}", row=link)
         if row is not None and row.parked_from.get(gate, event.version + 1) <= event.version:
-            return Answer(station, "waiting", f"stands still since version {row.parked_from[gate]}", row=link)
+            still = f"stands still: version {row.parked_from[gate]} could not be applied"
+            return Answer(station, "waiting", still, row=link)
         if row is not None and gate in row.waits_for:
-            return Answer(station, "waiting", f"waits for version {row.waits_for[gate]} before it", row=link)
-        return Answer(station, "waiting", f"not yet: its gate {gate} stands at version {at}", row=link if row else None)
+            before = f"waits for version {row.waits_for[gate]}, which comes before it"
+            return Answer(station, "waiting", before, row=link)
+        has = f"its row has this aggregate up to version {at}" if at else "its row has nothing of this aggregate"
+        return Answer(station, "waiting", f"not yet: {has}", row=link if row else None)
 
     def _of_effects(self, station: Station, consumer: Any, event: RecordedEvent) -> Answer:
         from headwater import bootstrap
@@ -132,7 +136,14 @@ class Journeys:
         heard = [each for each in answers if each.station.id in behind and each.state in {"done", "parked"}]
         if not heard:
             return answer
-        return Answer(answer.station, "done", f"passed on: {heard[0].station.label} has it")
+        return Answer(answer.station, "done", f"passed it on: it has reached {heard[0].station.label}")
+
+
+def _why(letter: DeadLetter) -> str:
+    """Why it is parked. Most errors begin with their kind, which is the reason too."""
+    if not letter.error or letter.error.startswith(letter.reason):
+        return f"parked: {letter.error or letter.reason}"
+    return f"parked: {letter.reason}: {letter.error}"
 
 
 def _of_entry(entry: Mapping[str, Any] | None, done: str) -> str:

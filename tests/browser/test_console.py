@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
+from cli.console.pages.shared import fragment
+from cli.observation import Figures
 from devstack.demo import traffic
 from devstack.emulator import free_port
 from devstack.served_console import Served
@@ -124,6 +126,18 @@ def test_every_page_fits_a_phone(
     assert violations(page) == []
 
 
+def test_an_event_is_a_card_on_a_phone(console: Console, page: Page) -> None:
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.goto(f"{console.url}/events")
+    link = page.locator("#tail tr").first.get_by_role("link", name="journey")
+
+    box = link.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] < PHONE["width"]
+    link.click()
+    expect(page.get_by_role("heading", name="The journey of one event")).to_be_visible()
+
+
 def test_the_flow_moves_as_events_pass(console: Console, page: Page, violations: Callable[[Page], list[str]]) -> None:
     page.goto(console.url)
     station = page.locator("a.station", has_text="Fan out").first
@@ -147,6 +161,42 @@ def test_the_flow_moves_as_events_pass(console: Console, page: Page, violations:
     assert violations(page) == []
 
 
+@pytest.mark.parametrize("size", [{"width": 1440, "height": 900}, PHONE])
+def test_no_station_is_cut_off_by_what_it_tells(console: Console, page: Page, size: dict[str, int]) -> None:
+    page.set_viewport_size(size)  # type: ignore[arg-type]
+    page.goto(console.url)
+    worst = Figures(rate=0.0, waiting=1234, lag=754.0, retries=12, retrying=True, parked=13, paused=True)
+
+    # At once, as the next figures that come replace these.
+    found = page.evaluate(
+        """told => {
+            const stations = [...document.querySelectorAll("a.station")];
+            stations.forEach(each => { each.querySelector(".figures").innerHTML = told; });
+            const cut = stations.filter(
+                each => each.scrollHeight > each.clientHeight || each.scrollWidth > each.clientWidth
+            );
+            const boxes = stations.map(each => each.getBoundingClientRect());
+            const covered = stations.filter((_, one) => boxes.some((other, two) => one !== two
+                && boxes[one].left < other.right && other.left < boxes[one].right
+                && boxes[one].top < other.bottom && other.top < boxes[one].bottom));
+            return [stations.length, cut.map(each => each.id), covered.map(each => each.id)];
+        }""",
+        fragment("station_figures.html", figures=worst),
+    )
+
+    assert found[0] > 0
+    assert found[1:] == [[], []]
+
+
+def test_a_read_models_panel_lists_the_events_that_it_follows(console: Console, page: Page) -> None:
+    page.goto(f"{console.url}/flow/LeaderboardFunction")
+
+    expect(page.get_by_text("Those of player, user.")).to_be_visible()
+    listed = page.locator("table.cards tbody td:nth-child(2)").all_inner_texts()
+    assert listed
+    assert {each.partition("#")[0] for each in listed} <= {"player", "user"}
+
+
 def test_the_first_tab_skips_the_menu(console: Console, page: Page) -> None:
     page.goto(console.url)
     page.keyboard.press("Tab")
@@ -167,16 +217,16 @@ def test_one_event_is_followed_to_its_end(
 
     answers = page.locator("tr.done")
     expect(answers.filter(has_text="Archiver")).to_contain_text("archived in raw/source=events/")
-    expect(answers.filter(has_text="Fan out")).to_contain_text("passed on")
+    expect(answers.filter(has_text="Fan out")).to_contain_text("passed it on")
     expect(answers.filter(has_text="Welcome email")).to_contain_text("sent at")
-    expect(answers.filter(has_text="Leaderboard")).to_contain_text("applied: its gate user stands at version")
+    expect(answers.filter(has_text="Leaderboard")).to_contain_text("applied: its row has this aggregate up to version")
     shot(page, "console-journey")
     assert violations(page) == []
 
     page.get_by_role("link", name="Search the consumers' logs for it").click()
     expect(page.locator("#logs")).to_contain_text("No log line names it")
 
-    answers.filter(has_text="Leaderboard").get_by_role("link", name="its row").click()
+    answers.filter(has_text="Leaderboard").get_by_role("link", name="See its row").click()
     expect(page.locator(".gate").first).to_contain_text("user at")
 
 
@@ -229,7 +279,17 @@ def test_sql_is_answered_with_a_table_and_a_chart(
 
     page.goto(f"{console.url}/query")
     page.get_by_label("One SELECT").fill("DELETE FROM events_all")
+    # Held back, as an answer of Athena is.
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/query", hold)
     page.get_by_role("button", name="Ask").click()
+    expect(page.get_by_role("button", name="Asking…")).to_be_disabled()
+    page.wait_for_function("() => document.querySelector('form.htmx-request')")
+    held[0].continue_()
     expect(page.get_by_role("alert")).to_contain_text("nothing is written")
 
 

@@ -134,13 +134,14 @@ def journey(request: Request) -> Response:
 def answers(request: Request) -> Response:
     """What each consumer answered: a part of the journey's page."""
     stored, found = _stored(request), desk(request)
-    if stored.event is None:
-        letters = found.journeys.unreadable(stored.text("aggregate_id"), int(stored.version))
-        return shown(request, "answers.html", answers=letters, wrong=stored.wrong)
     found.recent.refresh()
-    seen = found.recent.find(stored.event.event_id)
-    answered = found.journeys.answers(stored.event, seen.object if seen else None)
-    return shown(request, "answers.html", answers=answered, wrong=None)
+    seen = found.recent.find(stored.text("event_id"))
+    archived_in = seen.object if seen else None
+    if stored.event is None:
+        answered = found.journeys.unreadable(stored.text("aggregate_id"), int(stored.version), archived_in)
+    else:
+        answered = found.journeys.answers(stored.event, archived_in)
+    return shown(request, "answers.html", answers=answered, wrong=stored.wrong)
 
 
 def log_lines(request: Request) -> Response:

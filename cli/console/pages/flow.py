@@ -15,13 +15,21 @@ from cli.console.pages.shared import RefusedError, desk, event, fragment, live, 
 from cli.observation import Figures, Snapshot
 
 _LAST: Final = 8
+#: Pixels of a window that the flow does not have: margins and a scrollbar.
+_BESIDE: Final = 50
 
 
 def flow(request: Request) -> Response:
     """All stations."""
     found = desk(request)
     return shown(
-        request, "flow.html", diagram=found.diagram, snapshot=found.snapshots.get(), nothing=Figures(), title="Flow"
+        request,
+        "flow.html",
+        diagram=found.diagram,
+        graph=found.diagram.graph,
+        snapshot=found.snapshots.get(),
+        nothing=Figures(),
+        title="Flow",
     )
 
 
@@ -31,10 +39,11 @@ def places(request: Request) -> Response:
     width, height = diagram.size
     rules = [f"#flow {{ width: {width}px; height: {height}px; }}"]
     rules += [
-        f"#s-{name} {{ left: {place.x}px; top: {place.y}px; width: {WIDTH}px; height: {HEIGHT}px; }}"
+        f"#s-{name} {{ left: {place.x}px; top: {place.y}px; width: {WIDTH}px; min-height: {HEIGHT}px; }}"
         for name, place in diagram.places.items()
     ]
     sheet = "@media (min-width: 60rem) {\n" + "\n".join(rules) + "\n}\n"
+    sheet += f"@media (min-width: 60rem) and (max-width: {width + _BESIDE}px) {{\n.wider {{ display: block; }}\n}}\n"
     return PlainTextResponse(sheet, media_type="text/css")
 
 
@@ -48,10 +57,15 @@ def station(request: Request) -> Response:
     snapshot = found.snapshots.get()
     chosen = graph.stations[name]
     found.recent.refresh()
+    # Late: it reads the environment.
+    from headwater import bootstrap
+
+    projection = bootstrap.projections().get(chosen.consumer or "")
     reached = (
         seen
         for seen in found.recent.newest()
-        if name == graph.events or any(each.id == name for each in graph.readers(seen.type, graph.events))
+        if (name == graph.events or any(each.id == name for each in graph.readers(seen.type, graph.events)))
+        and (projection is None or projection.follows(seen.aggregate_id))
     )
     alarms = None
     if snapshot.alarms is not None:
@@ -62,6 +76,7 @@ def station(request: Request) -> Response:
         station=chosen,
         figures=snapshot.figures.get(name, Figures()),
         events=list(islice(reached, _LAST)),
+        follows=sorted(projection.aggregate_types) if projection is not None else None,
         lines=found.logs.last(name) if chosen.kind == "function" else [],
         limit=found.observer.limits.get(name),
         alarms=alarms,

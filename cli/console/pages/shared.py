@@ -73,6 +73,11 @@ def page_of(see: str) -> str:
     return "/dead-letters" if see.startswith("headwater ") else see.replace("docs/runbook.md", "/runbook")
 
 
+def _seconds(moment: str) -> str:
+    """A moment without the fraction that its source does not know."""
+    return re.sub(r"\.\d+(?=Z$)", "", moment)
+
+
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
@@ -96,6 +101,7 @@ def environment() -> Environment:
         "page_of": page_of,
         "pretty": pretty,
         "redacted": redaction.text,
+        "seconds": _seconds,
     }
     return found
 

@@ -272,6 +272,29 @@ def test_what_is_not_known_to_answer_the_same_is_refused_by_name(sql: str, named
 
 
 @pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("SELECT (1 FROM t", "Expecting ), at line 1, column 14, near FROM"),
+        ("SELECT *\nFROM t WHERE", "something is missing, at line 2, column 12, near WHERE"),
+        ("SELECT date_diff('day', 1) FROM t", "something is missing, at line 1, column 26, near )"),
+    ],
+)
+def test_what_is_no_sql_is_told_in_words_with_its_place(sql: str, said: str) -> None:
+    with pytest.raises(TranslationError) as refused:
+        select(sql)
+
+    assert str(refused.value) == f"the query is not Athena's SQL: {said}"
+
+
+@pytest.mark.parametrize("sql", ["SELECT \x1b[31m FROM t", "SELECT 'abc\x1b[31m", "SELECT \x1b[4mx FROM t WHERE ("])
+def test_a_refusal_has_nothing_that_a_terminal_would_act_upon(sql: str) -> None:
+    with pytest.raises(TranslationError) as refused:
+        to_duckdb(sql, RELATIONS)
+
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
     "sql",
     [
         "",

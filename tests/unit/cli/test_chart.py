@@ -161,3 +161,20 @@ def test_each_row_has_its_bar_and_many_have_few_names(drawn: Drawn) -> None:
 def test_nothing_to_draw_is_said(drawn: Drawn, rows: list[tuple[Any, Any]]) -> None:
     with pytest.raises(ChartError, match="no rows to draw"):
         drawn(Answer(("day", "n"), rows), Chart("line", "day", "n"))
+
+
+def test_one_day_stands_between_the_days_beside_it(drawn: Drawn) -> None:
+    axes, _ = drawn(Answer(("day", "plays"), [(DAYS[0], 3)]), Chart("line", "day", "plays"))
+
+    left, right = axes.get_xlim()
+    assert right - left == 2
+    assert [each.get_text() for each in axes.get_xticklabels()] == ["2026-01-01"]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4])
+def test_a_few_bars_are_as_narrow_as_those_of_more(drawn: Drawn, rows: int) -> None:
+    axes, _ = drawn(Answer(("game", "plays"), [(str(row), 3) for row in range(rows)]), Chart("bar", "game", "plays"))
+
+    left, right = axes.get_xlim()
+    assert right - left == 5
+    assert (left + right) / 2 == (rows - 1) / 2

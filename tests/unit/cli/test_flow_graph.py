@@ -113,6 +113,10 @@ def test_a_station_is_called_by_its_id_in_words_without_its_kind() -> None:
     assert Station("PlayerProfilesFunction", "function").label == "Player profiles"
     assert Station("EventsTable", "table").label == "Events"
     assert Station("Function", "function").label == "Function"
+    assert Station("CsvExportFunction", "function").label == "CSV export"
+    assert Station("HttpApi", "api").label == "HTTP"
+    assert Station("GDPRReportQueue", "queue").label == "GDPR report"
+    assert Station("E-mail", "mail").label == "E-mail"
     assert Station("BiExportFunction", "function").consumer == "bi_export"
     assert Station("ApplicationStatusPipe", "pipe").consumer == "application_status"
     assert Station("EventsTable", "table").consumer is None

@@ -15,16 +15,20 @@ from cli import chart
 from cli.chart import ChartError
 from cli.console.app import application
 from cli.console.desk import Answered, Desk
-from cli.console.journey import _of_entry
+from cli.console.diagram import Diagram
+from cli.console.journey import Journeys, _of_entry, _why
 from cli.console.logs import Logs
 from cli.console.pages import events
+from cli.console.pages.shared import environment, fragment
+from cli.console.recent import RecentEvents
 from cli.console.redaction import HIDDEN
+from cli.flow_graph import Edge, FlowGraph, Station
 from cli.local_sql import Answer
-from cli.observation import Letters, Snapshot
+from cli.observation import Figures, Letters, Snapshot
 from cli.target import Target
 from cli.waiting import DeadLetter
 from devstack.running import RunningStack
-from tests.fakes.observer import Looking
+from tests.fakes.observer import GRAPH, Looking
 
 PORT = 8088
 OWN = f"http://127.0.0.1:{PORT}"
@@ -63,6 +67,34 @@ def test_the_flow_shows_figures_and_troubles_as_text(looking: Looking) -> None:
     assert "&lt;script&gt;alert(1)" in shown
     assert "<script>alert" not in shown
     assert 'href="/runbook#iteratorage"' in shown
+
+
+def test_a_stopped_station_tells_all_but_its_rate() -> None:
+    figures = Figures(rate=0.0, waiting=7, lag=61.0, retries=12, retrying=True, parked=3, paused=True)
+    told = fragment("station_figures.html", figures=figures)
+
+    said = " ".join(re.sub(r"<[^>]+>", " ", told).split())
+    assert said == "stopped 3 parked 7 waiting lag 61 s 12 retries"
+
+
+def test_a_retrying_station_says_how_often_once() -> None:
+    told = fragment("station_figures.html", figures=Figures(rate=0.0, waiting=7, lag=61.0, retries=12, retrying=True))
+
+    assert "retrying, 12 so far" in told
+    assert "0.0/s" in told
+    assert "retries" not in told
+
+
+def test_the_flow_leads_to_what_is_red(looking: Looking) -> None:
+    assert '<a href="#s-BoardFunction">Board</a>' in console(looking).get("/").text
+
+
+def test_a_window_narrower_than_the_flow_is_told_to_scroll(looking: Looking) -> None:
+    client = console(looking)
+    width = Diagram(GRAPH).size[0]
+
+    assert 'class="wider' in client.get("/").text
+    assert f"(max-width: {width + 50}px) {{\n.wider {{ display: block; }}" in client.get("/flow.css").text
 
 
 def test_many_pages_ask_the_stack_once(looking: Looking) -> None:
@@ -203,6 +235,7 @@ def storing(looking: Looking, letter: DeadLetter | None = None, **attributes: st
     outputs = {"EventsTableName": "events", "ArchiveBucketName": "archive"}
     desk = Desk(Target(cast("Any", Storing(**attributes)), None, outputs, stack_name="dev"), looking, changes=False)
     desk.logs = cast("Logs", Lines())
+    desk.recent = cast("RecentEvents", Nothing())
     if letter is not None:
         looking.waiting = Letters([letter], {letter.key: letter.key})
     return TestClient(application(desk, PORT), base_url=OWN)
@@ -308,3 +341,92 @@ def test_a_local_stack_that_stops_meanwhile_is_gone(looking: Looking, tmp_path: 
 
     assert answer.status_code == 502
     assert "the local stack is gone" in answer.text
+
+
+def _letter(**changed: Any) -> DeadLetter:
+    told: dict[str, Any] = {
+        "place": "ParkedRecordsQueue",
+        "key": "k",
+        "consumer": "board",
+        "reason": "UnknownEventError",
+        "aggregate": "user#ada",
+        "versions": [1],
+        "records": 1,
+        "failed_at": datetime.now(UTC),
+        "expires_at": None,
+        "error": "UnknownEventError: nobody knows it",
+        "attempts": 1,
+        "events": (),
+        "raw": {},
+    }
+    return DeadLetter(**(told | changed))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("UnknownEventError: nobody knows it", "parked: UnknownEventError: nobody knows it"),
+        ("nobody knows it", "parked: UnknownEventError: nobody knows it"),
+        (None, "parked: UnknownEventError"),
+    ],
+)
+def test_why_an_event_is_parked_is_said_once(error: str | None, said: str) -> None:
+    assert _why(_letter(error=error)) == said
+
+
+def test_a_dead_letters_page_says_its_cause_once(looking: Looking) -> None:
+    shown = storing(looking, _letter()).get("/dead-letters/k").text
+
+    assert shown.count("nobody knows it") == 1
+
+
+def test_an_event_that_nobody_can_read_is_archived_all_the_same() -> None:
+    stations = {**GRAPH.stations, "ArchiverFunction": Station("ArchiverFunction", "function")}
+    stations |= {"Archive": Station("Archive", "bucket")}
+    edges = [*GRAPH.edges, Edge("Log", "ArchiverFunction", title="x"), Edge("ArchiverFunction", "Archive")]
+    graph = FlowGraph(stations, edges, "Log")
+    letters = Letters([_letter()], {"k": "k"})
+
+    answers = Journeys(graph, lambda: letters).unreadable("user#ada", 1, "raw/x")
+
+    assert [(each.station.label, each.state) for each in answers] == [("Board", "parked"), ("Archiver", "done")]
+
+
+class Nothing:
+    """An archive of which nothing was seen."""
+
+    trouble = None
+
+    def refresh(self) -> None:
+        pass
+
+    def find(self, _: str) -> None:
+        return None
+
+    def caused_by(self, _: str) -> list[Any]:
+        return []
+
+
+def test_an_unreadable_event_leads_to_the_runbook(looking: Looking) -> None:
+    client = storing(looking, occurred_at="2026-03-01T12:00:00.000Z", event_id="e1", type="None", schema_version="1")
+    shown = client.get("/journey", params=JOURNEY).text
+
+    assert 'href="/runbook#an-event-that-cannot-be-read"' in shown
+    assert "docs/runbook.md" not in shown
+
+
+def test_a_moment_is_told_to_the_second() -> None:
+    found = environment().from_string("{{ '2026-03-01T12:00:00.000Z'|seconds }}").render()
+
+    assert found == "2026-03-01T12:00:00Z"
+
+
+def test_numbers_stand_under_their_headings(looking: Looking, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Answer(("game", "plays", "won"), [("chess", 3, True), ("go", None, False)])
+    monkeypatch.setattr(Asked, "answer", told)
+    shown = posted(console(looking), "/query", sql="SELECT 1").text
+
+    assert '<th scope="col" class="number">plays</th>' in shown
+    assert '<td class="number">3</td>' in shown
+    assert '<th scope="col">game</th>' in shown
+    assert '<th scope="col">won</th>' in shown
