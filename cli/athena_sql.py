@@ -12,6 +12,7 @@ some queries that Athena refuses, such as a sum that leaves the range of bigint.
 import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -134,6 +135,16 @@ class TranslationError(QueryError):
     """A query that is not one SELECT, or says something that is not translated; the message names it."""
 
 
+@contextmanager
+def _not_too_deep() -> Iterator[None]:
+    """Says of a query in which the parser, or what comes after it, loses itself that it is nested too deeply."""
+    try:
+        yield
+    except RecursionError as error:
+        raise TranslationError("the query is nested too deeply: take it apart with WITH … AS (…)") from error
+
+
+@_not_too_deep()
 def select(sql: str) -> exp.Query:
     """The one query that the text is, in Athena's dialect.
 
@@ -201,6 +212,7 @@ def _type(hive: str, dialect: str) -> str:
         raise TranslationError(f"the table has a column of the Hive type {hive!r}, which is unknown here") from error
 
 
+@_not_too_deep()
 def to_duckdb(sql: str, relations: Relations) -> str:
     """The same query for DuckDB, where `MACROS` have been made and the relations exist under their names.
 

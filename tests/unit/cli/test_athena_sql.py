@@ -348,3 +348,8 @@ def test_types_have_a_name_in_each_engine(hive: str, athena: str, duck: str) -> 
 def test_a_type_that_is_unknown_is_an_error() -> None:
     with pytest.raises(TranslationError, match="uniontype"):
         duckdb_type("uniontype<int,")
+
+
+def test_a_query_that_is_nested_too_deeply_is_told() -> None:
+    with pytest.raises(TranslationError, match="nested too deeply: take it apart with WITH"):
+        to_duckdb(f"SELECT {'(' * 2_000}1{')' * 2_000}", {})
