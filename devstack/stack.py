@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import secrets
@@ -394,6 +395,8 @@ class LocalStack:
         mappings.start()
         for part in self._parts:
             _started(part.gateway).start()
+        # What is loaded by now stays: the collector, which holds up all functions, need not look through it again.
+        gc.freeze()
         self._is_up = True
         addresses = {"endpoint_url": emulator.endpoint, "url": self.url, "token": token}
         if self.has_receiver:
@@ -466,6 +469,7 @@ class LocalStack:
             if self._run is not None:
                 self._run.release()
             self._environment.leave()
+            gc.unfreeze()
             self._mappings = self._rehearsals = self._host = self._emulator = self._run = None
             self._parts = []
             self._clients = {}
