@@ -286,12 +286,12 @@ def compact(
 def _chosen(sql: str | None, name: str | None) -> SavedQuery | None:
     if (sql is None) == (name is None):
         raise click.UsageError("give either SQL or --name; --list shows the names")
-    known = saved_sql.queries()
     if name is None:
         # No SELECT is one word.
-        if sql is not None and len(sql.split()) == 1 and (near := nearest(sql.strip(), known)):
+        if sql is not None and len(sql.split()) == 1 and (near := nearest(sql.strip(), saved_sql.queries())):
             raise click.UsageError(f"{sql.strip()!r} is no SELECT: did you mean --name {near}?")
         return None
+    known = saved_sql.queries()
     if name not in known:
         raise SavedSqlError(none_called(f"saved query {name}", name, known))
     return known[name]

@@ -6,7 +6,6 @@ import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -20,14 +19,10 @@ from devstack.stack import LocalStack, exit_on_signals
 
 
 class _OfMake(click.Option):
-    """An option that a variable of `make` sets: who gives it a wrong value knows it by that name."""
-
-    def __init__(self, *args: Any, variable: str, **attributes: Any) -> None:
-        super().__init__(*args, **attributes)
-        self._variable = variable
+    """An option that the variable of `make` of its name sets: who gives it a wrong value knows it by that name."""
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
-        return f"{super().get_error_hint(ctx)} ({self._variable} of make)"
+        return f"{super().get_error_hint(ctx)} ({self.opts[0].removeprefix('--').upper()} of make)"
 
 
 @click.group()
@@ -39,7 +34,6 @@ def main() -> None:
 @click.option(
     "--port",
     cls=_OfMake,
-    variable="PORT",
     type=click.IntRange(0, 65535),
     default=8080,
     envvar="PORT",
@@ -120,13 +114,12 @@ def run(
 
 
 @main.command()
-@click.option("--users", cls=_OfMake, variable="USERS", type=click.IntRange(1), default=50, show_default=True)
-@click.option("--plays", cls=_OfMake, variable="PLAYS", type=click.IntRange(0), default=2000, show_default=True)
+@click.option("--users", cls=_OfMake, type=click.IntRange(1), default=50, show_default=True)
+@click.option("--plays", cls=_OfMake, type=click.IntRange(0), default=2000, show_default=True)
 @click.option(
     "--poison",
     "poisons",
     cls=_OfMake,
-    variable="POISON",
     type=click.IntRange(0),
     default=0,
     help="Events that no consumer can read.",
@@ -151,20 +144,16 @@ def demo(*, users: int, plays: int, poisons: int, verbose: bool) -> None:
 @click.option(
     "--events",
     cls=_OfMake,
-    variable="EVENTS",
     type=click.IntRange(1),
     default=1000,
     show_default=True,
     help="Of each seed.",
 )
-@click.option(
-    "--seeds", cls=_OfMake, variable="SEEDS", type=click.IntRange(1), default=100, show_default=True, help="How many."
-)
+@click.option("--seeds", cls=_OfMake, type=click.IntRange(1), default=100, show_default=True, help="How many.")
 @click.option("--first-seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option(
     "--faults",
     cls=_OfMake,
-    variable="FAULTS",
     type=click.FloatRange(0, 0.5),
     default=0.05,
     show_default=True,
@@ -173,7 +162,6 @@ def demo(*, users: int, plays: int, poisons: int, verbose: bool) -> None:
 @click.option(
     "--poison",
     cls=_OfMake,
-    variable="POISON",
     type=click.FloatRange(0, 0.5),
     default=0.0,
     show_default=True,
@@ -182,7 +170,6 @@ def demo(*, users: int, plays: int, poisons: int, verbose: bool) -> None:
 @click.option(
     "--odd",
     cls=_OfMake,
-    variable="ODD",
     type=click.FloatRange(0, 0.5),
     default=0.0,
     show_default=True,

@@ -37,7 +37,7 @@ MENU: Final = (
 REHEARSE: Final = ("Rehearse", "/rehearse")
 
 #: As many digits as a version has.
-_NUMBER: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
+_NUMBER: Final = re.compile(r"[0-9]{1,19}")
 
 type Page = Callable[[Request], Response]
 type Served = Callable[[Request], Awaitable[Response]]

@@ -132,15 +132,13 @@ def redriven(projection: Projection, records: Sequence[Record]) -> tuple[list[In
         try:
             delivery = cloud_events.decode(kinesis.body(raw))
             aggregate_id = delivery.event.aggregate_id
-            if not projection.follows(aggregate_id):
-                continue
         except Exception as error:  # noqa: BLE001  # as when it was delivered
-            if not projection.follows(aggregate_id):
-                continue
-            if kind_of(error) is FailureKind.UNFORESEEN:
-                failures.append(Failure(sequence_number, error))
-                continue
-            delivery, unreadable = None, error
+            unreadable = error
+        if not projection.follows(aggregate_id):
+            continue
+        if unreadable is not None and kind_of(unreadable) is FailureKind.UNFORESEEN:
+            failures.append(Failure(sequence_number, unreadable))
+            continue
         inbox = inboxes.get(aggregate_id) or Inbox.of(projection, aggregate_id, redriven=True)
         inboxes[aggregate_id] = inbox
         inbox.unreadable = inbox.unreadable or unreadable
