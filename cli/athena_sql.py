@@ -244,8 +244,9 @@ def to_duckdb(sql: str, relations: Relations) -> str:
     except (OptimizeError, SqlglotError) as error:
         raise TranslationError(f"the query does not fit the tables: {_said(error)}") from error
     nodes = list(typed.walk())
-    for node in nodes:
-        node.meta[_WRITTEN] = node.sql("athena")
+    # Only a refusal is told: to write out every node of a long query takes minutes.
+    for node, written in zip(nodes, typed.copy().walk(), strict=True):
+        node.meta[_WRITTEN] = _writer(written)
     # From the leaves up, so that what one translation holds is translated already.
     for node in reversed(nodes):
         translation = _translated(node)
@@ -317,7 +318,13 @@ def _refusal(what: str) -> TranslationError:
 
 
 def _written(node: exp.Expr) -> str:
-    return str(node.meta.get(_WRITTEN) or node.sql("athena"))
+    written: Callable[[], str] | None = node.meta.get(_WRITTEN)
+    return written() if written is not None else str(node.sql("athena"))
+
+
+def _writer(node: exp.Expr) -> Callable[[], str]:
+    # A function, as sqlglot copies the meta of all that it copies, to the last leaf.
+    return lambda: str(node.sql("athena"))
 
 
 def _function_name(node: exp.Expr) -> str:
