@@ -6,8 +6,10 @@ differently is refused by name: see `cli.athena_sql`.
 
 import hashlib
 import tempfile
-from collections.abc import Sequence, Set
+import threading
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import batched
 from pathlib import Path
@@ -26,11 +28,21 @@ from headwater.archive.objects import ObjectNotFoundError
 _DOWNLOADS = 8
 #: Tries to read an archive that is compacted meanwhile; each reads again only what is new.
 _LOOKS = 5
+#: Seconds between two looks at whether a query is still wanted.
+_LOOK_SECONDS = 0.1
 _LIST = TABLES["curated_days"]
 
 
 class LocalSqlError(QueryError):
     """A query that cannot be answered here; the message says why."""
+
+
+class GivenUpError(LocalSqlError):
+    """A query that was given up, as who asked for it had said when."""
+
+
+class TooManyRowsError(LocalSqlError):
+    """A query with more rows than who asked for it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +132,15 @@ class LocalSql:
         damaged = [each for _, each in sorted(self._damaged[table.prefix].items())]
         return self._found[table.name], self._foreign[table.prefix], damaged
 
-    def query(self, sql: str) -> Answer:
-        """Answers one SELECT in Athena's (Trino's) SQL.
+    def query(self, sql: str, *, gives_up: Callable[[], bool] = lambda: False, most_rows: int | None = None) -> Answer:
+        """Answers one SELECT in Athena's (Trino's) SQL. ``gives_up``: whether it is not wanted any more; asked often.
 
         Raises
         ------
+        GivenUpError
+            It was given up.
+        TooManyRowsError
+            It has more than ``most_rows`` rows.
         LocalSqlError
             It is not one query, cannot be translated, DuckDB refuses it, or the archive changes all the time.
         """
@@ -149,9 +165,35 @@ class LocalSql:
                     for place, kind in enumerate(relation.types, start=1)
                 )
             )
-            return Answer(tuple(relation.columns), plain.fetchall())
+            with self._interrupted_when(gives_up):
+                # One more than may be: rows beyond are not even computed.
+                rows = (plain if most_rows is None else plain.limit(most_rows + 1)).fetchall()
         except self._refusals as error:
+            if gives_up():
+                raise GivenUpError("the query was given up") from error
             raise LocalSqlError(f"DuckDB refuses the query: {error}") from error
+        if most_rows is not None and len(rows) > most_rows:
+            raise TooManyRowsError(f"the answer has more than {most_rows:,} rows")
+        return Answer(tuple(relation.columns), rows)
+
+    @contextmanager
+    def _interrupted_when(self, gives_up: Callable[[], bool]) -> Iterator[None]:
+        """DuckDB ends what it does within when it is not wanted any more."""
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(_LOOK_SECONDS):
+                # Again and again: what had not begun yet did not hear it.
+                if gives_up():
+                    self._duckdb.interrupt()
+
+        watcher = threading.Thread(target=watch, name="query watcher", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
 
     def _read_by(self, sql: str) -> set[str]:
         """Tables and views that a query reads, those behind its views included."""

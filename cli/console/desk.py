@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +16,8 @@ from cli.console.journey import Journeys
 from cli.console.logs import DeployedLogs, LocalLogs, Logs
 from cli.console.recent import RecentEvents
 from cli.control import Control
-from cli.local_sql import Answer, LocalSql
+from cli.errors import QueryError
+from cli.local_sql import Answer, GivenUpError, LocalSql, TooManyRowsError
 from cli.observation import Kept, Observer, Snapshot
 from cli.target import Target
 from cli.templates import physical_ids
@@ -24,6 +26,13 @@ from headwater.archive.inventory import Damaged, Foreign
 #: Of the archive, in seconds: a listing of a day costs a request for each thousand objects.
 _LOCAL_TAIL_SECONDS: Final = 1.0
 _DEPLOYED_TAIL_SECONDS: Final = 15.0
+
+#: Of a query on this machine. All pages share the console's threads and memory: one that has no end would take them.
+QUERY_SECONDS: Final = 60.0
+MOST_ROWS: Final = 100_000
+#: How long a query waits for the one before it.
+TURN_SECONDS: Final = 5.0
+_COMMAND: Final = "'headwater archive query' has no such limit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +111,33 @@ class Desk:
             answer, bill = Athena(self.target.client("athena"), workgroup, database).query(sql)
             return Answered(answer, bill)
         # One at a time, over one copy: each query reads only the objects that are new.
-        with self._sql_lock:
-            if self._local_sql is None:
-                self._local_sql = LocalSql(self.objects).__enter__()
-            local = self._local_sql
-            answer = local.query(sql)
-            return Answered(answer, None, local.foreign, local.damaged, local.incomplete)
+        if not self._sql_lock.acquire(timeout=TURN_SECONDS):
+            raise QueryError(
+                f"another query is being answered: ask again when it is over, after {QUERY_SECONDS:.0f} s at most"
+            )
+        try:
+            return self._query_here(sql)
+        finally:
+            self._sql_lock.release()
+
+    def _query_here(self, sql: str) -> Answered:
+        if self._local_sql is None:
+            self._local_sql = LocalSql(self.objects).__enter__()
+        local = self._local_sql
+        ends = time.monotonic() + QUERY_SECONDS
+        try:
+            answer = local.query(
+                sql, gives_up=lambda: self.stopping.is_set() or time.monotonic() > ends, most_rows=MOST_ROWS
+            )
+        except GivenUpError:
+            if self.stopping.is_set():
+                raise QueryError("the console stops, and the query with it") from None
+            raise QueryError(
+                f"the query took more than {QUERY_SECONDS:.0f} s and was stopped: have it read less; {_COMMAND}"
+            ) from None
+        except TooManyRowsError as error:
+            raise QueryError(f"{error}: group them, or add a LIMIT; {_COMMAND}") from None
+        return Answered(answer, None, local.foreign, local.damaged, local.incomplete)
 
     def close(self) -> None:
         with self._sql_lock:

@@ -13,7 +13,7 @@ import pytest
 from backports import zstd
 
 from cli import saved_sql
-from cli.local_sql import LocalSql, LocalSqlError
+from cli.local_sql import GivenUpError, LocalSql, LocalSqlError, TooManyRowsError
 from cli.tables import TABLES
 from headwater.archive import curated
 from headwater.archive.archiver import Archiver
@@ -542,3 +542,23 @@ def test_the_largest_numbers_break_no_view_and_no_query(
     assert sql.query("SELECT expires_at FROM activity").rows == [(None,)]
     missing = sql.query(saved_sql.queries()["missing-versions"].sql()).rows
     assert [row[1:] for row in missing] == [(3, -1, 2**63 - 1)]
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
+def test_a_query_without_an_end_ends_when_it_is_given_up(sql: LocalSql) -> None:
+    looks = iter([False, False])
+
+    with pytest.raises(GivenUpError):
+        sql.query(ENDLESS, gives_up=lambda: next(looks, True))
+
+    assert sql.query("SELECT 1").rows == [(1,)]
+
+
+def test_an_answer_of_more_rows_than_may_be_is_refused_and_not_cut_off(sql: LocalSql) -> None:
+    three = "SELECT * FROM (VALUES 3, 1, 2) AS t(x) ORDER BY x"
+
+    assert sql.query(three, most_rows=3).rows == [(1,), (2,), (3,)]
+    with pytest.raises(TooManyRowsError, match="more than 2 rows"):
+        sql.query(three, most_rows=2)
