@@ -48,6 +48,8 @@ def _no_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["processes", "stop", "--reason", "r"], "say which"),
         (["rehearse", "undo"], "say which"),
         (["rehearse", "undo", " "], "'[ID]': it is empty"),
+        (["rehearse", "undo", "\udcff"], "'\\udcff' holds bytes that are no UTF-8"),
+        (["events", "show", "user#\udcff"], "'user#\\udcff' holds bytes that are no UTF-8"),
         (["rehearse", "start", ""], "'NAME': it is empty"),
         (["archive", "stats", "--since", TOMORROW], f"{TOMORROW} is in the future"),
         (["archive", "compact", "--since", TOMORROW], f"{TOMORROW} is in the future"),
