@@ -444,7 +444,9 @@ class LocalStack:
             for part in self._parts:
                 if part.gateway is not None:
                     part.gateway.stop()
-            if self._kept is not None and self._rehearsals is not None:
+            # An emulator that has ended saves nothing, and takes nothing back.
+            alive = self._emulator is not None and self._emulator.alive
+            if self._kept is not None and self._rehearsals is not None and alive:
                 # What is saved outlives the rehearsals: nothing that one broke may be in it.
                 try:
                     self._rehearsals.undo("all")

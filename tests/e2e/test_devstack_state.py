@@ -1,6 +1,7 @@
 """A stack that goes on from where it stopped: nothing lost, nothing applied twice, and what is broken set aside."""
 
 import io
+import os
 import signal
 import sys
 import time
@@ -161,6 +162,19 @@ def test_a_second_signal_does_not_keep_the_state_from_being_saved(tmp_path: Path
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert (state / "saved" / "state.json").exists()
+
+
+def test_an_emulator_that_died_in_a_rehearsal_is_not_said_to_have_saved_it(tmp_path: Path) -> None:
+    project, said = copy_of_project(tmp_path), io.StringIO()
+    with started(project, tmp_path / "state", said) as stack:
+        assert stack._rehearsals is not None
+        stack._rehearsals.start("refuse-mail", None)
+        os.kill(int((stack.run_folder / "emulator.pid").read_text()), signal.SIGKILL)
+        with pytest.raises(DevstackError, match="the emulator ended by itself"):
+            stack.wait()
+
+    assert "did not stop in order" in said.getvalue()
+    assert "a rehearsal is saved" not in said.getvalue()
 
 
 def test_the_port_in_the_queues_urls_cannot_be_changed(tmp_path: Path) -> None:
