@@ -1,6 +1,7 @@
 """The documents hold together: links lead somewhere, each page is listed, and the README stays one."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 
 from cli.console.pages.runbook import anchor
 from cli.flow_graph import FlowGraph
+from cli.observation import Figures, Snapshot, troubles
 from devstack.template import parsed
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +56,19 @@ def test_the_printed_status_has_the_consumers_that_there_are() -> None:
     table = text.partition("\nconsumer  ")[2].partition("\n\n")[0]
 
     assert [line.split()[0] for line in table.splitlines()[1:]] == list(graph.consumers)
+
+
+def test_the_printed_status_needs_people_for_what_status_would_name() -> None:
+    graph = FlowGraph.of(*(parsed((ROOT / name).read_bytes(), name) for name in ("template.yaml", "receiver.yaml")))
+    figures = {"LeaderboardFunction": Figures(paused=True, waiting=803)}
+    snapshot = Snapshot(
+        at=datetime.now(UTC), stack="local", figures=figures, dead_letters={"fan_out": 1}, standing={"fan_out": 1}
+    )
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    printed = text.partition("2 things need a person\n")[2].partition("\n\n")[0]
+
+    told = [line for each in troubles(graph, snapshot, {}, {}) for line in (f"  {each.what}", f"    → {each.see}")]
+    assert printed.splitlines() == told
 
 
 def test_the_workflow_runs_what_must_pass() -> None:
