@@ -104,13 +104,20 @@ def _names(_context: click.Context, _option: click.Parameter, begun: str) -> lis
     return [name for name in saved_sql.queries() if name.startswith(begun)]
 
 
+def _whole(context: click.Context, parameter: click.Parameter, words: Sequence[str]) -> str | None:
+    """The SQL as one text: without quotes, the shell makes words of it, and file names of its stars."""
+    if len(words) > 1:
+        raise click.BadParameter('it came as several words: put it in quotes, as in "SELECT game FROM plays"')
+    return checked.stated(context, parameter, words[0] if words else None)
+
+
 @click.group()
 def archive() -> None:
     """Asks the archive: what happened, in SQL, and what lies there."""
 
 
 @archive.command()
-@click.argument("sql", required=False, callback=checked.stated)
+@click.argument("sql", nargs=-1, metavar="[SQL]", callback=_whole)
 @click.option("--name", shell_complete=_names, help="A saved query instead of SQL; --list shows them.")
 @click.option("--param", "-p", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the saved query.")
 @click.option("--list", "listing", is_flag=True, help="Shows the saved queries with their parameters.")

@@ -193,6 +193,8 @@ def test_an_answer_is_drawn(folder: Path, tmp_path: Path, arguments: list[str]) 
         (["top-players"], "'top-players' is no SELECT: did you mean --name top-players?"),
         (["top-player"], "did you mean --name top-players?"),
         (["SELECT * FROM play"], "there is no table play: did you mean plays? There are: activity"),
+        (["SELECT", "game", "FROM", "plays"], "it came as several words: put it in quotes"),
+        (["  "], "it is empty"),
         ([], "either SQL or --name"),
     ],
 )
