@@ -138,6 +138,16 @@ def test_an_event_is_a_card_on_a_phone(console: Console, page: Page) -> None:
     expect(page.get_by_role("heading", name="The journey of one event")).to_be_visible()
 
 
+def test_a_read_model_is_a_card_on_a_phone(console: Console, page: Page) -> None:
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.goto(f"{console.url}/read-models")
+    table = page.locator("table.cards")
+
+    # Neither is a name broken within, nor a value without what names it.
+    assert table.evaluate("each => each.querySelector('a').getClientRects().length") == 1
+    expect(table.locator("td[data-name='kept by']").first).to_be_visible()
+
+
 def test_the_flow_moves_as_events_pass(console: Console, page: Page, violations: Callable[[Page], list[str]]) -> None:
     page.goto(console.url)
     station = page.locator("a.station", has_text="Fan out").first
@@ -329,6 +339,11 @@ def test_a_poison_record_is_found_mended_and_redriven_in_the_console_alone(
     expect(cause).to_contain_text("has schema version 2; this code knows 1")
     shot(page, "console-dead-letters")
     assert violations(page) == []
+    as_it_was = page.viewport_size
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    assert page.locator("section.step .scroll").evaluate("each => each.scrollWidth <= each.clientWidth")
+    expect(page.locator("section.step td[data-name=left]")).to_be_in_viewport(ratio=1)
+    page.set_viewport_size(as_it_was)  # type: ignore[arg-type]
     page.locator("section.step tbody a").first.click()
     expect(page.get_by_role("button", name="Discard it")).to_be_visible()
     assert violations(page) == []
