@@ -148,6 +148,15 @@ def test_a_read_model_is_a_card_on_a_phone(console: Console, page: Page) -> None
     expect(table.locator("td[data-name='kept by']").first).to_be_visible()
 
 
+def test_events_that_nothing_fits_are_told_so(console: Console, page: Page) -> None:
+    page.goto(f"{console.url}/events?text=nobody")
+    expect(page.get_by_text("No event that this console has seen fits.")).to_be_visible()
+
+    page.goto(f"{console.url}/events")
+    expect(page.locator("#tail tr").first).to_be_visible()
+    expect(page.locator(".none")).to_be_hidden()
+
+
 def test_the_flow_moves_as_events_pass(console: Console, page: Page, violations: Callable[[Page], list[str]]) -> None:
     page.goto(console.url)
     station = page.locator("a.station", has_text="Fan out").first
