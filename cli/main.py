@@ -66,6 +66,10 @@ class _Fitted(click.ClickException):
         click.echo(fitted(shown.getvalue(), stream), file=stream, nl=False)
 
 
+#: Ctrl-C's, as shells have it.
+INTERRUPTED: Final = 130
+
+
 class _Commands(click.Group):
     """Says all that goes wrong in lines that fit; what AWS refuses too, so that nobody reads a traceback at night."""
 
@@ -122,6 +126,10 @@ class _Commands(click.Group):
             raise _Fitted(self._in_its_place(error) or error) from error
         except click.ClickException as error:
             raise _Fitted(error) from error
+        except KeyboardInterrupt:
+            # Not click's exit code 1: of several commands that says that something waits, or needs a person.
+            click.echo("\nStopped.", err=True)
+            sys.exit(INTERRUPTED)
         except Exception as error:
             if (told := refusal(error)) is None:
                 raise

@@ -9,7 +9,7 @@ import pytest
 
 from cli.archive import INCOMPLETE
 from cli.dead_letters import NOT_SURE, WAITS
-from cli.main import COMMANDS, main
+from cli.main import COMMANDS, INTERRUPTED, main
 from cli.status import NEEDS_A_PERSON
 
 PAGE = (Path(__file__).parents[3] / "docs" / "command.md").read_text(encoding="utf-8")
@@ -43,7 +43,7 @@ def test_the_page_lists_every_command() -> None:
 
 
 def test_the_page_tells_every_exit_code() -> None:
-    codes = {0, WAITS, NEEDS_A_PERSON, click.UsageError.exit_code, INCOMPLETE, NOT_SURE}
+    codes = {0, WAITS, NEEDS_A_PERSON, click.UsageError.exit_code, INCOMPLETE, NOT_SURE, INTERRUPTED}
 
     assert [int(row.split()[1]) for row in rows("Exit codes")] == sorted(codes)
 

@@ -133,6 +133,18 @@ def test_a_stack_without_a_region_is_told_how_to_name_one(monkeypatch: pytest.Mo
         assert "no Region is set: name it with --region, before the command, or with AWS_REGION" in told.stderr
 
 
+def test_a_command_that_is_stopped_does_not_end_as_one_that_found_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.target.resolve", stopped)
+
+    result = CliRunner().invoke(main, ["dead-letters", "list"])
+
+    assert result.exit_code == 130
+    assert result.stderr.split() == ["Stopped."]
+
+
 def test_the_local_stack_is_not_destroyed_but_stopped() -> None:
     told = " ".join(CliRunner().invoke(main, ["destroy"]).stderr.split())
 
