@@ -56,12 +56,14 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
+GATHER_SECONDS: Final = 0.25
 BUSY_POLL_SECONDS: Final = 0.1
 IDLE_POLL_SECONDS: Final = 0.25
-"""Between two reads of a shard: while functions run, and else.
+"""Between two reads of a shard: after one that found records, while functions run, and else.
 
-The first invocation after a pause is followed by a read at once, further ones by one read in this time: many small
-batches cost the emulator and the functions more than anything else does.
+Many small batches cost the emulator and the functions more than anything else does, so that what comes within the first
+of these makes one batch. Lambda, too, reads a table's stream four times a second. The first invocation after a pause is
+followed by a read at once.
 """
 
 FULL_PAGE_RECORDS: Final = 100
@@ -398,7 +400,7 @@ class ShardReader:
             return self._end()
         # A page that is full, in records or in bytes, has another behind it.
         if len(records) < FULL_PAGE_RECORDS and (records or self._wake.wait(IDLE_POLL_SECONDS)):
-            self._pause(began + BUSY_POLL_SECONDS - time.monotonic())
+            self._pause(began + (GATHER_SECONDS if records else BUSY_POLL_SECONDS) - time.monotonic())
             self._wake.clear()
         return True
 
