@@ -75,6 +75,8 @@ _CONFIG = Config(
     read_timeout=10,
     max_pool_connections=32,
     tcp_keepalive=True,
+    # Left to itself, botocore puts one together anew for each call, a tenth of what a call costs.
+    user_agent="headwater",
 )
 
 
