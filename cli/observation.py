@@ -20,6 +20,8 @@ from headwater.archive.inventory import Names, sorted_out
 type Document = Mapping[str, Any]
 
 _DAYS_BACK: Final = 3
+#: Into the queues, though their counts are as before.
+LOOK_AGAIN_SECONDS: Final = 300.0
 #: What could not be asked of the archive begins so, among what a snapshot does not know.
 ARCHIVE: Final = "archive"
 
@@ -227,25 +229,33 @@ class Letters:
 
 
 class LetterBox:
-    """Counts dead letters without holding them, and looks into their queues only when a count has changed.
+    """Counts dead letters without holding them, and looks into their queues when a count has changed.
 
-    Looking hides a message for a second or two: nobody should do it every second. One for all who look.
+    Looking hides a message for a second or two: nobody should do it every second. But a count that stays the same may
+    be of others, so that a look is good for a few minutes. One for all who look.
     """
 
     def __init__(self, target: Target) -> None:
         self._target = target
         self._lock = threading.Lock()
         self._counts: Mapping[str, int] | None = None
+        self._looked = float("-inf")
         self._letters = Letters()
 
     def letters(self) -> Letters:
         with self._lock:
             counts = {place: count for place, count in inventory.counts(self._target).items() if count}
-            if counts != self._counts:
+            if counts != self._counts or time.monotonic() - self._looked >= LOOK_AGAIN_SECONDS:
                 self._letters = look(self._target) if counts else Letters()
                 # What somebody else held then is counted as before when it is given back: look again.
                 self._counts = None if self._letters.elsewhere else counts
+                self._looked = time.monotonic()
             return self._letters
+
+    def forget(self) -> None:
+        """Something was done with them: the next asker looks anew, though the counts may be as before."""
+        with self._lock:
+            self._counts = None
 
 
 def look(target: Target) -> Letters:

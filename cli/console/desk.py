@@ -87,6 +87,7 @@ class Desk:
 
     def changed(self) -> None:
         """Something was changed from here: the next page shows it."""
+        self.observer.box.forget()
         self.snapshots.forget()
 
     @cached_property

@@ -23,10 +23,14 @@ class Looking:
     every = 3600.0
     waiting = Letters()
     asked = 0
+    forgotten = 0
 
     @property
     def box(self) -> LetterBox:
-        return cast("LetterBox", SimpleNamespace(letters=lambda: self.waiting))
+        return cast("LetterBox", SimpleNamespace(letters=lambda: self.waiting, forget=self._forget))
+
+    def _forget(self) -> None:
+        self.forgotten += 1
 
     def observe(self) -> Snapshot:
         self.asked += 1

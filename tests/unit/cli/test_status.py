@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from cli import observe_local
 from cli.flow_graph import Edge, FlowGraph, Station
 from cli.observation import (
+    LOOK_AGAIN_SECONDS,
     Alarm,
     Figures,
     Kept,
@@ -216,6 +217,23 @@ def test_what_somebody_else_holds_is_looked_at_again(monkeypatch: pytest.MonkeyP
 
     assert found[0].elsewhere == {"P": 1}
     assert [each.by_consumer for each in found] == [{}, {"board": 1}, {"board": 1}]
+
+
+def test_letters_that_others_have_replaced_are_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([Letters([letter("board")]), Letters([letter("badges")]), Letters([letter("mail")])])
+    now = 0.0
+    monkeypatch.setattr("cli.observation.time.monotonic", lambda: now)
+    monkeypatch.setattr("cli.observation.inventory.counts", lambda _: {"P": 1})
+    monkeypatch.setattr("cli.observation.look", lambda _: next(looks))
+    box = LetterBox(Target(None, None, {}))  # type: ignore[arg-type]
+
+    found = [box.letters(), box.letters()]
+    box.forget()
+    found += [box.letters(), box.letters()]
+    now += LOOK_AGAIN_SECONDS
+    found += [box.letters(), box.letters()]
+
+    assert [[*each.by_consumer] for each in found] == [["board"]] * 2 + [["badges"]] * 2 + [["mail"]] * 2
 
 
 def test_the_queues_are_looked_into_only_when_a_count_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:

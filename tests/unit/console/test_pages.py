@@ -190,6 +190,12 @@ def test_a_discard_wants_its_reason(looking: Looking) -> None:
     assert "reason is empty" in answer.text
 
 
+def test_after_a_change_dead_letters_are_looked_at_anew_though_it_failed(looking: Looking) -> None:
+    posted(console(looking, changes=True), "/dead-letters/abc/discard", reason=" ")
+
+    assert looking.forgotten == 1
+
+
 def test_an_unknown_station_or_page_is_told(looking: Looking) -> None:
     client = console(looking)
 
