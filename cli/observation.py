@@ -22,8 +22,6 @@ type Document = Mapping[str, Any]
 _DAYS_BACK: Final = 3
 #: Into the queues, though their counts are as before.
 LOOK_AGAIN_SECONDS: Final = 300.0
-#: What could not be asked of the archive begins so, among what a snapshot does not know.
-ARCHIVE: Final = "archive"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +67,20 @@ class Trouble:
     see: str
 
 
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """When its newest object was written; None if it has none of the last days. ``empty``: whether it never had one."""
+
+    written_at: datetime | None = None
+    empty: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """``dead_letters``: how many wait, by consumer; ``standing``: of how many aggregates, which wait behind them.
 
-    ``archived``: when the archive's newest object was written; None if it has none of the last days, and if nobody
-    knows. ``archive_empty``: whether it never had one. ``alarms``: None where there are none to be had, as on the local
-    stack. ``unknown``: what could not be asked, and why.
+    ``archive``: None if nobody knows. ``alarms``: None where there are none to be had, as on the local stack.
+    ``unknown``: what could not be asked, and why.
     """
 
     at: datetime
@@ -83,8 +88,7 @@ class Snapshot:
     figures: Mapping[str, Figures]
     dead_letters: Mapping[str, int] = field(default_factory=dict)
     standing: Mapping[str, int] = field(default_factory=dict)
-    archived: datetime | None = None
-    archive_empty: bool = False
+    archive: Archive | None = None
     alarms: Sequence[Alarm] | None = None
     unknown: Sequence[str] = ()
     troubles: Sequence[Trouble] = ()
@@ -285,8 +289,8 @@ class Observer(Protocol):
     def observe(self) -> Snapshot: ...
 
 
-def archived_at(target: Target, now: datetime) -> datetime | None:
-    """When the newest object of the archive was written; of the last days alone, as a listing of all takes long."""
+def look_into_archive(target: Target, now: datetime) -> Archive:
+    """How fresh it is, by its last days alone, as a listing of all takes long."""
     objects = BucketObjects(target.client("s3"), target.output("ArchiveBucketName"))
     for days in range(_DAYS_BACK):
         day = (now - timedelta(days=days)).date().isoformat()
@@ -296,24 +300,22 @@ def archived_at(target: Target, now: datetime) -> datetime | None:
             for each in sorted_out(objects.listed(f"{curated.raw_prefix(source)}dt={day}/"), Names.RAW).own
         ]
         if found:
-            return max(found)
-    return None
-
-
-def nothing_archived(target: Target) -> bool:
-    """Whether the archive has nothing at all of any change: a request for each of its sources."""
-    objects = BucketObjects(target.client("s3"), target.output("ArchiveBucketName"))
-    return not any(True for source in curated.SOURCES for _ in objects.listed(curated.raw_prefix(source)))
+            return Archive(max(found))
+    # Of any day: a request for each source.
+    anything = (each for source in curated.SOURCES for each in objects.listed(curated.raw_prefix(source)))
+    return Archive(empty=next(anything, None) is None)
 
 
 def archive_told(snapshot: Snapshot) -> str:
     """How fresh the archive is, as people say it."""
-    if snapshot.archived is not None:
-        age = max(0.0, (snapshot.at - snapshot.archived).total_seconds())
-        return f"the newest object is {duration(age)} old"
-    if any(each.startswith(f"{ARCHIVE}:") for each in snapshot.unknown):
-        return "not known"
-    return "nothing was written yet" if snapshot.archive_empty else "nothing was written in the last days"
+    match snapshot.archive:
+        case None:
+            return "not known"
+        case Archive(written_at=datetime() as moment):
+            return f"the newest object is {duration(max(0.0, (snapshot.at - moment).total_seconds()))} old"
+        case Archive(empty=True):
+            return "nothing was written yet"
+    return "nothing was written in the last days"
 
 
 def as_json(graph: FlowGraph, snapshot: Snapshot) -> dict[str, Any]:
@@ -338,8 +340,8 @@ def as_json(graph: FlowGraph, snapshot: Snapshot) -> dict[str, Any]:
         ],
         "dead_letters": dict(snapshot.dead_letters),
         "standing_aggregates": dict(snapshot.standing),
-        "archive_written_at": snapshot.archived.astimezone(UTC).isoformat(timespec="seconds")
-        if snapshot.archived
+        "archive_written_at": snapshot.archive.written_at.astimezone(UTC).isoformat(timespec="seconds")
+        if snapshot.archive and snapshot.archive.written_at
         else None,
         "alarms": None
         if snapshot.alarms is None

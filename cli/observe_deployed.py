@@ -14,15 +14,14 @@ from botocore.exceptions import ClientError
 
 from cli.flow_graph import FlowGraph, Station
 from cli.observation import (
-    ARCHIVE,
     Alarm,
+    Archive,
     Figures,
     LetterBox,
     Letters,
     Snapshot,
-    archived_at,
     limits,
-    nothing_archived,
+    look_into_archive,
     troubles,
     watching,
 )
@@ -80,8 +79,7 @@ class DeployedObserver:
         paused = asked("mappings", self._paused, set[str]())
         waiting = asked("queues", self._waiting, dict[str, int]())
         alarms: Sequence[Alarm] | None = asked("alarms", self._alarms, None)
-        nothing: tuple[datetime | None, bool] = (None, False)
-        archived, archive_empty = asked(ARCHIVE, lambda: self._archive(now), nothing)
+        archive: Archive | None = asked("archive", lambda: look_into_archive(self._target, now), None)
         figures = {
             name: self._figures(station, values.get(name, {}), waiting.get(name), name in paused, letters)
             for name, station in self.graph.stations.items()
@@ -92,16 +90,11 @@ class DeployedObserver:
             figures=figures,
             dead_letters=letters.by_consumer,
             standing=letters.standing,
-            archived=archived,
-            archive_empty=archive_empty,
+            archive=archive,
             alarms=alarms,
             unknown=unknown,
         )
         return replace(snapshot, troubles=troubles(self.graph, snapshot, self.limits, letters.elsewhere))
-
-    def _archive(self, now: datetime) -> tuple[datetime | None, bool]:
-        archived = archived_at(self._target, now)
-        return archived, archived is None and nothing_archived(self._target)
 
     @staticmethod
     def _figures(

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from cli.control import Control
 from cli.flow_graph import FlowGraph, Station
-from cli.observation import Figures, LetterBox, Letters, Snapshot, archived_at, limits, nothing_archived, troubles
+from cli.observation import Figures, LetterBox, Letters, Snapshot, limits, look_into_archive, troubles
 from cli.target import Target
 from cli.templates import documents
 
@@ -43,15 +43,13 @@ class LocalObserver:
             name: _figures(self.graph, station, flow, rates, letters) for name, station in self.graph.stations.items()
         }
         now = datetime.now(UTC)
-        archived = archived_at(self._target, now)
         snapshot = Snapshot(
             at=now,
             stack="local",
             figures=figures,
             dead_letters=letters.by_consumer,
             standing=letters.standing,
-            archived=archived,
-            archive_empty=archived is None and nothing_archived(self._target),
+            archive=look_into_archive(self._target, now),
         )
         return replace(snapshot, troubles=troubles(self.graph, snapshot, self.limits, letters.elsewhere))
 

@@ -11,7 +11,7 @@ from botocore.validate import ParamValidator
 
 from cli import observe_deployed
 from cli.flow_graph import Edge, FlowGraph, Station
-from cli.observation import LetterBox, Letters
+from cli.observation import Archive, LetterBox, Letters
 from cli.observe_deployed import DeployedObserver
 from cli.target import Target
 
@@ -93,7 +93,7 @@ def observer(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> DeployedObserver:
     alarm = {"Type": "AWS::CloudWatch::Alarm", "Properties": properties}
     monkeypatch.setattr(observe_deployed, "documents", lambda _: [{"Resources": {"BoardAlarm": alarm}}])
     monkeypatch.setattr(observe_deployed, "physical_ids", lambda _: PHYSICAL)
-    monkeypatch.setattr(observe_deployed, "archived_at", lambda *_: NOW)
+    monkeypatch.setattr(observe_deployed, "look_into_archive", lambda *_: Archive(NOW))
     monkeypatch.setattr(FlowGraph, "of", classmethod(lambda _, *__: GRAPH))
     monkeypatch.setattr(LetterBox, "letters", lambda _: Letters())
     target = Target(aws, None, {"AlarmTopicArn": "arn:pages"}, stack_name="dev")  # type: ignore[arg-type]

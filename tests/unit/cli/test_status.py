@@ -14,6 +14,7 @@ from cli.flow_graph import Edge, FlowGraph, Station
 from cli.observation import (
     LOOK_AGAIN_SECONDS,
     Alarm,
+    Archive,
     Figures,
     Kept,
     LetterBox,
@@ -22,7 +23,7 @@ from cli.observation import (
     archive_told,
     duration,
     limits,
-    nothing_archived,
+    look_into_archive,
     troubles,
 )
 from cli.observe_local import LocalObserver
@@ -107,7 +108,7 @@ def test_a_watch_that_is_stopped_ends_as_what_it_saw_last(monkeypatch: pytest.Mo
 def test_the_screen_is_80_columns_and_has_every_consumer(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = Figures(waiting=123_456, lag=86_399.0, rate=1234.5, retries=99_999, retrying=True, parked=12_345)
 
-    said = run(monkeypatch, Looking(snapshot(busy, archived=NOW - timedelta(seconds=90)))).output
+    said = run(monkeypatch, Looking(snapshot(busy, archive=Archive(NOW - timedelta(seconds=90))))).output
 
     assert max(map(len, said.splitlines())) <= 80
     assert "board" in said
@@ -132,16 +133,16 @@ def test_what_could_not_be_asked_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("archive", "told"),
     [
-        ({"archived": NOW - timedelta(seconds=90)}, "the newest object is 90 s old"),
-        ({"archive_empty": True}, "nothing was written yet"),
-        ({}, "nothing was written in the last days"),
-        ({"unknown": ["archive: AccessDenied"]}, "not known"),
+        (Archive(NOW - timedelta(seconds=90)), "the newest object is 90 s old"),
+        (Archive(empty=True), "nothing was written yet"),
+        (Archive(), "nothing was written in the last days"),
+        (None, "not known"),
     ],
 )
-def test_the_archives_freshness_is_told_as_it_is(given: dict[str, Any], told: str) -> None:
-    assert archive_told(snapshot(**given)) == told
+def test_the_archives_freshness_is_told_as_it_is(archive: Archive | None, told: str) -> None:
+    assert archive_told(snapshot(archive=archive)) == told
 
 
 def test_an_archive_is_empty_if_nothing_lies_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,10 +151,10 @@ def test_an_archive_is_empty_if_nothing_lies_there(monkeypatch: pytest.MonkeyPat
         "cli.observation.BucketObjects.listed", lambda _, prefix: (key for key in keys if key.startswith(prefix))
     )
     stack: Any = SimpleNamespace(client=lambda _: None, output=lambda _: "archive")
-    assert nothing_archived(stack)
+    assert look_into_archive(stack, NOW) == Archive(empty=True)
 
     keys.append("raw/source=applications/dt=2025-03-01/x")
-    assert not nothing_archived(stack)
+    assert look_into_archive(stack, NOW) == Archive()
 
 
 @pytest.mark.parametrize(
@@ -285,8 +286,7 @@ def observed(monkeypatch: pytest.MonkeyPatch, times: Sequence[float], *flows: di
     monkeypatch.setattr(observe_local, "documents", lambda _: [{"Resources": {}}])
     monkeypatch.setattr(FlowGraph, "of", classmethod(lambda _, *__: GRAPH))
     monkeypatch.setattr(LetterBox, "letters", lambda _: Letters([letter("board", "player#p")] * 2))
-    monkeypatch.setattr(observe_local, "archived_at", lambda *_: None)
-    monkeypatch.setattr(observe_local, "nothing_archived", lambda _: True)
+    monkeypatch.setattr(observe_local, "look_into_archive", lambda *_: Archive(empty=True))
     clock = iter(times)
     monkeypatch.setattr("cli.observe_local.time.monotonic", lambda: next(clock))
     door: Any = Door(*flows)
