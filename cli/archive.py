@@ -455,30 +455,21 @@ def _table(answer: "Answer") -> None:
 
     console = Console()
     grid = Grid()
-    numbers = [all(isinstance(row[at], int | float | Decimal | None) for row in answer.rows) for at in _places(answer)]
-    for name, number in zip(answer.columns, numbers, strict=True):
-        grid.add_column(Text(plain(name)), justify="right" if number and answer.rows else "left", overflow="fold")
-    for row in answer.rows:
-        grid.add_row(*("" if value is None else Text(plain(str(value))) for value in row))
+    names = [plain(name) for name in answer.columns]
+    rows = [["" if value is None else plain(str(value)) for value in row] for row in answer.rows]
+    for name, number in zip(names, answer.numeric, strict=True):
+        grid.add_column(Text(name), justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*map(Text, row))
     # Of a narrow screen rich measures what it would squeeze the table to.
     unbounded = console.options.update(max_width=sys.maxsize)
     if Measurement.get(console, unbounded, grid).maximum <= console.width:
         console.print(grid)
     else:
         # No value is broken: an id in pieces is of no use to anybody.
-        blocks = (
-            "".join(
-                f"{plain(name)}: {'' if value is None else plain(str(value))}\n"
-                for name, value in zip(answer.columns, row, strict=True)
-            )
-            for row in answer.rows
-        )
+        blocks = ("".join(f"{name}: {cell}\n" for name, cell in zip(names, row, strict=True)) for row in rows)
         click.echo("\n".join(blocks), nl=False)
     say(counted(len(answer.rows), "row"), err=True)
-
-
-def _places(answer: "Answer") -> range:
-    return range(len(answer.columns))
 
 
 def _csv(answer: "Answer") -> None:

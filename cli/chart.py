@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +37,8 @@ def guessed(answer: Answer) -> Chart:
     ChartError
         There is no column of numbers.
     """
-    for place, name in enumerate(answer.columns[1:], start=1):
-        values = [row[place] for row in answer.rows if row[place] is not None]
-        if values and all(isinstance(value, int | float | Decimal) for value in values):
+    for name, numeric in list(zip(answer.columns, answer.numeric, strict=True))[1:]:
+        if numeric:
             return Chart("bar", answer.columns[0], name)
     raise ChartError("the answer has no column of numbers to draw beside its first column")
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import batched
 from pathlib import Path
 from types import TracebackType
@@ -51,6 +52,12 @@ class Answer:
 
     columns: Sequence[str]
     rows: Sequence[tuple[Any, ...]]
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Of each column, whether it holds numbers and nothing else; truth values are none."""
+        kinds = [{type(row[place]) for row in self.rows} - {type(None)} for place in range(len(self.columns))]
+        return [bool(found) and found <= {int, float, Decimal} for found in kinds]
 
 
 class LocalSql:

@@ -1,7 +1,6 @@
 """Query: SQL over the archive, with its schema, the saved queries, a table and a chart."""
 
 import tempfile
-from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -79,7 +78,7 @@ def _answer(request: Request, form: dict[str, str]) -> Response:
         "answer.html",
         answer=answer,
         rows=rows,
-        numeric=[_numeric([row[place] for row in answer.rows]) for place in range(len(answer.columns))],
+        numeric=answer.numeric,
         bill=answered.bill,
         notes=list(described(answered.foreign, answered.damaged)),
         incomplete=answered.incomplete,
@@ -96,11 +95,6 @@ def _given(request: Request, saved: SavedQuery | None) -> dict[str, str]:
         each.name: request.query_params.get(each.name, "" if each.required else each.default)
         for each in saved.parameters
     }
-
-
-def _numeric(column: Sequence[Any]) -> bool:
-    values = [value for value in column if value is not None]
-    return bool(values) and all(type(value) in {int, float, Decimal} for value in values)
 
 
 def _cell(value: Any, longest: int = _CELL) -> str | None:
