@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click
@@ -23,6 +24,19 @@ class _OfMake(click.Option):
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
         return f"{super().get_error_hint(ctx)} ({self.opts[0].removeprefix('--').upper()} of make)"
+
+
+@contextmanager
+def _in_one_line(who: str = "devstack") -> Iterator[None]:
+    """Ends a command that is stopped, or cannot do what it was asked, without a traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("Stopped.")
+        sys.exit(130)
+    except DevstackError as error:
+        say(f"{who}: {error}", err=True)
+        sys.exit(1)
 
 
 @click.group()
@@ -130,14 +144,8 @@ def demo(*, users: int, plays: int, poisons: int, verbose: bool) -> None:
     from devstack.demo.run import run as run_demo
 
     exit_on_signals()
-    try:
+    with _in_one_line():
         sys.exit(run_demo(Path(), users, plays, poisons, verbose=verbose))
-    except KeyboardInterrupt:
-        click.echo("Stopped.")
-        sys.exit(130)
-    except DevstackError as error:
-        say(f"devstack: {error}", err=True)
-        sys.exit(1)
 
 
 @main.command()
@@ -200,7 +208,7 @@ def simulate(
     from devstack.simulator.command import run as run_simulation
 
     exit_on_signals()
-    try:
+    with _in_one_line():
         sys.exit(
             run_simulation(
                 events=events,
@@ -213,12 +221,6 @@ def simulate(
                 within=within,
             )
         )
-    except KeyboardInterrupt:
-        click.echo("Stopped.")
-        sys.exit(130)
-    except DevstackError as error:
-        say(f"devstack: {error}", err=True)
-        sys.exit(1)
 
 
 @main.command("try")
@@ -244,7 +246,7 @@ def try_input(
         paths = [route for route in routes.split(",") if route]
         sys.exit(run_try(path, function or None, paths=paths, post=post, follow=follow, as_json=as_json))
     except DevstackError as error:
-        click.echo(f"try: {error}", err=True)
+        say(f"try: {error}", err=True)
         sys.exit(2)
 
 
@@ -256,14 +258,8 @@ def deploy(sam: tuple[str, ...], before: Path | None) -> None:
     from devstack.deploy import rehearse
 
     exit_on_signals()
-    try:
+    with _in_one_line():
         sys.exit(rehearse(sam, before))
-    except KeyboardInterrupt:
-        click.echo("Stopped.")
-        sys.exit(130)
-    except DevstackError as error:
-        say(f"devstack: {error}", err=True)
-        sys.exit(1)
 
 
 @main.command("deploy-checked", context_settings={"ignore_unknown_options": True})
@@ -275,14 +271,8 @@ def deploy_checked(checked_template: Path, checked_config: Path, checked_env: st
     """Run a `sam deploy` command, unless something is known that will fail it."""
     from devstack.preflight import deploy as deploy_to_aws
 
-    try:
+    with _in_one_line("deploy"):
         sys.exit(deploy_to_aws(checked_template, checked_config, checked_env, sam))
-    except KeyboardInterrupt:
-        click.echo("Stopped.")
-        sys.exit(130)
-    except DevstackError as error:
-        click.echo(f"deploy: {error}", err=True)
-        sys.exit(1)
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
@@ -294,14 +284,8 @@ def invoke(endpoint: str | None, functions: tuple[str, ...], sam: tuple[str, ...
     from devstack.invoke import run as run_invoke
 
     exit_on_signals()
-    try:
+    with _in_one_line():
         sys.exit(run_invoke(Path(), endpoint, functions, sam))
-    except KeyboardInterrupt:
-        click.echo("Stopped.")
-        sys.exit(130)
-    except DevstackError as error:
-        say(f"devstack: {error}", err=True)
-        sys.exit(1)
 
 
 def _parameter(text: str) -> tuple[str, str]:

@@ -33,6 +33,23 @@ def test_a_wrong_value_is_told_by_makes_own_name(command: list[str], variable: s
     assert f"({variable} of make" in told.stderr
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [(KeyboardInterrupt(), 130, "Stopped.\n"), (DevstackError("no port"), 1, "devstack: no port\n")],
+)
+def test_a_command_that_ends_early_says_why_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, said: str
+) -> None:
+    def run(*_: object, **__: object) -> int:
+        raise error
+
+    monkeypatch.setattr("devstack.demo.run.run", run)
+    monkeypatch.setattr("devstack.__main__.exit_on_signals", lambda: None)
+    told = CliRunner().invoke(main, ["demo"])
+
+    assert (told.exit_code, told.output) == (code, said)
+
+
 def test_a_port_that_another_stack_of_the_folder_has_is_told_with_that_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
