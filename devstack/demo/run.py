@@ -20,7 +20,7 @@ from devstack.demo.accounting import Station, TopicProbe
 from devstack.demo.lag import LagRecorder
 from devstack.demo.report import Outcome
 from devstack.errors import DevstackError
-from devstack.running import RUN_VARIABLE
+from devstack.running import RUN_VARIABLE, STACK_NAME
 from devstack.stack import LocalStack
 from headwater.clock import timestamp, utc_now
 
@@ -125,9 +125,9 @@ class _Chart:
     """Has the operator's command draw the chart, in a process of its own: the other core is idle while this counts."""
 
     def __init__(self, stack: LocalStack, root: Path) -> None:
-        arguments = ["archive", "query", "--name", _DRAWN, "--plot", str(root / _CHART)]
+        arguments = ["--stack", STACK_NAME, "archive", "query", "--name", _DRAWN, "--plot", str(root / _CHART)]
         self._process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-c", "from cli.main import main; main()", *arguments],
+            [sys.executable, "-m", "cli.main", *arguments],
             env={**os.environ, RUN_VARIABLE: str(stack.run_folder)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
