@@ -35,13 +35,16 @@ from devstack.emulator import ACCOUNT_ID, HOST, require_free
 from devstack.functions import REQUEST_LIMIT_BYTES, Outcome
 from devstack.lambda_api import LambdaApi
 from devstack.mailbox import PATH, Page
-from devstack.running import CONTROL_PATH
+from devstack.running import CONTROL_PATH, TOKEN_HEADER
 from devstack.template import Route, TemplateError
 
 BODY_LIMIT_BYTES: Final = 10 * 1024 * 1024
 """Payload size of an HTTP API (API Gateway quotas)."""
 
 THREADS: Final = 32
+
+#: The header as WSGI names it.
+_TOKEN: Final = f"HTTP_{TOKEN_HEADER.upper().replace('-', '_')}"
 
 type Environ = Mapping[str, Any]
 type StartResponse = Callable[[str, list[tuple[str, str]]], object]
@@ -318,7 +321,7 @@ class Gateway:
             payload = environ["wsgi.input"].read()
             return self._functions.answer(environ["REQUEST_METHOD"], _raw_path(environ), invocation_type, payload)
         if self._control is not None and _raw_path(environ).startswith(CONTROL_PATH):
-            token = environ.get("HTTP_X_DEVSTACK_TOKEN", "")
+            token = environ.get(_TOKEN, "")
             body = environ["wsgi.input"].read()
             return self._control.answer(environ["REQUEST_METHOD"], _raw_path(environ), token, body)
         found = self._router.find(environ["REQUEST_METHOD"], _raw_path(environ))

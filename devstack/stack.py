@@ -44,7 +44,6 @@ from devstack.running import (
     RUNS_FOLDER,
     STACK_NAME,
     TEMPLATE_NAME,
-    RunningStack,
     is_alive,
     local_session,
     running_stack,
@@ -239,8 +238,7 @@ class LocalStack:
         """This stack as the operator's command has it, `cli.target.Target`; what is given goes over that."""
         from cli.target import Target
 
-        running = RunningStack(self.url, self.endpoint_url)
-        return Target(running.session(), self.endpoint_url, self.outputs, self.url, **given)
+        return Target(local_session(), self.endpoint_url, self.outputs, self.url, **given)
 
     def sent_mails(self) -> list[Mail]:
         """E-mails that SES accepted, oldest first."""
@@ -338,9 +336,10 @@ class LocalStack:
         for path, stack_name, port in parts:
             template = Template.load(path)
             self._parts.append(_Part(template, stack_name, port, template.data_plane()))
+        if self._port:
+            self._demand_no_other(self._port)
         for port, option in ((self._port, "--port"), (self._receiver_port, "--receiver-port")):
             if port:
-                self._demand_no_other(port)
                 require_free(port, option)
         self._check_parameters()
         self._environment.enter()
@@ -404,7 +403,7 @@ class LocalStack:
         self._run.announce(addresses)
 
     def _demand_no_other(self, port: int) -> None:
-        """Refuses a port that another stack of this folder has."""
+        """Refuses a port that the API of another stack of this folder has."""
         other = running_stack(self._template_path.parent)
         if other is not None and other.url.endswith(f":{port}"):
             raise DevstackError(
