@@ -63,7 +63,7 @@ class Station:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All that it is called, here and there, the shortest last."""
+        """All that it is called: by the template, by people, and where it parks."""
         return tuple(dict.fromkeys(filter(None, (self.id, self.label, self.consumer))))
 
 

@@ -72,7 +72,7 @@ def tail(request: Request) -> Response:
 
 async def _tail(request: Request, filters: Filters, last: int) -> AsyncIterator[str]:
     recent = desk(request).recent
-    # None of both: what the page said of trouble is said anew at once.
+    # Neither a trouble nor None: the first round says which it is, over what the page had said.
     told: str | None = ""
     while not await request.is_disconnected():
         await run_in_threadpool(recent.refresh)
