@@ -18,7 +18,7 @@ from cli.inventory import Inventory, consumer_of_queue, dead_letter_queues, open
 from cli.kept import reason_option, recorder
 from cli.letters_view import contents, summary
 from cli.output import as_json as json_text
-from cli.output import nearest, print_json, say
+from cli.output import none_called, print_json, say
 from cli.redriving import Redriving, demand_recognised
 from cli.target import Target
 from cli.waiting import DeadLetter
@@ -264,10 +264,8 @@ def _demand_known(target: Target, found: Inventory, consumer: str | None) -> Non
 
         known |= set(bootstrap.redrive().consumers)
     if consumer not in known:
-        near = nearest(consumer, known)
-        hint = f"did you mean {near}? " if near else ""
         raise click.BadParameter(
-            f"no consumer is called {consumer!r}: {hint}There are {', '.join(sorted(known))}", param_hint="--consumer"
+            none_called(f"consumer {consumer!r}", consumer, sorted(known)), param_hint="--consumer"
         )
 
 

@@ -242,8 +242,8 @@ def test_a_consumer_that_nobody_knows_is_refused_with_those_that_are(scene: Scen
 
         assert (shown.exit_code, scene.now) == (2, 0)
         words = " ".join(shown.output.split())
-        assert "no consumer is called 'leaderbord': did you mean leaderboard?" in words
-        assert "There are account_cleanup" not in words, "this stack has no such queue"
+        assert "there is no consumer 'leaderbord': did you mean leaderboard?" in words
+        assert "There are: account_cleanup" not in words, "this stack has no such queue"
         for name in ("achievements", "application_status", "archiver", "badges", "fan_out", "welcome_email"):
             assert name in words
 

@@ -1064,8 +1064,8 @@ MUTATIONS = (
         name="a-misspelt-consumer-is-refused",
         rule="dead letters: of a consumer that nobody knows, nothing is said",
         module="cli.dead_letters",
-        guard="    if consumer not in known:\n        near",
-        without="    if False:\n        near",
+        guard="    if consumer not in known:\n        raise",
+        without="    if False:\n        raise",
         tests=("tests/integration/test_dead_letters_command.py",),
     ),
     Mutation(
