@@ -208,10 +208,11 @@ def test_what_cloudformation_cannot_delete_is_named_and_no_data_goes(
     assert left() == []
 
 
-def test_the_local_stack_is_not_destroyed() -> None:
+def test_the_local_stack_is_not_destroyed_but_stopped() -> None:
     result = CliRunner().invoke(main, ["destroy", "--confirm", "local"])
 
     assert result.exit_code == 2
+    assert "the local stack ends when `make run` is stopped" in " ".join(result.output.split())
     assert "headwater --stack NAME destroy" in result.output
 
 

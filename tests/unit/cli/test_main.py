@@ -1,6 +1,5 @@
 """The command's frame: each subcommand loads only what it uses, and is listed as it calls itself."""
 
-import io
 import subprocess
 import sys
 from importlib import import_module
@@ -11,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import COMMANDS, main
+from tests.fakes.terminal import Terminal
 
 #: What is large to load, or another command's; each command line says what of it may be loaded.
 _WATCHED = {
@@ -145,12 +145,6 @@ def test_a_command_that_is_stopped_does_not_end_as_one_that_found_something(monk
     assert result.stderr.split() == ["Stopped."]
 
 
-def test_the_local_stack_is_not_destroyed_but_stopped() -> None:
-    told = " ".join(CliRunner().invoke(main, ["destroy"]).stderr.split())
-
-    assert "the local stack ends when `make run` is stopped" in told
-
-
 def test_help_of_a_group_is_whole_and_80_columns_wide() -> None:
     for name in COMMANDS:
         command = getattr(import_module(COMMANDS[name].module), COMMANDS[name].attribute)
@@ -159,13 +153,6 @@ def test_help_of_a_group_is_whole_and_80_columns_wide() -> None:
         assert max(map(len, told.splitlines())) <= 80
         for each in getattr(command, "commands", {}).values():
             assert each.help.splitlines()[0].partition(". ")[0] in " ".join(told.split())
-
-
-class Terminal(io.StringIO):
-    """One that somebody looks at."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 def test_an_error_fits_a_terminal_and_is_one_line_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,7 @@ import io
 import pytest
 
 from cli.output import counted, fitted, nearest, none_called, say, shortened
-
-
-class Terminal(io.StringIO):
-    """One that somebody looks at."""
-
-    def isatty(self) -> bool:
-        return True
+from tests.fakes.terminal import Terminal
 
 
 @pytest.fixture(autouse=True)

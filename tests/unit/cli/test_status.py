@@ -29,7 +29,7 @@ from cli.observation import (
 from cli.observe_local import LocalObserver
 from cli.status import status
 from cli.target import Target
-from cli.waiting import DeadLetter
+from tests.fakes.dead_letters import dead_letter
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GRAPH = FlowGraph(
@@ -190,26 +190,8 @@ def test_a_value_is_asked_for_again_when_it_is_old_or_forgotten() -> None:
     assert kept.get() == 2
 
 
-def letter(consumer: str, aggregate: str = "") -> DeadLetter:
-    return DeadLetter(
-        place="Parked",
-        key="key",
-        consumer=consumer,
-        reason="GapError",
-        aggregate=aggregate,
-        versions=[3],
-        records=1,
-        failed_at=NOW,
-        expires_at=None,
-        error=None,
-        attempts=None,
-        events=[],
-        raw=None,
-    )
-
-
 def test_what_somebody_else_holds_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = iter([Letters(unseen={"P": 1, "Q": 5}, pending={"Q"}), Letters([letter("board")]), Letters()])
+    looks = iter([Letters(unseen={"P": 1, "Q": 5}, pending={"Q"}), Letters([dead_letter()]), Letters()])
     monkeypatch.setattr("cli.observation.inventory.counts", lambda _: {"P": 1})
     monkeypatch.setattr("cli.observation.look", lambda _: next(looks))
     box = LetterBox(Target(None, None, {}))  # type: ignore[arg-type]
@@ -221,7 +203,7 @@ def test_what_somebody_else_holds_is_looked_at_again(monkeypatch: pytest.MonkeyP
 
 
 def test_letters_that_others_have_replaced_are_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = iter([Letters([letter("board")]), Letters([letter("badges")]), Letters([letter("mail")])])
+    looks = iter([Letters([dead_letter(consumer=name)]) for name in ("board", "badges", "mail")])
     now = 0.0
     monkeypatch.setattr("cli.observation.time.monotonic", lambda: now)
     monkeypatch.setattr("cli.observation.inventory.counts", lambda _: {"P": 1})
@@ -243,7 +225,7 @@ def test_the_queues_are_looked_into_only_when_a_count_has_changed(monkeypatch: p
 
     def look(_: Target) -> Letters:
         looks.append(1)
-        return Letters([letter("board")] * len(looks))
+        return Letters([dead_letter()] * len(looks))
 
     monkeypatch.setattr("cli.observation.inventory.counts", lambda _: counts.pop(0))
     monkeypatch.setattr("cli.observation.look", look)
@@ -285,7 +267,7 @@ def flow(delivered: int, records: int, **mapping: Any) -> dict[str, Any]:
 def observed(monkeypatch: pytest.MonkeyPatch, times: Sequence[float], *flows: dict[str, Any]) -> list[Snapshot]:
     monkeypatch.setattr(observe_local, "documents", lambda _: [{"Resources": {}}])
     monkeypatch.setattr(FlowGraph, "of", classmethod(lambda _, *__: GRAPH))
-    monkeypatch.setattr(LetterBox, "letters", lambda _: Letters([letter("board", "player#p")] * 2))
+    monkeypatch.setattr(LetterBox, "letters", lambda _: Letters([dead_letter(aggregate="player#p")] * 2))
     monkeypatch.setattr(observe_local, "look_into_archive", lambda *_: Archive(empty=True))
     clock = iter(times)
     monkeypatch.setattr("cli.observe_local.time.monotonic", lambda: next(clock))

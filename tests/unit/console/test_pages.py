@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -28,6 +28,7 @@ from cli.observation import Figures, Letters, Snapshot
 from cli.target import Target
 from cli.waiting import DeadLetter
 from devstack.running import RunningStack
+from tests.fakes.dead_letters import dead_letter
 from tests.fakes.observer import GRAPH, Looking
 
 PORT = 8088
@@ -285,21 +286,7 @@ def test_a_dead_letter_of_a_thousand_levels_is_shown_to_a_depth(looking: Looking
     message: Any = "innermost"
     for _ in range(1000):
         message = {"in": message}
-    letter = DeadLetter(
-        place="ParkedRecordsQueue",
-        key="deep",
-        consumer="board",
-        reason="r",
-        aggregate="user#ada",
-        versions=[1],
-        records=1,
-        failed_at=datetime.now(UTC),
-        expires_at=None,
-        error=None,
-        attempts=1,
-        events=(),
-        raw=message,
-    )
+    letter = dead_letter(key="deep", raw=message)
     answer = storing(looking, letter).get("/dead-letters/deep")
 
     assert answer.status_code == 200
@@ -349,25 +336,6 @@ def test_a_local_stack_that_stops_meanwhile_is_gone(looking: Looking, tmp_path: 
     assert "the local stack is gone" in answer.text
 
 
-def _letter(**changed: Any) -> DeadLetter:
-    told: dict[str, Any] = {
-        "place": "ParkedRecordsQueue",
-        "key": "k",
-        "consumer": "board",
-        "reason": "UnknownEventError",
-        "aggregate": "user#ada",
-        "versions": [1],
-        "records": 1,
-        "failed_at": datetime.now(UTC),
-        "expires_at": None,
-        "error": "UnknownEventError: nobody knows it",
-        "attempts": 1,
-        "events": (),
-        "raw": {},
-    }
-    return DeadLetter(**(told | changed))
-
-
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -377,11 +345,11 @@ def _letter(**changed: Any) -> DeadLetter:
     ],
 )
 def test_why_an_event_is_parked_is_said_once(error: str | None, said: str) -> None:
-    assert _why(_letter(error=error)) == said
+    assert _why(dead_letter(error=error)) == said
 
 
 def test_a_dead_letters_page_says_its_cause_once(looking: Looking) -> None:
-    shown = storing(looking, _letter()).get("/dead-letters/k").text
+    shown = storing(looking, dead_letter()).get("/dead-letters/k").text
 
     assert shown.count("nobody knows it") == 1
 
@@ -391,7 +359,7 @@ def test_an_event_that_nobody_can_read_is_archived_all_the_same() -> None:
     stations |= {"Archive": Station("Archive", "bucket")}
     edges = [*GRAPH.edges, Edge("Log", "ArchiverFunction", title="x"), Edge("ArchiverFunction", "Archive")]
     graph = FlowGraph(stations, edges, "Log")
-    letters = Letters([_letter()], {"k": "k"})
+    letters = Letters([dead_letter()], {"k": "k"})
 
     answers = Journeys(graph, lambda: letters).unreadable("user#ada", 1, "raw/x")
 
