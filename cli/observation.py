@@ -20,8 +20,9 @@ from headwater.archive.inventory import Names, sorted_out
 type Document = Mapping[str, Any]
 
 _DAYS_BACK: Final = 3
-#: Into the queues, though their counts are as before.
+#: Into the queues, though their counts are as before; and if somebody else held what was in them.
 LOOK_AGAIN_SECONDS: Final = 300.0
+HELD_AGAIN_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,10 +250,12 @@ class LetterBox:
     def letters(self) -> Letters:
         with self._lock:
             counts = {place: count for place, count in inventory.counts(self._target).items() if count}
-            if counts != self._counts or time.monotonic() - self._looked >= LOOK_AGAIN_SECONDS:
+            # What somebody else held is counted as before when it is given back. Two who look hold it from each other:
+            # neither looks at once again.
+            good_for = HELD_AGAIN_SECONDS if self._letters.elsewhere else LOOK_AGAIN_SECONDS
+            if counts != self._counts or time.monotonic() - self._looked >= good_for:
                 self._letters = look(self._target) if counts else Letters()
-                # What somebody else held then is counted as before when it is given back: look again.
-                self._counts = None if self._letters.elsewhere else counts
+                self._counts = counts
                 self._looked = time.monotonic()
             return self._letters
 

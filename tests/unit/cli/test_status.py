@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from cli import observe_local
 from cli.flow_graph import Edge, FlowGraph, Station
 from cli.observation import (
+    HELD_AGAIN_SECONDS,
     LOOK_AGAIN_SECONDS,
     Alarm,
     Archive,
@@ -190,16 +191,20 @@ def test_a_value_is_asked_for_again_when_it_is_old_or_forgotten() -> None:
     assert kept.get() == 2
 
 
-def test_what_somebody_else_holds_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_somebody_else_holds_is_looked_at_again_soon_but_not_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = iter([Letters(unseen={"P": 1, "Q": 5}, pending={"Q"}), Letters([dead_letter()]), Letters()])
+    now = 0.0
+    monkeypatch.setattr("cli.observation.time.monotonic", lambda: now)
     monkeypatch.setattr("cli.observation.inventory.counts", lambda _: {"P": 1})
     monkeypatch.setattr("cli.observation.look", lambda _: next(looks))
     box = LetterBox(Target(None, None, {}))  # type: ignore[arg-type]
 
-    found = [box.letters() for _ in range(3)]
+    found = [box.letters(), box.letters()]
+    now += HELD_AGAIN_SECONDS
+    found += [box.letters(), box.letters()]
 
     assert found[0].elsewhere == {"P": 1}
-    assert [each.by_consumer for each in found] == [{}, {"board": 1}, {"board": 1}]
+    assert [each.by_consumer for each in found] == [{}, {}, {"board": 1}, {"board": 1}]
 
 
 def test_letters_that_others_have_replaced_are_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
