@@ -20,7 +20,7 @@ from cli.output import as_json as json_text
 from cli.output import plain, say
 from cli.target import Target, command_line
 from headwater.change_stream.dynamodb import as_delivered
-from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
+from headwater.domain.events import EVENT_TYPES, MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.event_store.dynamodb import DynamoDbEventStore
 
@@ -55,7 +55,7 @@ class Stored:
 def read(item: Item) -> Stored:
     """The item with its event, checked as its readers check it."""
     try:
-        return Stored(item, codec.decode(item), None)
+        return Stored(item, codec.decode(item, EVENT_TYPES), None)
     except (MalformedEventError, UnknownEventError) as error:
         return Stored(item, None, str(error))
 
@@ -78,7 +78,8 @@ def show(target: Callable[[], Target], aggregate: str, after: int, as_json: bool
     """
     stack = target()
     table = stack.output("EventsTableName")
-    history = [read(item) for item in DynamoDbEventStore(stack.client("dynamodb"), table).items(aggregate, after)]
+    store = DynamoDbEventStore(stack.client("dynamodb"), table, EVENT_TYPES)
+    history = [read(item) for item in store.items(aggregate, after)]
     if not history:
         above = f" above version {after}" if after else ""
         again = command_line()

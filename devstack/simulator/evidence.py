@@ -15,6 +15,7 @@ from devstack.simulator.delivery import event_of
 from devstack.simulator.odd import addresses_in
 from devstack.simulator.operator import PARKED, UNRESOLVED
 from devstack.simulator.places import Place, key_of, place_of_item
+from headwater import bootstrap
 from headwater.archive import bi_export, curated, reader
 from headwater.archive.envelope import change_record
 from headwater.attribute_values import unmarshal_item
@@ -70,7 +71,7 @@ class Evidence:
                 self.odd_items[place] = item
                 continue
             try:
-                self.log.setdefault(place[0], []).append(codec.decode(item))
+                self.log.setdefault(place[0], []).append(codec.decode(item, bootstrap.event_types()))
             except (MalformedEventError, UnknownEventError):
                 self.unreadable.add(place)
         for events in self.log.values():

@@ -29,6 +29,7 @@ from headwater import bootstrap
 from headwater.accounts.passwords import Argon2Passwords
 from headwater.archive import compaction, s3_objects
 from headwater.dead_letters.pointers import consumer_of
+from headwater.domain.events import EVENT_TYPES, EventTypes
 from headwater.settings import ReceiverSettings, Settings
 
 #: Before each function's logical id, in its name.
@@ -199,8 +200,12 @@ class Functions:
 
 
 @contextmanager
-def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[FailureLog]:
-    """Within it, bootstrap builds on the cloud and on virtual time; what it built before is as it was afterwards.
+def hosted(
+    application: Application, cloud: Cloud, engine: Engine, types: EventTypes = EVENT_TYPES
+) -> Iterator[FailureLog]:
+    """Within it, bootstrap builds on the cloud, on virtual time, and for events of ``types``.
+
+    What it built before is as it was afterwards.
 
     Gives the log that is to stand in for theirs once the functions are loaded.
     """
@@ -210,6 +215,7 @@ def hosted(application: Application, cloud: Cloud, engine: Engine) -> Iterator[F
     stand_ins: dict[str, Any] = {
         "settings": lambda: settings,
         "receiver_settings": lambda: receiver_settings,
+        "event_types": lambda: types,
         "dynamodb": lambda: cloud.dynamodb,
         "dynamodbstreams": lambda: cloud.dynamodbstreams,
         "kinesis": lambda: cloud.kinesis,

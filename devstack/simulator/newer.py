@@ -42,24 +42,20 @@ class Newer:
         finally:
             self._consuming = outer
 
+    def types(self, known: EventTypes) -> EventTypes:
+        """The event types of the code that runs, which may be the newer one."""
+        return _NewerTypes(self, *known.values())
+
     @contextmanager
-    def installed(self) -> Iterator[None]:
-        """Within it, the decoders ask whether the code that runs knows what is newer."""
-        of, attributes_of = EventTypes.of, codec.attributes_of
-
-        def reader(types: EventTypes, type_: str, schema_version: int, event_id: str) -> EventReader:
-            kind = types.get(type_)
-            newer = kind is not None and schema_version == kind.schema_version + 1
-            return of(types, type_, schema_version - (newer and self._reads), event_id)
-
-        # All decoding goes through these two.
-        patched: Any = (EventTypes, codec)
-        patched[0].of = reader
-        patched[1].attributes_of = lambda item: self._plain(*attributes_of(item))
+    def encoding(self) -> Iterator[None]:
+        """Within it, all decoding asks whether the code that runs knows the newer encoding."""
+        attributes_of = codec.attributes_of
+        patched: Any = codec
+        patched.attributes_of = lambda item: self._plain(*attributes_of(item))
         try:
             yield
         finally:
-            patched[0].of, patched[1].attributes_of = of, attributes_of
+            patched.attributes_of = attributes_of
 
     @staticmethod
     def attributes(payload: DomainEvent, *, encoded: bool) -> dict[str, Any]:
@@ -76,10 +72,24 @@ class Newer:
         }
 
     @property
-    def _reads(self) -> bool:
+    def reads(self) -> bool:
+        """Whether the code that runs knows what is newer."""
         return self.repaired or not self._consuming
 
     def _plain(self, envelope: Any, data: str, metadata: Any) -> tuple[Any, str, Any]:
-        if data.startswith(_ENCODED) and self._reads:
+        if data.startswith(_ENCODED) and self.reads:
             data = zlib.decompress(base64.b64decode(data.removeprefix(_ENCODED))).decode()
         return envelope, data, metadata
+
+
+class _NewerTypes(EventTypes):
+    """Event types of which the newer code knows one schema version more."""
+
+    def __init__(self, newer: Newer, *types: type[DomainEvent]) -> None:
+        super().__init__(*types)
+        self._newer = newer
+
+    def of(self, type_: str, schema_version: int, event_id: str) -> EventReader:
+        kind = self.get(type_)
+        is_newer = kind is not None and schema_version == kind.schema_version + 1
+        return super().of(type_, schema_version - (is_newer and self._newer.reads), event_id)

@@ -599,7 +599,7 @@ class OddRecords:
     def _document(self, item: Item) -> dict[str, Any]:
         from headwater.change_stream import cloud_events
 
-        document: dict[str, Any] = orjson.loads(cloud_events.encode(item).body)
+        document: dict[str, Any] = orjson.loads(cloud_events.encode(item, bootstrap.event_types()).body)
         return document
 
     def _put_event(self, item: Item) -> None:

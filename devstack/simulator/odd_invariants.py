@@ -314,7 +314,7 @@ def _text(item: Mapping[str, Any], name: str) -> str:
 def _event(content: bytes) -> RecordedEvent | None:
     """The event in a record on Kinesis, if it is one."""
     try:
-        return cloud_events.decode(content).event
+        return cloud_events.decode(content, bootstrap.event_types()).event
     except ValueError:
         return None
 

@@ -13,6 +13,7 @@ from botocore.config import Config
 
 from headwater.change_stream.claim_checks import S3ClaimStore
 from headwater.clock import utc_now
+from headwater.domain.events import EVENT_TYPES, EventTypes
 from headwater.event_store.dynamodb import DynamoDbEventStore
 from headwater.ids import uuid7
 from headwater.settings import ReceiverSettings, Settings
@@ -150,9 +151,14 @@ def s3() -> "S3Client":
     return client
 
 
+def event_types() -> EventTypes:
+    """All that this application's code reads and writes."""
+    return EVENT_TYPES
+
+
 @cache
 def event_store() -> DynamoDbEventStore:
-    return DynamoDbEventStore(dynamodb(), settings().events_table, sleep=sleep)
+    return DynamoDbEventStore(dynamodb(), settings().events_table, event_types(), sleep=sleep)
 
 
 @cache
@@ -178,7 +184,7 @@ def read_model_reader() -> "ReadModelReader":
 def _parking(consumer: str, kind: "StreamKind") -> "Parking":
     from headwater.dead_letters.parking import Parking
 
-    return Parking(consumer, kind, parking_lot(), utc_now, aside=_lot(settings().set_aside_queue))
+    return Parking(consumer, kind, parking_lot(), event_types(), utc_now, aside=_lot(settings().set_aside_queue))
 
 
 def _triage(consumer: str, kind: "StreamKind") -> "Triage":
@@ -205,6 +211,7 @@ def projection(declared: "Projection") -> "ProjectionRunner":
         read_models(),
         event_store(),
         claim_store(),
+        event_types(),
         writers=executor(_ROW_WRITERS, declared.name),
         parking=_parking(declared.name, "kinesis"),
         patience=_patience(declared.name),
@@ -231,6 +238,7 @@ def badges() -> "ProjectionRunner":
         read_models(),
         event_store(),
         claim_store(),
+        event_types(),
         before_write=Awarder(event_store(), uuid7, utc_now).award,
         writers=executor(_ROW_WRITERS, "badges"),
         parking=_parking("badges", "kinesis"),
@@ -280,6 +288,7 @@ def bi_export() -> "BiExport":
         bucket,
         _triage("bi_export", "kinesis"),
         LoggedIncidents("bi_export"),
+        types=event_types(),
         sleep=sleep,
     )
 
@@ -378,6 +387,7 @@ def fan_out() -> "FanOut":
         LoggedIncidents("fan_out"),
         _triage("fan_out", "dynamodb"),
         DynamoDbEventItems(_on_first_use(dynamodb), settings().events_table),
+        event_types(),
         executor=executor(len(publishers), "fan-out"),
     )
 
@@ -454,6 +464,7 @@ def _consumer(
         handles,
         prepare,
         claims=claim_store(),
+        types=event_types(),
         ledger=effect_ledger(),
         incidents=LoggedIncidents(name),
         on_unconfirmed=on_unconfirmed,
@@ -509,7 +520,9 @@ def dead_letters() -> "Resolver":
     from headwater.projections.gates import ProjectionGates
 
     # The others have no gates.
-    gates: dict[str, Gates] = {name: ProjectionGates(each, read_models()) for name, each in projections().items()}
+    gates: dict[str, Gates] = {
+        name: ProjectionGates(each, read_models(), event_types()) for name, each in projections().items()
+    }
     events_stream = KinesisStream(kinesis())
     return Resolver(
         {
@@ -521,12 +534,14 @@ def dead_letters() -> "Resolver":
             given_up_batches(),
             events_stream.hash_keys,
             DynamoDbParkedSpans(dynamodb(), settings().ledger_table),
+            event_types(),
             sources={APPLICATION_STATUS: "applications"},
             now=utc_now,
         ),
         parking_lot(),
         SqsUnresolvedPointers(sqs(), settings().unresolved_pointers_queue),
         LoggedIncidents("dead_letters"),
+        types=event_types(),
         gates=gates,
         filters=FILTERS,
     )

@@ -12,6 +12,7 @@ import msgspec
 
 from headwater.change_stream import cloud_events
 from headwater.domain.events import (
+    EVENT_TYPES,
     ActivityRecorded,
     BadgeEarned,
     DomainEvent,
@@ -155,7 +156,7 @@ def odd_items() -> Iterator[tuple[str, str, Item]]:
 
 def odd_messages() -> Iterator[tuple[str, bytes]]:
     """A name, and an outgoing event with one thing wrong."""
-    sound = json.loads(cloud_events.encode(sound_item()).body)
+    sound = json.loads(cloud_events.encode(sound_item(), EVENT_TYPES).body)
     for name, change in _members(sound, brief=True):
         yield f"message {name}", _text(change(sound)).encode()
     for name, dataref in {

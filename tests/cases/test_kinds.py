@@ -264,7 +264,7 @@ def on_the_stream(*bodies: bytes) -> Input:
 
 def read_by_all(blueprint: Blueprint, *odd_bodies: bytes) -> list[Run]:
     """What all readers of the stream make of bodies between sound ones."""
-    bodies = [cloud_events.encode(item).body for item in neighbours()]
+    bodies = [cloud_events.encode(item, EVENT_TYPES).body for item in neighbours()]
     given = on_the_stream(*bodies[:2], *odd_bodies, *bodies[2:])
     with opened(blueprint, given) as bench:
         append(bench, neighbours())

@@ -10,7 +10,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from devstack.simulator.cloud.client import NoFaults
-from headwater.domain.events import BadgeEarned, MalformedEventError, PlayCompleted, UserEmailChanged, UserRegistered
+from headwater.domain.events import (
+    EVENT_TYPES,
+    BadgeEarned,
+    MalformedEventError,
+    PlayCompleted,
+    UserEmailChanged,
+    UserRegistered,
+)
 from headwater.event_store import codec
 from headwater.event_store.dynamodb import DynamoDbEventStore
 from headwater.event_store.store import (
@@ -44,13 +51,13 @@ def in_memory() -> EventStore:
 
 
 def simulated() -> EventStore:
-    return DynamoDbEventStore(FakeAws().dynamodb, "events", sleep=lambda _: None)
+    return DynamoDbEventStore(FakeAws().dynamodb, "events", EVENT_TYPES, sleep=lambda _: None)
 
 
 def on_dynamodb() -> EventStore:
     client = boto3.client("dynamodb")
     create_tables(client)
-    return DynamoDbEventStore(client, "events", sleep=lambda _: None)
+    return DynamoDbEventStore(client, "events", EVENT_TYPES, sleep=lambda _: None)
 
 
 @pytest.fixture(params=[in_memory, simulated, on_dynamodb])
@@ -118,7 +125,7 @@ def test_it_tells_which_versions_are_there(store: EventStore) -> None:
 @pytest.mark.parametrize(("conflicts", "outcome"), [(2, {1}), (99, None)])
 def test_what_is_being_written_just_now_is_asked_for_again(conflicts: int, outcome: set[int] | None) -> None:
     aws = FakeAws()
-    store = DynamoDbEventStore(aws.dynamodb, "events", sleep=lambda _: None)
+    store = DynamoDbEventStore(aws.dynamodb, "events", EVENT_TYPES, sleep=lambda _: None)
     store.append(Append(PLAYER, 0, [new_event(PLAY)]))
     aws.cloud.dynamodb.surroundings = replace(aws.cloud.dynamodb.surroundings, faults=Busy(conflicts))
 

@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from headwater.change_stream.claim_checks import S3ClaimStore, resolve
+from headwater.domain.events import EVENT_TYPES
 from headwater.fan_out.kinesis import KinesisPublisher
 from headwater.fan_out.sns import SnsPublisher
 from headwater.limits import KIB, MIB, KinesisLimits
@@ -205,7 +206,10 @@ def test_rows_12_and_13_large_events_arrive_split_by_bytes_or_by_claim_check(sns
 
     assert sns.publisher.publish([outgoing(event) for event in events]) == {}
 
-    received = [resolve(message, S3ClaimStore(boto3.client("s3"), "archive")).event for message, _ in sns.messages()]
+    received = [
+        resolve(message, S3ClaimStore(boto3.client("s3"), "archive"), EVENT_TYPES).event
+        for message, _ in sns.messages()
+    ]
     assert sorted(received, key=lambda event: event.version) == events
 
 

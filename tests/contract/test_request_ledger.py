@@ -8,7 +8,7 @@ import pytest
 
 from headwater.accounts.items import DynamoDbItems, Items
 from headwater.accounts.request_ledger import IdempotencyKeyReusedError, Receipt, RequestKey, RequestLedger
-from headwater.domain.events import PlayCompleted
+from headwater.domain.events import EVENT_TYPES, PlayCompleted
 from headwater.event_store.dynamodb import DynamoDbEventStore
 from headwater.event_store.store import Append, EventStore, PutNew, WriteRefusedError
 from tests.fakes.accounts import InMemoryItems
@@ -33,13 +33,13 @@ def in_memory() -> Built:
 
 def simulated() -> Built:
     client = FakeAws().dynamodb
-    return DynamoDbEventStore(client, "events", sleep=lambda _: None), DynamoDbItems(client, "ledger")
+    return DynamoDbEventStore(client, "events", EVENT_TYPES, sleep=lambda _: None), DynamoDbItems(client, "ledger")
 
 
 def on_dynamodb() -> Built:
     client = boto3.client("dynamodb")
     create_tables(client)
-    return DynamoDbEventStore(client, "events", sleep=lambda _: None), DynamoDbItems(client, "ledger")
+    return DynamoDbEventStore(client, "events", EVENT_TYPES, sleep=lambda _: None), DynamoDbItems(client, "ledger")
 
 
 @pytest.fixture(params=[in_memory, simulated, on_dynamodb])

@@ -156,7 +156,7 @@ def test_the_schemas_are_written_from_the_classes() -> None:
 
 @given(events())
 def test_what_an_append_takes_is_valid(event: RecordedEvent) -> None:
-    codec.encode_new(event)
+    codec.encode_new(event, EVENT_TYPES)
 
     validator(event.type, event.schema_version).validate(msgspec.to_builtins(event.payload))
 

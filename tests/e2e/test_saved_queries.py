@@ -17,7 +17,7 @@ from cli.archive_objects import BucketObjects
 from cli.local_sql import LocalSql
 from devstack.demo import traffic
 from devstack.stack import LocalStack
-from headwater.domain.events import DomainEvent, RecordedEvent
+from headwater.domain.events import EVENT_TYPES, DomainEvent, RecordedEvent
 from headwater.event_store import codec
 from tests.unit.cli import test_saved_queries as worked_out
 
@@ -33,7 +33,8 @@ class Log:
     """The event table, read whole; what `worked_out.History` tells of a made-up one."""
 
     def __init__(self, items: list[dict[str, Any]]) -> None:
-        self.events: list[RecordedEvent] = sorted(map(codec.decode, items), key=lambda event: event.event_id)
+        events = (codec.decode(item, EVENT_TYPES) for item in items)
+        self.events: list[RecordedEvent] = sorted(events, key=lambda event: event.event_id)
 
     def of(self, kind: type[DomainEvent]) -> list[RecordedEvent]:
         return [event for event in self.events if event.type == kind.__name__]

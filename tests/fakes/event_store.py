@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from headwater.domain.events import RecordedEvent
+from headwater.domain.events import EVENT_TYPES, MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.event_store.store import (
     Append,
@@ -15,6 +15,7 @@ from headwater.event_store.store import (
     WriteRefusedError,
 )
 from headwater.limits import DynamoDbLimits
+from tests.fakes.events import read
 
 
 class InMemoryEventStore:
@@ -35,7 +36,7 @@ class InMemoryEventStore:
             raise AppendTooLargeError(f"{len(recorded) + len(also)} items in one append")
         for append in appends:
             for event in append.recorded():
-                codec.encode_new(event, derived=append.derived)
+                codec.encode_new(event, EVENT_TYPES, derived=append.derived)
         for append in appends:
             if self.present(append.aggregate_id, {event.version for event in append.recorded()}):
                 stored = self.load(append.aggregate_id, append.expected_version)
@@ -56,7 +57,12 @@ class InMemoryEventStore:
             if event.version > after:
                 if event.event_id in self.unreadable:
                     raise UnreadableHistoryError(aggregate_id, events, event.version, "no event", event.event_id)
-                events.append(event)
+                try:
+                    events.append(event if "payload" in vars(event) else read(event))
+                except (MalformedEventError, UnknownEventError) as error:
+                    raise UnreadableHistoryError(
+                        aggregate_id, events, event.version, str(error), event.event_id
+                    ) from error
         return events
 
     def present(self, aggregate_id: str, versions: Collection[int]) -> set[int]:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from headwater.domain.events import DomainEvent, NewEvent, RecordedEvent
+from headwater.domain.events import EVENT_TYPES, DomainEvent, NewEvent, RecordedEvent
+from headwater.event_store import codec
 from headwater.event_store.store import Append, EventStore
 from headwater.ids import uuid7
 
@@ -17,6 +18,11 @@ def new_event(payload: DomainEvent, **envelope: Any) -> NewEvent:
 def recorded(aggregate_id: str, version: int, payload: DomainEvent, **envelope: Any) -> RecordedEvent:
     """An event as the store gives it."""
     return new_event(payload, **envelope).recorded(aggregate_id, version)
+
+
+def read(event: RecordedEvent) -> RecordedEvent:
+    """The event as it is read from its item: with what its data says, which `replace` leaves behind."""
+    return codec.decode(codec.encode(event), EVENT_TYPES)
 
 
 def appended(store: EventStore, aggregate_id: str, *payloads: DomainEvent) -> list[RecordedEvent]:

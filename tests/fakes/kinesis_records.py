@@ -9,7 +9,7 @@ from headwater.change_stream import cloud_events
 from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import OutgoingEvent
-from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
+from headwater.domain.events import EVENT_TYPES, MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 
 
@@ -35,7 +35,7 @@ class InMemoryClaimStore:
 def outgoing(event: RecordedEvent) -> OutgoingEvent:
     """The event as it is published; one that our code would not publish, as other code does."""
     try:
-        return cloud_events.encode(codec.encode(event))
+        return cloud_events.encode(codec.encode(event), EVENT_TYPES)
     except (MalformedEventError, UnknownEventError):
         return published_by_others(event)
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from headwater.dead_letters.parked import NotParkedError, ParkedRecords, ParkingLot
 from headwater.dead_letters.parking import Parking
 from headwater.dead_letters.pointers import StreamKind
+from headwater.domain.events import EVENT_TYPES
 from tests.fakes.events import AT
 
 
@@ -39,4 +40,6 @@ def parking(
     Without ``aside`` nothing is set aside, either.
     """
     closed = InMemoryParkingLot(closed=True)
-    return Parking(consumer, kind, lot or closed, lambda: datetime.fromisoformat(AT), aside=aside or closed)
+    return Parking(
+        consumer, kind, lot or closed, EVENT_TYPES, lambda: datetime.fromisoformat(AT), aside=aside or closed
+    )

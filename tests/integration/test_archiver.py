@@ -12,6 +12,7 @@ from botocore.exceptions import ReadTimeoutError
 from headwater import bootstrap
 from headwater.archive import reader
 from headwater.change_stream.dynamodb import parse
+from headwater.domain.events import EVENT_TYPES
 from headwater.event_store import codec
 from tests.fakes.schemas import demand_valid
 from tests.fakes.stream_records import play_records
@@ -79,7 +80,7 @@ def test_the_fixture_comes_back_without_a_loss(invoke: Invoke) -> None:
 def test_the_fixtures_events_are_what_the_contract_says() -> None:
     for record in map(parse, fixture("ArchiverFunction")["Records"]):
         for image in filter(None, (record.new_image, record.old_image)):
-            event = codec.decode(image)
+            event = codec.decode(image, EVENT_TYPES)
             demand_valid(event)
             assert image["aggregate_type"] == {"S": event.aggregate_type}
 

@@ -15,7 +15,7 @@ from cli.target import Target
 from headwater import bootstrap
 from headwater.attribute_values import AttributeMap
 from headwater.change_stream import kinesis as kinesis_stream
-from headwater.domain.events import PlayCompleted, RecordedEvent
+from headwater.domain.events import EVENT_TYPES, PlayCompleted, RecordedEvent
 from headwater.event_store import codec
 from headwater.projections.leaderboard import LEADERBOARD
 from tests.fakes.events import AT, recorded
@@ -146,7 +146,7 @@ def test_data_can_come_from_where_no_shell_history_keeps_it(stack: None, tmp_pat
     mended = shop.mend("--data", f"@{file}" if how == "@" else "-", text=json.dumps(DATA))
 
     assert mended.exit_code == 0, mended.output
-    assert codec.decode(shop.stored()).data == DATA
+    assert codec.decode(shop.stored(), EVENT_TYPES).data == DATA
 
 
 #: What would not make the event readable: what is wrong with it, what is asked for, the exit code and what is said.

@@ -8,6 +8,7 @@ import pytest
 
 from headwater import bootstrap
 from headwater.change_stream import claim_checks
+from headwater.domain.events import EVENT_TYPES
 from tests.fakes.table_stream import play, plays, stream_record
 from tests.integration.stream_functions import USER, Invoke, fixture, handler, stack
 
@@ -79,7 +80,7 @@ def test_row_13_a_400_kb_item_goes_whole_to_kinesis_and_by_claim_check_to_sns(in
     assert [body["data"]["game"] for _, body in on_kinesis()] == ["g" * 390_000]
     (message,) = received(queue)
     assert len(message) < 2_000
-    assert claim_checks.resolve(message, bootstrap.claim_store()).event == event
+    assert claim_checks.resolve(message, bootstrap.claim_store(), EVENT_TYPES).event == event
 
 
 def test_a_batch_keeps_the_order_of_each_aggregate(invoke: Invoke) -> None:

@@ -23,7 +23,7 @@ from headwater.accounts.passwords import Password
 from headwater.accounts.request_ledger import RequestLedger
 from headwater.accounts.use_cases import Accounts, CommandContext, EmailTakenError
 from headwater.domain.badges import no_tally
-from headwater.domain.events import RecordedEvent, UserRegistered
+from headwater.domain.events import EVENT_TYPES, RecordedEvent, UserRegistered
 from headwater.event_store.dynamodb import DynamoDbEventStore
 from headwater.event_store.store import Append, ConditionalWrite
 from headwater.ids import uuid7
@@ -208,7 +208,7 @@ class Together:
 def test_of_those_who_register_one_address_at_once_one_wins(client: "DynamoDBClient") -> None:
     """FAULTS row 28."""
     names = ["Ada", "Bea", "Cleo", "Dana", "Eve"]
-    store = DynamoDbEventStore(client, "events")
+    store = DynamoDbEventStore(client, "events", EVENT_TYPES)
     accounts = Accounts(
         store=Together(store, len(names)),
         credentials=Credentials(DynamoDbItems(client, "credentials"), "credentials"),

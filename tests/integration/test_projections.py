@@ -4,7 +4,7 @@ import pytest
 
 from headwater import bootstrap
 from headwater.change_stream import cloud_events, kinesis
-from headwater.domain.events import PlayCompleted
+from headwater.domain.events import EVENT_TYPES, PlayCompleted
 from headwater.event_store import codec
 from headwater.event_store.store import Append
 from tests.fakes.events import new_event
@@ -24,9 +24,9 @@ def invoke(stack: None) -> Invoke:
 )
 def test_the_fixture_holds_what_the_fan_out_sends(function: str) -> None:
     for record in fixture(function)["Records"]:
-        event = cloud_events.decode(kinesis.body(record)).event
+        event = cloud_events.decode(kinesis.body(record), EVENT_TYPES).event
 
-        assert cloud_events.encode(codec.encode(event)).body == kinesis.body(record)
+        assert cloud_events.encode(codec.encode(event), EVENT_TYPES).body == kinesis.body(record)
         assert event.payload
         assert record.keys() == kinesis_record(event, 1).keys()
         assert record["kinesis"].keys() == kinesis_record(event, 1)["kinesis"].keys()
@@ -71,7 +71,7 @@ def test_a_gap_is_read_from_the_events_table_and_a_claim_from_the_bucket(invoke:
 def test_a_failure_is_answered_by_its_sequence_number(invoke: Invoke) -> None:
     """FAULTS row 20: an unknown type is given back; the rest of the batch is applied."""
     event = fixture("PlayerProfilesFunction")
-    play = cloud_events.decode(kinesis.body(event["Records"][1])).event
+    play = cloud_events.decode(kinesis.body(event["Records"][1]), EVENT_TYPES).event
     body = outgoing(play).body.replace(b"PlayCompleted", b"PlayUndone")
     event["Records"][1] = kinesis_record(play, 5, body=body)
 

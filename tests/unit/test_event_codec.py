@@ -8,6 +8,7 @@ from hypothesis import given
 
 from headwater.change_stream import cloud_events
 from headwater.domain.events import (
+    EVENT_TYPES,
     MalformedEventError,
     PlayCompleted,
     RecordedEvent,
@@ -68,9 +69,9 @@ def test_an_attribute_that_is_not_what_it_must_be_is_named(attribute: str, value
     told = attribute.replace("aggregate_id", "aggregate").replace("event_id", "id")
 
     with pytest.raises(MalformedEventError, match=told):
-        codec.decode(play_image() | {attribute: value})
+        codec.decode(play_image() | {attribute: value}, EVENT_TYPES)
     with pytest.raises(MalformedEventError, match=told):
-        cloud_events.encode(play_image() | {attribute: value})
+        cloud_events.encode(play_image() | {attribute: value}, EVENT_TYPES)
 
 
 @pytest.mark.parametrize(
@@ -98,12 +99,12 @@ def test_a_field_that_is_not_what_it_must_be_is_named_and_not_quoted(field: str,
     image = play_image(event_id="e-1") | {"data": {"S": json.dumps(data)}}
 
     with pytest.raises(MalformedEventError, match="e-1") as caught:
-        codec.decode(image)
+        codec.decode(image, EVENT_TYPES)
 
     assert field in str(caught.value)
     assert "secret" not in str(caught.value)
     with pytest.raises(MalformedEventError):
-        cloud_events.encode(image)
+        cloud_events.encode(image, EVENT_TYPES)
 
 
 @pytest.mark.parametrize("field", ["game", "score", "played_at"])
@@ -112,7 +113,7 @@ def test_a_missing_field_is_named(field: str) -> None:
     del data[field]
 
     with pytest.raises(MalformedEventError, match=field):
-        codec.decode(play_image() | {"data": {"S": json.dumps(data)}})
+        codec.decode(play_image() | {"data": {"S": json.dumps(data)}}, EVENT_TYPES)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_what_is_wrong_with_json_is_told_in_a_sentence(data: str, told: str) -> 
     image = play_image() | {"data": {"S": data}}
 
     with pytest.raises(MalformedEventError, match=told):
-        codec.decode(image)
+        codec.decode(image, EVENT_TYPES)
 
 
 def test_half_a_surrogate_pair_is_no_text() -> None:
@@ -132,7 +133,7 @@ def test_half_a_surrogate_pair_is_no_text() -> None:
     image = codec.encode(recorded("user#a", 1, UserRegistered(name="Ada", email="ada@example.org")))
 
     with pytest.raises(MalformedEventError, match="surrogate"):
-        codec.decode(image | {"data": {"S": data}})
+        codec.decode(image | {"data": {"S": data}}, EVENT_TYPES)
 
 
 @pytest.mark.parametrize(
@@ -141,9 +142,9 @@ def test_half_a_surrogate_pair_is_no_text() -> None:
 def test_what_newer_code_wrote_is_told_from_what_is_broken(change: dict[str, Any]) -> None:
     """FAULTS row 20."""
     with pytest.raises(UnknownEventError):
-        codec.decode(play_image() | change)
+        codec.decode(play_image() | change, EVENT_TYPES)
     with pytest.raises(UnknownEventError):
-        cloud_events.encode(play_image() | change)
+        cloud_events.encode(play_image() | change, EVENT_TYPES)
 
 
 @pytest.mark.parametrize(
@@ -153,14 +154,14 @@ def test_what_newer_code_wrote_is_told_from_what_is_broken(change: dict[str, Any
 def test_any_moment_with_a_zone_is_read(played_at: str) -> None:
     data = {"game": "chess", "score": 7, "played_at": played_at}
 
-    event = codec.decode(play_image() | {"data": {"S": json.dumps(data)}})
+    event = codec.decode(play_image() | {"data": {"S": json.dumps(data)}}, EVENT_TYPES)
 
     assert event.payload == PlayCompleted(game="chess", score=7, played_at=played_at)
 
 
 @given(event=events(limited=False))
 def test_an_item_is_read_as_the_event_that_it_was_made_from(event: RecordedEvent) -> None:
-    read = codec.decode(codec.encode(event))
+    read = codec.decode(codec.encode(event), EVENT_TYPES)
 
     assert read == event
     assert read.payload == event.payload
@@ -168,4 +169,4 @@ def test_an_item_is_read_as_the_event_that_it_was_made_from(event: RecordedEvent
 
 @pytest.mark.parametrize(("value", "seconds"), [({"N": "1772366400.5"}, 1772366400), ({"NULL": True}, None)])
 def test_an_expiry_that_dynamodb_takes_is_read(value: Any, seconds: int | None) -> None:
-    assert codec.decode(play_image() | {"expires_at": value}).expires_at == seconds
+    assert codec.decode(play_image() | {"expires_at": value}, EVENT_TYPES).expires_at == seconds

@@ -18,6 +18,7 @@ from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream import kinesis
 from headwater.dead_letters.triage import Triage
 from headwater.domain.events import (
+    EVENT_TYPES,
     ActivityRecorded,
     BadgeEarned,
     DomainEvent,
@@ -77,11 +78,17 @@ class Everyone:
         self.claims = InMemoryClaimStore()
         self.published = InMemoryPublisher()
         fan_outs = Triage("dynamodb", parking(consumer="fan_out", kind="dynamodb"), patience())
-        self.fan_out = FanOut([self.published], RecordedIncidents(), fan_outs, Nobody())
+        self.fan_out = FanOut([self.published], RecordedIncidents(), fan_outs, Nobody(), EVENT_TYPES)
         self.runners = [self._runner(projection) for projection in PROJECTIONS]
         exports = Triage("kinesis", parking(), patience())
         self.export = BiExport(
-            InMemoryGrowingObjects(), self.claims, "archive", exports, RecordedIncidents(), sleep=lambda _: None
+            InMemoryGrowingObjects(),
+            self.claims,
+            "archive",
+            exports,
+            RecordedIncidents(),
+            types=EVENT_TYPES,
+            sleep=lambda _: None,
         )
         mailer, memory = InMemoryMailer(), self.world.memory
         cleanup = AccountCleanup(self.world.credentials, self.world.preferences, memory)
@@ -99,6 +106,7 @@ class Everyone:
             self.rows,
             self.world.memory,
             self.claims,
+            EVENT_TYPES,
             parking=parking(),
             patience=patience(),
             before_write=award,
@@ -107,7 +115,7 @@ class Everyone:
     def read(self, items: Sequence[Mapping[str, Any]]) -> None:
         """Publishes the table's items and lets every consumer have them."""
         for item in items:
-            event = codec.decode(item)
+            event = codec.decode(item, EVENT_TYPES)
             self.world.memory.histories.setdefault(event.aggregate_id, []).append(event)
         changes = [stream_record(number, dict(item)) for number, item in enumerate(items, start=1)]
         assert self.fan_out.fan_out(changes).succeeded == len(items)
@@ -134,6 +142,7 @@ class Everyone:
                     "everyone",
                     [kind.__name__],
                     prepare,
+                    types=EVENT_TYPES,
                     claims=self.claims,
                     ledger=InMemoryEffectLedger(),
                     incidents=RecordedIncidents(),
@@ -183,7 +192,7 @@ def histories(draw: st.DrawFn) -> dict[str, list[DomainEvent]]:
 @given(written=histories(), data=st.data())
 def test_what_an_append_takes_is_read_by_everyone(written: dict[str, list[DomainEvent]], data: st.DataObject) -> None:
     aws = FakeAws()
-    store = DynamoDbEventStore(aws.dynamodb, "events")
+    store = DynamoDbEventStore(aws.dynamodb, "events", EVENT_TYPES)
     for aggregate_id, history in written.items():
         events = [
             NewEvent(

@@ -17,6 +17,7 @@ from cli.console.pages.shared import RefusedError, desk, event, fragment, live, 
 from cli.console.recent import Seen
 from cli.events import Stored, read
 from headwater.clock import read_timestamp
+from headwater.domain.events import EVENT_TYPES
 from headwater.event_store.dynamodb import DynamoDbEventStore
 
 _SHOWN: Final = 50
@@ -195,7 +196,7 @@ def aggregates(request: Request) -> Response:
         raise RefusedError(f"{aggregate!r} has no type: write it as <type>#<id>")
     after = number_of(request, "after")
     table = found.target.output("EventsTableName")
-    items = DynamoDbEventStore(found.target.client("dynamodb"), table).items(aggregate, after)
+    items = DynamoDbEventStore(found.target.client("dynamodb"), table, EVENT_TYPES).items(aggregate, after)
     history: list[Stored] = []
     for item in items:
         history.append(read(item))

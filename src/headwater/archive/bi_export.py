@@ -19,7 +19,7 @@ from headwater.change_stream import claim_checks, kinesis
 from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.dead_letters.triage import Triage
-from headwater.domain.events import RecordedEvent
+from headwater.domain.events import EventTypes, RecordedEvent
 from headwater.incidents import Incidents
 
 PREFIX: Final = "bi/events/"
@@ -48,6 +48,7 @@ class BiExport:
         triage: Triage,
         incidents: Incidents,
         *,
+        types: EventTypes,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._objects = objects
@@ -55,6 +56,7 @@ class BiExport:
         self._bucket = bucket
         self._triage = triage
         self._incidents = incidents
+        self._types = types
         self._damaged: set[str] = set()
         self._sleep = sleep
         self._has_manifest = False
@@ -85,7 +87,7 @@ class BiExport:
         places: dict[str, list[int]] = {}
         for index, raw in enumerate(records):
             try:
-                event = claim_checks.resolve(kinesis.body(raw), self._claims).event
+                event = claim_checks.resolve(kinesis.body(raw), self._claims, self._types).event
                 day, line = _day(event), _line(event)
             except Exception as error:  # noqa: BLE001  # whatever one record meets, the others are exported
                 errors[index] = error

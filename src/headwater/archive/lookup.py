@@ -25,7 +25,7 @@ from headwater.change_stream import cloud_events, dynamodb, kinesis
 from headwater.change_stream.records import Operation
 from headwater.clock import timestamp, utc_now
 from headwater.dead_letters.pointers import Pointer
-from headwater.domain.events import MalformedEventError, UnknownEventError
+from headwater.domain.events import EventTypes, MalformedEventError, UnknownEventError
 
 type Raw = dict[str, Any]
 #: The hash keys of a shard by stream ARN and shard id; None where the stream has forgotten it.
@@ -69,6 +69,7 @@ class ArchivedRecords:
         given_up: ObjectStore,
         hash_keys: HashKeys,
         parked: ParkedSpans,
+        types: EventTypes,
         *,
         sources: Mapping[str, str] = MappingProxyType({}),
         now: Callable[[], datetime] = utc_now,
@@ -77,6 +78,7 @@ class ArchivedRecords:
         self._given_up = given_up
         self._hash_keys = hash_keys
         self._parked = parked
+        self._types = types
         self._sources = sources
         self._now = now
         #: When the lines of objects were captured, the first and the last: an object that was read is not read again
@@ -165,7 +167,7 @@ class ArchivedRecords:
             if keys is not None and _hash_key(record.keys["aggregate_id"]["S"]) not in keys:
                 continue
             try:
-                event = cloud_events.encode(record.new_image or {})
+                event = cloud_events.encode(record.new_image or {}, self._types)
             except (MalformedEventError, UnknownEventError):
                 # It was never published.
                 continue

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from headwater.change_stream import cloud_events
 from headwater.change_stream.cloud_events import Delivery
-from headwater.domain.events import MalformedEventError
+from headwater.domain.events import EventTypes, MalformedEventError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -51,12 +51,12 @@ class S3ClaimStore:
         return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
 
 
-def resolve(body: bytes | str, claims: ClaimStore) -> Delivery:
+def resolve(body: bytes | str, claims: ClaimStore, types: EventTypes) -> Delivery:
     """Reads an outgoing event, fetching it whole where only a claim check arrived."""
-    delivery = cloud_events.decode(body)
+    delivery = cloud_events.decode(body, types)
     if not delivery.dataref:
         return delivery
-    claimed, light = cloud_events.decode(claims.get(delivery.dataref)), delivery.event
+    claimed, light = cloud_events.decode(claims.get(delivery.dataref), types), delivery.event
     if (claimed.event.event_id, claimed.event.aggregate_id, claimed.event.version) != (
         light.event_id,
         light.aggregate_id,

@@ -11,16 +11,14 @@ import orjson
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from headwater.attribute_values import AttributeMap
-from headwater.domain.events import EVENT_TYPES, EventTypes, MalformedEventError, RecordedEvent
+from headwater.domain.events import EventTypes, MalformedEventError, RecordedEvent
 from headwater.event_store import codec
 
 SOURCE: Final = "urn:headwater:events"
 _SCHEMA: Final = "urn:headwater:schema:"
 _MOST_DIGITS: Final = 20
-#: By type and ``dataschema``, so that what nearly all events have need not be taken apart.
-_SCHEMA_VERSIONS: Final = {
-    (name, f"{_SCHEMA}{name}:{type_.schema_version}"): type_.schema_version for name, type_ in EVENT_TYPES.items()
-}
+#: By type and ``dataschema``, of events that were read: what nearly all have need not be taken apart again.
+_SCHEMA_VERSIONS: Final[dict[tuple[str, str], int]] = {}
 
 
 class OutgoingEvent(Struct, frozen=True, kw_only=True, gc=False):
@@ -82,7 +80,7 @@ _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(_Envelope).decode
 
 
-def encode(image: AttributeMap, *, replay: bool = False, types: EventTypes = EVENT_TYPES) -> OutgoingEvent:
+def encode(image: AttributeMap, types: EventTypes, *, replay: bool = False) -> OutgoingEvent:
     """The outgoing form of an event item's image. ``data`` is read, then copied as the text that it is.
 
     Raises
@@ -133,7 +131,7 @@ def without_data(event: OutgoingEvent, dataref: str) -> OutgoingEvent:
     )
 
 
-def decode(body: bytes | str, types: EventTypes = EVENT_TYPES) -> Delivery:
+def decode(body: bytes | str, types: EventTypes) -> Delivery:
     """Reads an outgoing event back, completely; only data that waits behind a claim check is left unread.
 
     Raises
@@ -163,6 +161,8 @@ def decode(body: bytes | str, types: EventTypes = EVENT_TYPES) -> Delivery:
         metadata["actor"] = envelope.actor
     version = _count("sequence", envelope.sequence)
     reader = types.reader(envelope.subject, version, envelope.id, envelope.type, schema_version, envelope.time)
+    # A known version by now, so that these are no more than there are types.
+    _SCHEMA_VERSIONS.setdefault((envelope.type, envelope.dataschema), schema_version)
     payload = None if envelope.dataref or envelope.data is UNSET else reader.read(envelope.data, envelope.id)
     event = RecordedEvent(
         aggregate_id=envelope.subject,

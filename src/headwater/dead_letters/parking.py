@@ -14,7 +14,7 @@ from headwater.change_stream.records import ChangeRecord
 from headwater.clock import timestamp
 from headwater.dead_letters.parked import ParkedRecords, ParkingLot
 from headwater.dead_letters.pointers import StreamKind
-from headwater.domain.events import UnknownEventError
+from headwater.domain.events import EventTypes, UnknownEventError
 from headwater.event_store import codec
 from headwater.failures import JudgedError, name_of
 
@@ -28,11 +28,19 @@ class Parking:
     """Parks what ``consumer`` cannot apply of a stream's records: its function's name, as in its metrics."""
 
     def __init__(
-        self, consumer: str, kind: StreamKind, lot: ParkingLot, now: Callable[[], datetime], *, aside: ParkingLot
+        self,
+        consumer: str,
+        kind: StreamKind,
+        lot: ParkingLot,
+        types: EventTypes,
+        now: Callable[[], datetime],
+        *,
+        aside: ParkingLot,
     ) -> None:
         self._consumer = consumer
         self._kind = kind
         self._lot = lot
+        self._types = types
         self._now = now
         self._aside = aside
 
@@ -72,7 +80,7 @@ class Parking:
             attempts=attempts,
             failed_at=at,
             parked_at=at,
-            parsed=[parsed(self._kind, raw) for raw in records],
+            parsed=[parsed(self._kind, raw, self._types) for raw in records],
             raw=records,
         )
 
@@ -86,9 +94,9 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" + (f" ({detail})" if detail else "")
 
 
-def parsed(kind: StreamKind, raw: Mapping[str, Any]) -> dict[str, Any] | None:
+def parsed(kind: StreamKind, raw: Mapping[str, Any], types: EventTypes) -> dict[str, Any] | None:
     """The event in a record, or another table's item, in values that JSON has; None if it cannot be read."""
-    return _readable(lambda: _contents(kind, raw))
+    return _readable(lambda: _contents(kind, raw, types))
 
 
 def item_of(raw: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -96,11 +104,11 @@ def item_of(raw: Mapping[str, Any]) -> dict[str, Any] | None:
     return _readable(lambda: unmarshal_item(_image(dynamodb.parse(raw))))
 
 
-def _contents(kind: StreamKind, raw: Mapping[str, Any]) -> dict[str, Any]:
+def _contents(kind: StreamKind, raw: Mapping[str, Any], types: EventTypes) -> dict[str, Any]:
     if kind == "kinesis":
         body = kinesis.body(raw)
         try:
-            delivery = cloud_events.decode(body)
+            delivery = cloud_events.decode(body, types)
         except UnknownEventError:
             message = orjson.loads(body)
             return {**message, "aggregate_id": message["subject"], "version": int(message["sequence"])}
@@ -110,7 +118,7 @@ def _contents(kind: StreamKind, raw: Mapping[str, Any]) -> dict[str, Any]:
     if "aggregate_id" in change.keys:
         # What newer code wrote is shown as it stands: its item is one, whoever can read its data.
         with suppress(UnknownEventError):
-            return structs.asdict(codec.decode(_image(change)))
+            return structs.asdict(codec.decode(_image(change), types))
     return unmarshal_item(_image(change))
 
 

@@ -19,6 +19,7 @@ from headwater.dead_letters.parked import ParkedRecords, ParkingLot
 from headwater.dead_letters.parking import parsed
 from headwater.dead_letters.pointers import Pointer, StreamKind, UnknownPointerError
 from headwater.dead_letters.shards import Raw, RecordsGoneError, Shards
+from headwater.domain.events import EventTypes
 from headwater.incidents import Incidents
 
 #: What the mappings' and pipes' FilterCriteria let through, by consumer; a test compares with the template.
@@ -89,6 +90,7 @@ class Resolver:
         unresolved: UnresolvedPointers,
         incidents: Incidents,
         *,
+        types: EventTypes,
         gates: Mapping[str, Gates],
         filters: Mapping[str, FilterCriteria | None],
         now: Callable[[], datetime] = utc_now,
@@ -98,6 +100,7 @@ class Resolver:
         self._lot = lot
         self._unresolved = unresolved
         self._incidents = incidents
+        self._types = types
         self._gates = gates
         self._filters = filters
         self._now = now
@@ -134,7 +137,7 @@ class Resolver:
             # The archive has what was in the table, and nothing that others put onto the stream of events.
             whole = pointer.kind == "dynamodb"
         parked_at = timestamp(self._now())
-        self._lot.park(_parked(pointer, aggregate_id, run, parked_at) for aggregate_id, run in runs.items())
+        self._lot.park(self._parked(pointer, aggregate_id, run, parked_at) for aggregate_id, run in runs.items())
         if not whole:
             self._unresolved.keep(body, FROM_ARCHIVE)
             # At last: who is stopped before parks some twice, and loses none.
@@ -155,22 +158,21 @@ class Resolver:
                 runs.setdefault(aggregate_id(raw), []).append(orjson.dumps(raw))
         return runs
 
-
-def _parked(pointer: Pointer, aggregate_id: str, run: Sequence[bytes], parked_at: str) -> ParkedRecords:
-    raw = [orjson.loads(record) for record in run]
-    events = [parsed(pointer.kind, record) for record in raw]
-    return ParkedRecords(
-        consumer=pointer.consumer,
-        mapping=pointer.resource_arn,
-        source_arn=pointer.stream_arn,
-        aggregate_id=aggregate_id,
-        # Another table's items have none.
-        versions=[event["version"] for event in events if event and isinstance(event.get("version"), int)],
-        reason=pointer.reason,
-        error=pointer.error,
-        attempts=pointer.attempts,
-        failed_at=pointer.failed_at,
-        parked_at=parked_at,
-        parsed=events,
-        raw=raw,
-    )
+    def _parked(self, pointer: Pointer, aggregate_id: str, run: Sequence[bytes], parked_at: str) -> ParkedRecords:
+        raw = [orjson.loads(record) for record in run]
+        events = [parsed(pointer.kind, record, self._types) for record in raw]
+        return ParkedRecords(
+            consumer=pointer.consumer,
+            mapping=pointer.resource_arn,
+            source_arn=pointer.stream_arn,
+            aggregate_id=aggregate_id,
+            # Another table's items have none.
+            versions=[event["version"] for event in events if event and isinstance(event.get("version"), int)],
+            reason=pointer.reason,
+            error=pointer.error,
+            attempts=pointer.attempts,
+            failed_at=pointer.failed_at,
+            parked_at=parked_at,
+            parsed=events,
+            raw=raw,
+        )

@@ -14,7 +14,7 @@ from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.postponement import Postponement, pause
 from headwater.clock import utc_now
-from headwater.domain.events import RecordedEvent
+from headwater.domain.events import EventTypes, RecordedEvent
 from headwater.effects.ledger import Claim, EffectLedger, UnconfirmedClaimError
 from headwater.failures import FailureKind, JudgedError, PermanentError, RefusedError, kind_of, precedence
 from headwater.incidents import Incidents
@@ -88,6 +88,7 @@ class QueueConsumer:
         prepare: Callable[[RecordedEvent], Effects],
         *,
         claims: ClaimStore,
+        types: EventTypes,
         ledger: EffectLedger,
         incidents: Incidents,
         on_unconfirmed: OnUnconfirmed,
@@ -98,6 +99,7 @@ class QueueConsumer:
         self._handles = frozenset(handles)
         self._prepare = prepare
         self._claims = claims
+        self._types = types
         self._ledger = ledger
         self._incidents = incidents
         self._on_unconfirmed = on_unconfirmed
@@ -130,7 +132,7 @@ class QueueConsumer:
             raise
 
     def _act_on(self, message: sqs.QueueMessage) -> None:
-        delivery = claim_checks.resolve(message.body, self._claims)
+        delivery = claim_checks.resolve(message.body, self._claims, self._types)
         event = delivery.event
         if event.type not in self._handles:
             raise UnexpectedEventError(

@@ -11,7 +11,7 @@ import msgspec
 import orjson
 
 from headwater.attribute_values import AttributeMap, MalformedAttributeError, marshal_item, unmarshal
-from headwater.domain.events import EVENT_TYPES, EventTypes, MalformedEventError, RecordedEvent, demand_limits
+from headwater.domain.events import EventTypes, MalformedEventError, RecordedEvent, demand_limits
 
 _decode_metadata: Final = msgspec.json.Decoder(dict[str, str]).decode
 #: The attributes that an item must have, and each one's kind.
@@ -44,9 +44,7 @@ def encode(event: RecordedEvent) -> dict[str, dict[str, Any]]:
     return marshal_item(item)
 
 
-def encode_new(
-    event: RecordedEvent, *, derived: bool = False, types: EventTypes = EVENT_TYPES
-) -> dict[str, dict[str, Any]]:
+def encode_new(event: RecordedEvent, types: EventTypes, *, derived: bool = False) -> dict[str, dict[str, Any]]:
     """The item of an event to append: one that every reader can read and, unless `Append.derived`, within limits.
 
     Raises
@@ -66,7 +64,7 @@ def encode_new(
     return item
 
 
-def decode(item: AttributeMap, types: EventTypes = EVENT_TYPES) -> RecordedEvent:
+def decode(item: AttributeMap, types: EventTypes) -> RecordedEvent:
     """The event that an item, or a stream image of one, holds; read completely, its data too.
 
     Raises

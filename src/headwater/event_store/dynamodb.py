@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from headwater.attribute_values import marshal, marshal_item, size_of
-from headwater.domain.events import LAST_VERSION, MalformedEventError, RecordedEvent, UnknownEventError
+from headwater.domain.events import LAST_VERSION, EventTypes, MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.event_store.store import (
     Append,
@@ -39,11 +39,13 @@ class DynamoDbEventStore:
         self,
         client: "DynamoDBClient",
         table: str,
+        types: EventTypes,
         limits: DynamoDbLimits | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
         self._table = table
+        self._types = types
         self._limits = limits or DynamoDbLimits()
         self._sleep = sleep
 
@@ -65,7 +67,7 @@ class DynamoDbEventStore:
         events: list[RecordedEvent] = []
         for item in self.items(aggregate_id, after):
             try:
-                events.append(codec.decode(item))
+                events.append(codec.decode(item, self._types))
             except (MalformedEventError, UnknownEventError) as error:
                 version = _version(item)
                 # What stands between two versions, or past the last that there can be, is none of the history.
@@ -111,7 +113,7 @@ class DynamoDbEventStore:
             yield from page["Items"]
 
     def _put(self, event: RecordedEvent, derived: bool) -> dict[str, Any]:
-        item = codec.encode_new(event, derived=derived)
+        item = codec.encode_new(event, self._types, derived=derived)
         size = size_of(item)
         if size > self._limits.item_bytes:
             raise AppendTooLargeError(

@@ -10,6 +10,7 @@ from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.cloud_events import OutgoingEvent
 from headwater.change_stream.records import ChangeRecord, MalformedRecordError, Operation
 from headwater.dead_letters.triage import Triage
+from headwater.domain.events import EventTypes
 from headwater.failures import FOR_GOOD, PermanentError, kind_of, precedence
 from headwater.fan_out.publisher import Publisher
 from headwater.incidents import Incidents
@@ -46,6 +47,7 @@ class FanOut:
         incidents: Incidents,
         triage: Triage,
         items: EventItems,
+        types: EventTypes,
         *,
         executor: Executor | None = None,
     ) -> None:
@@ -53,6 +55,7 @@ class FanOut:
         self._incidents = incidents
         self._triage = triage
         self._items = items
+        self._types = types
         self._executor = executor or ThreadPoolExecutor(len(publishers), thread_name_prefix="fan-out")
 
     def fan_out(self, records: Records) -> BatchOutcome:
@@ -106,7 +109,7 @@ class FanOut:
 
     def _new_event(self, raw: Mapping[str, Any]) -> OutgoingEvent | None:
         record = self._new(raw)
-        return cloud_events.encode(_image(record)) if record else None
+        return cloud_events.encode(_image(record), self._types) if record else None
 
     def _event_now(self, raw: Mapping[str, Any]) -> OutgoingEvent | None:
         record = self._new(raw)
@@ -114,9 +117,9 @@ class FanOut:
             return None
         # An operator may have mended the item since; what the letter holds is how it was.
         if (item := self._items.get(record.keys)) is not None:
-            return cloud_events.encode(item)
+            return cloud_events.encode(item, self._types)
         try:
-            return cloud_events.encode(_image(record))
+            return cloud_events.encode(_image(record), self._types)
         except Exception as error:
             raise ItemGoneError(
                 "the item is no longer in the events table, and as it was parked it cannot be published: "

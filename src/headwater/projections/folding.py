@@ -7,7 +7,7 @@ from typing import NamedTuple
 from headwater.change_stream import cloud_events
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import Delivery
-from headwater.domain.events import MalformedEventError, RecordedEvent
+from headwater.domain.events import EventTypes, MalformedEventError, RecordedEvent
 from headwater.failures import BLAMELESS, kind_of
 from headwater.projections.history import GapError, History, UnreadableVersionError
 from headwater.projections.inbox import Inbox
@@ -76,10 +76,13 @@ class Folded:
 class Folding:
     """``most_parts``: how many parts of a row one transaction takes."""
 
-    def __init__(self, projection: Projection, history: History, claims: ClaimStore, most_parts: int) -> None:
+    def __init__(
+        self, projection: Projection, history: History, claims: ClaimStore, types: EventTypes, most_parts: int
+    ) -> None:
         self._projection = projection
         self._history = history
         self._claims = claims
+        self._types = types
         self._most_parts = most_parts
 
     def fold(self, inboxes: Sequence[Inbox], row: Row, most: int | None = None) -> Folded:
@@ -150,7 +153,7 @@ class Folding:
         """The event with its data. Claim checks are followed only here, so that a duplicate costs no request."""
         if delivery.dataref is None:
             return delivery.event
-        claimed = cloud_events.decode(self._claims.get(delivery.dataref)).event
+        claimed = cloud_events.decode(self._claims.get(delivery.dataref), self._types).event
         if claimed.event_id != delivery.event.event_id:
             raise MalformedEventError(f"the claim check of event {delivery.event.event_id} leads to another event")
         return claimed

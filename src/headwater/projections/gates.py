@@ -5,7 +5,7 @@ from typing import Any
 
 from headwater.change_stream import cloud_events, kinesis
 from headwater.change_stream.records import MalformedRecordError
-from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
+from headwater.domain.events import EventTypes, MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.projections.projection import Projection
 from headwater.projections.read_models import ReadModelStore, Row, UnreadableRowsError
 
@@ -13,9 +13,10 @@ from headwater.projections.read_models import ReadModelStore, Row, UnreadableRow
 class ProjectionGates:
     """Implements `headwater.dead_letters.resolver.Gates`."""
 
-    def __init__(self, projection: Projection, rows: ReadModelStore) -> None:
+    def __init__(self, projection: Projection, rows: ReadModelStore, types: EventTypes) -> None:
         self._projection = projection
         self._rows = rows
+        self._types = types
 
     def unapplied(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Without what the rows hold already, and without what the projection does not follow; in order.
@@ -45,7 +46,7 @@ class ProjectionGates:
     def _event(self, raw: Mapping[str, Any]) -> RecordedEvent | bool | None:
         """The event; None if it cannot be read, or not by this code; False if it is none of the projection's."""
         try:
-            event = cloud_events.decode(kinesis.body(raw)).event
+            event = cloud_events.decode(kinesis.body(raw), self._types).event
             return event if self._projection.follows(event.aggregate_id) else False
         except (MalformedRecordError, MalformedEventError, UnknownEventError):
             return None if self._projection.follows(kinesis.partition_key(raw)) else False

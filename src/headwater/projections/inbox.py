@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from headwater.change_stream import cloud_events, kinesis
 from headwater.change_stream.batch import Failure
 from headwater.change_stream.cloud_events import Delivery
+from headwater.domain.events import EventTypes
 from headwater.failures import FailureKind, kind_of
 from headwater.projections.projection import Projection
 
@@ -81,7 +82,7 @@ def held_back(aggregate_id: str) -> HeldBackError:
 
 
 def delivered(
-    projection: Projection, records: Sequence[Record], unreadable: Unreadable
+    projection: Projection, types: EventTypes, records: Sequence[Record], unreadable: Unreadable
 ) -> tuple[list[Inbox], list[Failure]]:
     """A batch's records by aggregate, without those of aggregates that the projection does not follow.
 
@@ -99,7 +100,7 @@ def delivered(
     for raw in records:
         sequence_number = kinesis.sequence_number(raw)
         try:
-            delivery = cloud_events.decode(kinesis.body(raw))
+            delivery = cloud_events.decode(kinesis.body(raw), types)
             event = delivery.event
             if not projection.follows(event.aggregate_id):
                 continue
@@ -122,7 +123,7 @@ def delivered(
     return list(inboxes.values()), failures
 
 
-def redriven(projection: Projection, records: Sequence[Record]) -> tuple[list[Inbox], list[Failure]]:
+def redriven(projection: Projection, types: EventTypes, records: Sequence[Record]) -> tuple[list[Inbox], list[Failure]]:
     """Dead letters' records by aggregate. One that is still unreadable only names the aggregate to heal."""
     inboxes: dict[str, Inbox] = {}
     failures: list[Failure] = []
@@ -130,7 +131,7 @@ def redriven(projection: Projection, records: Sequence[Record]) -> tuple[list[In
         sequence_number, aggregate_id = kinesis.sequence_number(raw), kinesis.partition_key(raw)
         delivery, unreadable = None, None
         try:
-            delivery = cloud_events.decode(kinesis.body(raw))
+            delivery = cloud_events.decode(kinesis.body(raw), types)
             aggregate_id = delivery.event.aggregate_id
         except Exception as error:  # noqa: BLE001  # as when it was delivered
             unreadable = error

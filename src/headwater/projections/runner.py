@@ -26,6 +26,7 @@ from headwater.change_stream.claim_checks import ClaimStore
 from headwater.dead_letters.parking import Parking, PutAway
 from headwater.dead_letters.patience import Failed, Patience, Verdicts
 from headwater.dead_letters.redrive import GivenUp
+from headwater.domain.events import EventTypes
 from headwater.event_store.store import EventStore
 from headwater.failures import BLAMELESS, FailureKind, PermanentError, TransientError, kind_of
 from headwater.limits import DynamoDbLimits
@@ -71,6 +72,7 @@ class ProjectionRunner:
         rows: ReadModelStore,
         events: EventStore,
         claims: ClaimStore,
+        types: EventTypes,
         *,
         parking: Parking,
         patience: Patience,
@@ -81,11 +83,12 @@ class ProjectionRunner:
     ) -> None:
         self._projection = projection
         self._rows = rows
+        self._types = types
         self._parking = parking
         self._patience = patience
         # The checkpoint is one of the transaction's items.
         most_parts = (limits or DynamoDbLimits()).transaction_items - 1
-        folding = Folding(projection, History(events), claims, most_parts)
+        folding = Folding(projection, History(events), claims, types, most_parts)
         self._settling = Settling(projection, rows, folding, before_write, sleep)
         self._map: Callable[..., Iterable[Settled]] = map if writers is None else writers.map
 
@@ -104,7 +107,7 @@ class ProjectionRunner:
             given_up[None] += failed is None
             return failed
 
-        inboxes, failures = inboxes_of.delivered(self._projection, records, unreadable)
+        inboxes, failures = inboxes_of.delivered(self._projection, self._types, records, unreadable)
         settled = self._settle(inboxes)
         verdicts = self._judge(settled)
         parked, stopped = given_up[None], list[str]()
@@ -127,7 +130,7 @@ class ProjectionRunner:
         Nothing is parked anew: while one event of an aggregate fails, all its records are reported. Where it waits for
         a version that is fan_out's to bring, only those that were not applied.
         """
-        inboxes, failures = inboxes_of.redriven(self._projection, records)
+        inboxes, failures = inboxes_of.redriven(self._projection, self._types, records)
         return BatchOutcome(len(records), failures + _still_failing(self._heal(inboxes)))
 
     def discard(self, records: Sequence[Record]) -> tuple[list[GivenUp], BatchOutcome]:
@@ -136,7 +139,7 @@ class ProjectionRunner:
         It is redriven first, so that only what still fails is given up. An aggregate that stops at another event then
         keeps a mark, there, and all its records are reported.
         """
-        inboxes, _ = inboxes_of.redriven(self._projection, records)
+        inboxes, _ = inboxes_of.redriven(self._projection, self._types, records)
         stops = self._heal([inbox for inbox in inboxes if _standing(self._settling.row(inbox.key), inbox)])
         given_up: list[GivenUp] = []
         if not any(stop.blameless for stop in stops):

@@ -18,7 +18,7 @@ from headwater.change_stream.records import MalformedRecordError
 from headwater.dead_letters.parked import NotParkedError
 from headwater.dead_letters.patience import Patience
 from headwater.dead_letters.triage import Triage
-from headwater.domain.events import MalformedEventError, PlayCompleted, RecordedEvent, UserRegistered
+from headwater.domain.events import EVENT_TYPES, MalformedEventError, PlayCompleted, RecordedEvent, UserRegistered
 from headwater.event_store import codec
 from tests.fakes.events import recorded
 from tests.fakes.first_failures import InMemoryFirstFailures
@@ -46,7 +46,9 @@ class Bench:
         self.incidents = RecordedIncidents()
         patience = Patience("bi_export", InMemoryFirstFailures(), RecordedIncidents(), lambda: self.now)
         triage = Triage("kinesis", parking(self.lot, "bi_export", aside=self.aside), patience)
-        self.export = BiExport(self.objects, self.claims, "archive", triage, self.incidents, sleep=lambda _: None)
+        self.export = BiExport(
+            self.objects, self.claims, "archive", triage, self.incidents, types=EVENT_TYPES, sleep=lambda _: None
+        )
 
     def deliver(self, *records: dict[str, Any]) -> BatchOutcome:
         return self.export.export(records)
@@ -104,7 +106,7 @@ def test_row_4_what_comes_again_with_whichever_bounds_is_in_the_export_once() ->
         assert not bench.deliver(*records[start:end]).failures
     moved = records[0] | {"eventID": "shardId-000000000007:9"}
     moved["kinesis"] = {**moved["kinesis"], "approximateArrivalTimestamp": 1772500000.0}
-    replayed = cloud_events.encode(codec.encode(events[1]), replay=True)
+    replayed = cloud_events.encode(codec.encode(events[1]), EVENT_TYPES, replay=True)
     bench.deliver(moved, kinesis_record(events[1], 10, body=replayed.body))
 
     assert [line["version"] for line in bench.lines()] == [1, 2, 3, 4, 5, 6]

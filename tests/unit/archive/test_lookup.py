@@ -12,6 +12,7 @@ from headwater.archive.lookup import ArchivedRecords, NotArchivedError
 from headwater.change_stream import cloud_events, dynamodb, kinesis
 from headwater.clock import timestamp
 from headwater.dead_letters.pointers import Pointer, StreamKind, parse
+from headwater.domain.events import EVENT_TYPES
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.object_store import InMemoryObjectStore
 from tests.fakes.parked_spans import InMemoryParkedSpans
@@ -39,6 +40,7 @@ class Archived:
             self.given_up,
             lambda _arn, _shard: hash_keys,
             InMemoryParkedSpans(),
+            EVENT_TYPES,
             now=lambda: self.now,
         )
 
@@ -154,7 +156,8 @@ def test_row_22_a_kinesis_batch_is_published_anew_from_the_changes_before_it() -
 
     assert [kinesis.partition_key(raw) for raw in found] == ["player#a", "player#b"]
     assert [kinesis.body(raw) for raw in found] == [
-        cloud_events.encode(play_image(1, player=player, event_id=f"event-{player}")).body for player in "ab"
+        cloud_events.encode(play_image(1, player=player, event_id=f"event-{player}"), EVENT_TYPES).body
+        for player in "ab"
     ]
     assert [kinesis.sequence_number(raw) for raw in found] == ["495", "496"]
     assert {raw["eventID"].partition(":")[0] for raw in found} == {shard}
@@ -301,6 +304,7 @@ def test_row_22_the_pipes_batch_is_looked_for_among_the_applications() -> None:
         InMemoryObjectStore(),
         lambda _arn, _shard: EVERYTHING,
         InMemoryParkedSpans(),
+        EVENT_TYPES,
         sources={"application_status": "applications"},
     )
     noon = NOON.timestamp()

@@ -22,6 +22,7 @@ from headwater.archive.day_claims import DayClaims
 from headwater.archive.inventory import Names, is_day, sorted_out
 from headwater.archive.lookup import ArchivedRecords, NotArchivedError
 from headwater.dead_letters.pointers import parse
+from headwater.domain.events import EVENT_TYPES
 from tests.fakes.archived_objects import InMemoryObjects
 from tests.fakes.cloud import FakeAws
 from tests.fakes.compaction_objects import InMemoryArchive
@@ -102,6 +103,7 @@ def by_dead_letters(objects: Objects) -> Told:
         InMemoryObjectStore(),
         lambda _arn, _shard: None,
         InMemoryParkedSpans(),
+        EVENT_TYPES,
         now=lambda: NOON + timedelta(days=7),
     )
     first, last = (stream_record(number)["dynamodb"]["SequenceNumber"] for number in (1, 6))

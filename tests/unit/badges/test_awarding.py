@@ -9,7 +9,15 @@ import pytest
 from headwater.badges.awarder import Awarder
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.domain.badges import ALL_GAMES
-from headwater.domain.events import BadgeEarned, NewEvent, PlayCompleted, RecordedEvent, UserDeleted, UserRegistered
+from headwater.domain.events import (
+    EVENT_TYPES,
+    BadgeEarned,
+    NewEvent,
+    PlayCompleted,
+    RecordedEvent,
+    UserDeleted,
+    UserRegistered,
+)
 from headwater.event_store.store import Append, ConcurrencyError
 from headwater.ids import uuid7
 from headwater.projections.read_models import Row
@@ -54,6 +62,7 @@ class System:
             self.rows,
             self.events,
             InMemoryClaimStore(),
+            EVENT_TYPES,
             parking=parking(),
             patience=patience(),
             before_write=Awarder(self.events, uuid7, lambda: NOW).award,

@@ -9,6 +9,7 @@ from headwater.change_stream import kinesis
 from headwater.dead_letters.parked import SqsParkingLot, decode
 from headwater.dead_letters.parking import item_of, parsed
 from headwater.dead_letters.pointers import StreamKind
+from headwater.domain.events import EVENT_TYPES
 from tests.fakes.cloud import FakeAws
 from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_record
 from tests.fakes.parking_lot import InMemoryParkingLot, parking
@@ -54,7 +55,7 @@ def test_what_cannot_be_read_is_shown_as_nothing_and_parked(kind: StreamKind, re
         "player#u1", [], [record], ValueError("odd")
     )
 
-    assert parsed(kind, record) is None
+    assert parsed(kind, record, EVENT_TYPES) is None
     assert aws.cloud.queue_depth(url) == 1
 
 
@@ -67,7 +68,7 @@ def test_row_20_what_newer_code_wrote_is_shown_as_it_stands(kind: StreamKind) ->
         else of_stream(dataschema="urn:headwater:schema:PlayCompleted:2")
     )
 
-    shown = parsed(kind, record)
+    shown = parsed(kind, record, EVENT_TYPES)
 
     assert shown is not None
     assert (shown["aggregate_id"].partition("#")[0], shown["version"], shown["type"]) == ("player", 1, "PlayCompleted")
@@ -94,7 +95,7 @@ def test_row_17_numbers_that_no_json_reader_holds_are_parked_as_text(value: Any,
 
     (message,) = aws.sqs.receive_message(QueueUrl=url)["Messages"]
     assert decode(message["Body"], claims).raw == [record]
-    assert parsed("dynamodb", record) == item_of(record)
+    assert parsed("dynamodb", record, EVENT_TYPES) == item_of(record)
     assert (item_of(record) or {})["amount"] == shown
     assert json.loads(json.dumps(shown)) == shown
 

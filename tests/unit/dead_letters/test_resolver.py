@@ -12,7 +12,7 @@ from headwater.dead_letters.parked import ParkedRecords, SqsParkingLot, decode
 from headwater.dead_letters.pointers import Pointer, StreamKind
 from headwater.dead_letters.resolver import FROM_ARCHIVE, Gates, Resolver
 from headwater.dead_letters.shards import Raw, RecordsGoneError
-from headwater.domain.events import PlayCompleted, RecordedEvent
+from headwater.domain.events import EVENT_TYPES, PlayCompleted, RecordedEvent
 from tests.fakes.cloud import FakeAws
 from tests.fakes.events import recorded
 from tests.fakes.incidents import RecordedIncidents
@@ -102,6 +102,7 @@ class Scene:
             self.lot,
             self.unresolved,
             self.incidents,
+            types=EVENT_TYPES,
             gates=gates or {},
             filters=filters or {},
         )

@@ -12,7 +12,7 @@ from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.cloud_events import OutgoingEvent
 from headwater.change_stream.records import MalformedRecordError
 from headwater.change_stream.sqs import QueueMessage
-from headwater.domain.events import RecordedEvent, UserDeleted, UserRegistered
+from headwater.domain.events import EVENT_TYPES, RecordedEvent, UserDeleted, UserRegistered
 from headwater.effects.consumer import (
     OUTAGE_PAUSES,
     EffectNotPerformedError,
@@ -41,7 +41,7 @@ def registered(user: str = "a", **envelope: Any) -> RecordedEvent:
 
 
 def replayed(event: RecordedEvent) -> OutgoingEvent:
-    return cloud_events.encode(codec.encode(event), replay=True)
+    return cloud_events.encode(codec.encode(event), EVENT_TYPES, replay=True)
 
 
 class Bench:
@@ -61,6 +61,7 @@ class Bench:
             "notes",
             ["UserRegistered"],
             self._prepare,
+            types=EVENT_TYPES,
             claims=self.claims,
             ledger=self.ledger,
             incidents=self.incidents,

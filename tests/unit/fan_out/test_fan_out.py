@@ -16,7 +16,7 @@ from headwater.change_stream.records import MalformedRecordError
 from headwater.dead_letters.parked import NotParkedError
 from headwater.dead_letters.patience import Patience
 from headwater.dead_letters.triage import Triage
-from headwater.domain.events import ActivityRecorded
+from headwater.domain.events import EVENT_TYPES, ActivityRecorded, EventTypes
 from headwater.failures import FailureKind
 from headwater.fan_out.fan_out import FanOut
 from headwater.fan_out.kinesis import KinesisPublisher
@@ -51,7 +51,9 @@ def fan_out(
     incidents = incidents or RecordedIncidents()
     patience = Patience("fan_out", failures or InMemoryFirstFailures(), incidents, lambda: now)
     parked = parking(lot or InMemoryParkingLot(), "fan_out", "dynamodb", aside)
-    return FanOut(publishers, incidents, Triage("dynamodb", parked, patience), items or InMemoryEventItems())
+    return FanOut(
+        publishers, incidents, Triage("dynamodb", parked, patience), items or InMemoryEventItems(), EVENT_TYPES
+    )
 
 
 def batch(count: int, players: int) -> list[dict[str, Any]]:
@@ -329,10 +331,10 @@ def test_an_unforeseen_error_holds_up_its_aggregate_for_thirty_seconds_and_no_ot
     """FAULTS row 42."""
     encode = cloud_events.encode
 
-    def odd(image: AttributeMap, *, replay: bool = False) -> OutgoingEvent:
+    def odd(image: AttributeMap, types: EventTypes) -> OutgoingEvent:
         if image["event_id"] == {"S": events[2].event_id}:
             raise ZeroDivisionError("odd")
-        return encode(image, replay=replay)
+        return encode(image, types)
 
     monkeypatch.setattr(cloud_events, "encode", odd)
     events = plays(6, players=2)

@@ -8,7 +8,7 @@ import pytest
 from botocore.awsrequest import AWSRequest
 
 from headwater.change_stream.claim_checks import resolve
-from headwater.domain.events import PlayCompleted
+from headwater.domain.events import EVENT_TYPES, PlayCompleted
 from headwater.failures import FailureKind
 from headwater.fan_out.sns import SnsPublisher, encode_once
 from headwater.limits import SnsLimits
@@ -155,7 +155,7 @@ def test_two_large_events_of_one_id_have_a_claim_each() -> None:
 
     assert publisher(sns, claims=claims).publish([outgoing(ada), outgoing(bob)]) == {}
 
-    found = sorted(resolve(message, claims).event.aggregate_id for message, _ in sns.messages)
+    found = sorted(resolve(message, claims, EVENT_TYPES).event.aggregate_id for message, _ in sns.messages)
     assert found == ["player#ada", "player#bob"]
 
 

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from headwater.accounts.profiles import Profile
-from headwater.domain.events import PlayCompleted, RecordedEvent, UserProfileChanged, UserRegistered
+from headwater.domain.events import EVENT_TYPES, PlayCompleted, RecordedEvent, UserProfileChanged, UserRegistered
 from headwater.functions.api.entry import http_handler
 from headwater.functions.api.request import BODY_BYTES, Request
 from headwater.functions.api.routes import Routes
@@ -443,6 +443,7 @@ def has_played(api: Api, *scores: int) -> list[str]:
         api.world.read_models,
         api.world.memory,
         InMemoryClaimStore(),
+        EVENT_TYPES,
         parking=parking(),
         patience=patience(),
     )

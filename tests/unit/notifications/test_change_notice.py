@@ -1,11 +1,10 @@
 """The notices of changes, with a mailer in memory."""
 
-from copy import replace
-
 import pytest
 
 from headwater.change_stream.batch import BatchOutcome
 from headwater.domain.events import (
+    EVENT_TYPES,
     DomainEvent,
     MalformedEventError,
     RecordedEvent,
@@ -18,7 +17,7 @@ from headwater.effects.consumer import OnUnconfirmed, QueueConsumer, UnexpectedE
 from headwater.notifications.change_notice import CONSUMER, HANDLES, ChangeNotice
 from headwater.notifications.mailer import Email, NotSentError, UndeliverableAddressError
 from tests.fakes.event_store import InMemoryEventStore
-from tests.fakes.events import appended, recorded
+from tests.fakes.events import appended, read, recorded
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.kinesis_records import InMemoryClaimStore
 from tests.fakes.ledger import InMemoryEffectLedger
@@ -41,6 +40,7 @@ class Bench:
             CONSUMER,
             HANDLES,
             ChangeNotice(self.mailer, self.store).prepare,
+            types=EVENT_TYPES,
             claims=InMemoryClaimStore(),
             ledger=self.ledger,
             incidents=RecordedIncidents(),
@@ -124,5 +124,4 @@ def test_another_event_or_a_malformed_one_prepares_nothing() -> None:
         notice.prepare(recorded(USER, 2, UserDeleted()))
     for payload in (UserEmailChanged(old_email="a@x.org", new_email=5), UserProfileChanged(name=None)):  # type: ignore[arg-type]
         with pytest.raises(MalformedEventError, match="expected `str`"):
-            # As it is read: from its data.
-            notice.prepare(replace(recorded(USER, 2, payload)))
+            notice.prepare(read(recorded(USER, 2, payload)))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from headwater.change_stream.batch import BatchOutcome
-from headwater.domain.events import MalformedEventError, RecordedEvent, UserDeleted, UserRegistered
+from headwater.domain.events import EVENT_TYPES, MalformedEventError, RecordedEvent, UserDeleted, UserRegistered
 from headwater.effects.consumer import OnUnconfirmed, QueueConsumer, UnexpectedEventError
 from headwater.notifications.mailer import DeliveryUnknownError, NotSentError, UndeliverableAddressError
 from headwater.notifications.welcome_email import CONSUMER, HANDLES, WelcomeEmail
@@ -26,6 +26,7 @@ def consumer(mailer: InMemoryMailer, ledger: InMemoryEffectLedger | None = None)
         CONSUMER,
         HANDLES,
         WelcomeEmail(mailer).prepare,
+        types=EVENT_TYPES,
         claims=InMemoryClaimStore(),
         ledger=ledger or InMemoryEffectLedger(),
         incidents=RecordedIncidents(),

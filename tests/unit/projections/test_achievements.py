@@ -12,6 +12,7 @@ from headwater.badges.progress import BADGE_PROGRESS
 from headwater.clock import utc_now
 from headwater.domain.badges import Tally, count, no_tally
 from headwater.domain.events import (
+    EVENT_TYPES,
     BadgeEarned,
     DomainEvent,
     PlayCompleted,
@@ -46,6 +47,7 @@ class System:
             self.rows,
             self.events,
             InMemoryClaimStore(),
+            EVENT_TYPES,
             parking=parking(),
             patience=patience(),
             sleep=lambda _: None,
@@ -161,6 +163,7 @@ def histories(draw: st.DrawFn) -> list[RecordedEvent]:
         InMemoryReadModels(),
         events,
         InMemoryClaimStore(),
+        EVENT_TYPES,
         parking=parking(),
         patience=patience(),
         before_write=Awarder(events, uuid7, utc_now).award,

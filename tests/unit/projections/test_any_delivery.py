@@ -13,6 +13,7 @@ from headwater.badges.progress import BADGE_PROGRESS
 from headwater.clock import utc_now
 from headwater.domain.badges import no_progress, record_play
 from headwater.domain.events import (
+    EVENT_TYPES,
     BadgeEarned,
     DomainEvent,
     PlayCompleted,
@@ -105,6 +106,7 @@ def arrive(
         rows,
         events,
         InMemoryClaimStore(),
+        EVENT_TYPES,
         parking=parking(),
         patience=patience(),
         before_write=awarder.award if projection is BADGE_PROGRESS else None,

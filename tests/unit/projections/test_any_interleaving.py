@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from headwater.domain.events import (
+    EVENT_TYPES,
     DomainEvent,
     PlayCompleted,
     RecordedEvent,
@@ -61,6 +62,7 @@ class Rows(RuleBasedStateMachine):
             self.rows,
             self.events,
             InMemoryClaimStore(),
+            EVENT_TYPES,
             parking=parking(),
             patience=patience(),
             sleep=lambda _: None,

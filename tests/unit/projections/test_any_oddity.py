@@ -8,7 +8,7 @@ from typing import Literal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headwater.domain.events import PlayCompleted, RecordedEvent
+from headwater.domain.events import EVENT_TYPES, PlayCompleted, RecordedEvent
 from headwater.limits import DynamoDbLimits
 from headwater.projections.leaderboard import LEADERBOARD
 from headwater.projections.player_profiles import PLAYER_PROFILES
@@ -74,6 +74,7 @@ class Scene:
             self.rows,
             self.events,
             InMemoryClaimStore(),
+            EVENT_TYPES,
             parking=parking(self.lot),
             patience=patience(),
             sleep=lambda _: None,

@@ -11,7 +11,7 @@ from headwater.attribute_values import MalformedAttributeError
 from headwater.change_stream import cloud_events
 from headwater.change_stream.cloud_events import Delivery
 from headwater.dead_letters.redrive import GivenUp
-from headwater.domain.events import BadgeEarned, PlayCompleted, RecordedEvent, UserRegistered
+from headwater.domain.events import EVENT_TYPES, BadgeEarned, EventTypes, PlayCompleted, RecordedEvent, UserRegistered
 from headwater.limits import DynamoDbLimits
 from headwater.projections.dynamodb import item_of
 from headwater.projections.leaderboard import LEADERBOARD
@@ -65,6 +65,7 @@ class System:
             self.rows,
             self.events,
             self.claims,
+            EVENT_TYPES,
             parking=parking(self.lot, projection.name, aside=self.aside),
             patience=self.patient.patience,
             before_write=before_write,
@@ -395,10 +396,10 @@ def test_a_record_that_no_decoder_foresaw_holds_up_its_own_aggregate(monkeypatch
     system = System()
     decode = cloud_events.decode
 
-    def surprised(body: bytes) -> Delivery:
+    def surprised(body: bytes, types: EventTypes) -> Delivery:
         if b'"odd"' in body:
             raise RecursionError
-        return decode(body)
+        return decode(body, types)
 
     monkeypatch.setattr(cloud_events, "decode", surprised)
     odd = replace(play(2), event_id="odd")

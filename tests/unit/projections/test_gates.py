@@ -4,7 +4,7 @@ from copy import replace
 
 import pytest
 
-from headwater.domain.events import BadgeEarned, PlayCompleted, RecordedEvent, UserRegistered
+from headwater.domain.events import EVENT_TYPES, BadgeEarned, PlayCompleted, RecordedEvent, UserRegistered
 from headwater.projections.achievements import ACHIEVEMENTS
 from headwater.projections.gates import ProjectionGates
 from headwater.projections.player_profiles import PLAYER_PROFILES
@@ -29,7 +29,7 @@ def gates(**applied: int) -> ProjectionGates:
     rows = InMemoryReadModels()
     for user, version in applied.items():
         rows.put(Row(pk=PLAYER_PROFILES.pk(user), state={}, applied={"player": version}, revision=1))
-    return ProjectionGates(PLAYER_PROFILES, rows)
+    return ProjectionGates(PLAYER_PROFILES, rows, EVENT_TYPES)
 
 
 def test_row_24_what_a_row_holds_is_left_out_and_the_rest_stays_in_order() -> None:
@@ -70,7 +70,7 @@ def test_an_event_that_the_projection_does_not_follow_is_left_out() -> None:
     )
 
     assert gates().unapplied(kinesis_batch([award])) == []
-    assert len(ProjectionGates(ACHIEVEMENTS, InMemoryReadModels()).unapplied(kinesis_batch([award]))) == 1
+    assert len(ProjectionGates(ACHIEVEMENTS, InMemoryReadModels(), EVENT_TYPES).unapplied(kinesis_batch([award]))) == 1
 
 
 @pytest.mark.parametrize(("parked_from", "waits_for"), [({"player": 3}, {}), ({}, {"player": 3})])
@@ -83,7 +83,11 @@ def test_what_lies_above_a_mark_is_left_out_and_what_it_waits_for_stays(
     rows.put(replace(row, parked_from=parked_from, waits_for=waits_for))
     records = kinesis_batch([play("ada", 2), play("ada", 3), play("ada", 4), user("ada"), play("bob", 4)])
 
-    assert ProjectionGates(PLAYER_PROFILES, rows).unapplied(records) == [records[1], records[3], records[4]]
+    assert ProjectionGates(PLAYER_PROFILES, rows, EVENT_TYPES).unapplied(records) == [
+        records[1],
+        records[3],
+        records[4],
+    ]
 
 
 def test_an_item_that_is_no_row_hides_no_other() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from headwater.dead_letters.parked import NotParkedError
 from headwater.dead_letters.redrive import GivenUp
 from headwater.domain.events import (
+    EVENT_TYPES,
     SCORE_LIMIT,
     MalformedEventError,
     PlayCompleted,
@@ -28,7 +29,7 @@ from headwater.projections.projection import Rank, State
 from headwater.projections.read_models import ReadModelReader, ReadModelThrottledError, Row, RowConflictError
 from headwater.projections.runner import ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
-from tests.fakes.events import AT, recorded
+from tests.fakes.events import AT, read, recorded
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.kinesis_records import InMemoryClaimStore, failed, kinesis_batch, kinesis_record
 from tests.fakes.parking_lot import InMemoryParkingLot, parking
@@ -52,6 +53,7 @@ class System:
             self.rows,
             self.events,
             self.claims,
+            EVENT_TYPES,
             parking=parking(lot),
             patience=patience(),
             sleep=lambda _: None,
@@ -206,7 +208,7 @@ def test_a_discard_that_is_stopped_between_two_transactions_is_finished_by_the_n
 def test_a_score_that_the_index_could_not_sort_is_malformed(system: System) -> None:
     for score in (-1, SCORE_LIMIT + 1):
         with pytest.raises(MalformedEventError, match="score"):
-            LEADERBOARD.fold([replace(play(1), data={**play(1).data, "score": score})])
+            LEADERBOARD.fold([read(replace(play(1), data={**play(1).data, "score": score}))])
     assert LEADERBOARD.fold([play(1, score=SCORE_LIMIT), play(2, "go", 0)])
 
 
@@ -372,6 +374,7 @@ def test_a_thousand_records_of_a_hundred_players_cost_one_read_and_a_transaction
             system.rows,
             system.events,
             system.claims,
+            EVENT_TYPES,
             parking=parking(),
             patience=patience(),
             writers=threads,

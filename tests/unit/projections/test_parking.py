@@ -8,7 +8,7 @@ import pytest
 
 from headwater.dead_letters.parked import NotParkedError
 from headwater.dead_letters.redrive import GivenUp
-from headwater.domain.events import RecordedEvent, UnknownEventError
+from headwater.domain.events import EVENT_TYPES, RecordedEvent, UnknownEventError
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.read_models import RowConflictError
 from headwater.projections.runner import NotStoppedError, ProjectionRunner
@@ -30,6 +30,7 @@ class System:
             self.rows,
             self.events,
             InMemoryClaimStore(),
+            EVENT_TYPES,
             sleep=lambda _: None,
             parking=parking(self.lot, "player_profiles"),
             patience=patience(),

@@ -9,6 +9,7 @@ import pytest
 from headwater.change_stream.records import MalformedRecordError
 from headwater.dead_letters.parked import NotParkedError
 from headwater.domain.events import (
+    EVENT_TYPES,
     ActivityRecorded,
     BadgeEarned,
     PlayCompleted,
@@ -51,6 +52,7 @@ class System:
             self.rows,
             self.events,
             self.claims,
+            EVENT_TYPES,
             parking=parking(),
             patience=patience(),
             before_write=before_write or self.changes.append,
@@ -256,7 +258,7 @@ def test_a_projection_is_deaf_to_aggregate_types_that_it_does_not_follow(system:
 
     assert failed(system.runner.process(batch)) == []
     assert system.runner.redrive(strangers).failures == []
-    assert ProjectionGates(PLAYER_PROFILES, system.rows).unapplied(batch) == []
+    assert ProjectionGates(PLAYER_PROFILES, system.rows, EVENT_TYPES).unapplied(batch) == []
     assert system.profile()["name"] == "Ada"
     assert list(system.rows.rows) == ["player_profiles@1#u1"]
 
