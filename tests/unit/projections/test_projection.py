@@ -19,7 +19,7 @@ from headwater.domain.events import (
 )
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.projection import Projection, State
-from tests.fakes.events import AT, recorded
+from tests.fakes.events import AT, read, recorded
 
 USER, PLAYER = "user#u1", "player#u1"
 REGISTERED = recorded(USER, 1, UserRegistered(name="Ada", email="ada@example.org"))
@@ -87,6 +87,12 @@ def test_an_event_type_that_is_neither_folded_nor_ignored_is_an_error() -> None:
         PLAYER_PROFILES.evolve({}, unknown)
 
 
+def test_a_newer_schema_version_is_an_error() -> None:
+    """FAULTS row 20: newer schema version."""
+    with pytest.raises(UnknownEventError, match="schema version 2"):
+        PLAYER_PROFILES.evolve(dict(PLAYER_PROFILES.initial), read(replace(play(1), schema_version=2)))
+
+
 def test_aggregates_of_other_types_are_not_followed() -> None:
     assert PLAYER_PROFILES.follows(USER)
     assert not any(PLAYER_PROFILES.follows(each) for each in ("activity#a1", "user", "", "#a1", "users#a1"))
@@ -95,6 +101,14 @@ def test_aggregates_of_other_types_are_not_followed() -> None:
 def test_a_folded_type_under_another_aggregate_is_malformed() -> None:
     with pytest.raises(MalformedEventError, match="aggregate of type player, not user"):
         PLAYER_PROFILES.evolve({}, replace(play(1), aggregate_id=USER))
+
+
+def test_data_that_cannot_be_folded_is_malformed_and_not_quoted() -> None:
+    secret = replace(play(1), data={"game": "chess", "score": "ada@example.org", "played_at": AT})
+
+    with pytest.raises(MalformedEventError, match="score") as caught:
+        PLAYER_PROFILES.evolve(dict(PLAYER_PROFILES.initial), read(secret))
+    assert "ada@" not in str(caught.value)
 
 
 def nothing(state: State, payload: Any, event: RecordedEvent) -> State:
