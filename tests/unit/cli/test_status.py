@@ -1,7 +1,7 @@
 """How a stack does, as people and programs are told."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -191,13 +191,18 @@ def test_a_value_is_asked_for_again_when_it_is_old_or_forgotten() -> None:
     assert kept.get() == 2
 
 
+def _box_of_one_count(monkeypatch: pytest.MonkeyPatch, looks: Iterator[Letters], now: Callable[[], float]) -> LetterBox:
+    """One whose count never changes, though what is looked at does."""
+    monkeypatch.setattr("cli.observation.time.monotonic", now)
+    monkeypatch.setattr("cli.observation.inventory.counts", lambda _: {"P": 1})
+    monkeypatch.setattr("cli.observation.look", lambda _: next(looks))
+    return LetterBox(Target(None, None, {}))  # type: ignore[arg-type]
+
+
 def test_what_somebody_else_holds_is_looked_at_again_soon_but_not_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = iter([Letters(unseen={"P": 1, "Q": 5}, pending={"Q"}), Letters([dead_letter()]), Letters()])
     now = 0.0
-    monkeypatch.setattr("cli.observation.time.monotonic", lambda: now)
-    monkeypatch.setattr("cli.observation.inventory.counts", lambda _: {"P": 1})
-    monkeypatch.setattr("cli.observation.look", lambda _: next(looks))
-    box = LetterBox(Target(None, None, {}))  # type: ignore[arg-type]
+    box = _box_of_one_count(monkeypatch, looks, lambda: now)
 
     found = [box.letters(), box.letters()]
     now += HELD_AGAIN_SECONDS
@@ -210,10 +215,7 @@ def test_what_somebody_else_holds_is_looked_at_again_soon_but_not_at_once(monkey
 def test_letters_that_others_have_replaced_are_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = iter([Letters([dead_letter(consumer=name)]) for name in ("board", "badges", "mail")])
     now = 0.0
-    monkeypatch.setattr("cli.observation.time.monotonic", lambda: now)
-    monkeypatch.setattr("cli.observation.inventory.counts", lambda _: {"P": 1})
-    monkeypatch.setattr("cli.observation.look", lambda _: next(looks))
-    box = LetterBox(Target(None, None, {}))  # type: ignore[arg-type]
+    box = _box_of_one_count(monkeypatch, looks, lambda: now)
 
     found = [box.letters(), box.letters()]
     box.forget()
