@@ -8,6 +8,7 @@ import pytest
 from cli.console import redaction
 from cli.console.pages.shared import pretty
 from cli.console.redaction import DEEPEST, HIDDEN, LONGEST
+from tests.fakes.calls import calls_of
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 
@@ -61,10 +62,11 @@ def test_a_token_that_is_cut_off_is_hidden_too(kept: int) -> None:
 @pytest.mark.parametrize("word", ["eyJ-", "-eyJaaaaaaaa", "eyJaaaaaaaa.", "$argon2a ", "Basic a", "a.b"])
 def test_its_time_grows_with_the_text_and_not_with_its_square(word: str) -> None:
     shown = word * (200_000 // len(word))
+    # Processor time, since a regex works by itself: 2 ms, and with the square of the length more than a minute.
     before = time.process_time()
     redaction.text(shown, len(shown))
 
-    assert time.process_time() - before < 1
+    assert time.process_time() - before < 10
 
 
 def test_of_a_long_text_the_beginning_is_shown_and_what_was_left_off_is_said() -> None:
@@ -82,10 +84,8 @@ def test_of_a_long_text_the_beginning_is_shown_and_what_was_left_off_is_said() -
     ],
 )
 def test_of_a_large_value_the_beginning_is_looked_at(value: Any) -> None:
-    before = time.process_time()
+    assert calls_of(lambda: pretty(value)) < 100_000
     shown = pretty(value)
-
-    assert time.process_time() - before < 1
     assert len(shown) < LONGEST + 100
     assert "… and more" in shown
 
