@@ -23,6 +23,7 @@ import boto3
 from rich.console import Console
 from rich.table import Table
 
+from arcade.app import APP
 from benchmarks.machine import processor
 from benchmarks.wire import Wire
 from devstack.simulator.cloud import Cloud
@@ -43,7 +44,7 @@ from headwater.domain.badges import (
     utc_moment,
 )
 from headwater.domain.days import Days
-from headwater.domain.events import EVENT_TYPES, BadgeEarned, NewEvent, PlayCompleted, RecordedEvent
+from headwater.domain.events import BadgeEarned, NewEvent, PlayCompleted, RecordedEvent
 from headwater.event_store import codec
 from headwater.event_store.dynamodb import DynamoDbEventStore
 from headwater.event_store.store import Append, ConcurrencyError
@@ -109,7 +110,7 @@ class ReadEverything:
         self._events = events
 
     def decide(self, record: Record) -> None:
-        latest = cloud_events.decode(kinesis.body(record), EVENT_TYPES).event
+        latest = cloud_events.decode(kinesis.body(record), APP.events).event
         for badge in newly_earned(self._events.load(latest.aggregate_id), latest):
             self._award(badge, latest)
 
@@ -190,7 +191,7 @@ def measure(variant: str, plays: int, *, decisions: int | None = None, warm_up: 
     cloud.create_table("events", "aggregate_id", "version")
     cloud.create_table("read_models", "pk")
     wire = Wire(cloud)
-    events = DynamoDbEventStore(wire.client(), "events", EVENT_TYPES)
+    events = DynamoDbEventStore(wire.client(), "events", APP.events)
     rows = DynamoDbReadModels(wire.client(), "read_models")
     past = list(history(plays + 1))
     # One more play of the same day that beats nothing.
@@ -260,7 +261,7 @@ def _ours(rows: DynamoDbReadModels, events: DynamoDbEventStore) -> Decide:
     # Asks its ledger about failures alone.
     patience = Patience("badges", nobody, nobody, utc_now)
     runner = ProjectionRunner(
-        BADGE_PROGRESS, rows, events, nobody, EVENT_TYPES, parking=nobody, patience=patience, before_write=awarder.award
+        BADGE_PROGRESS, rows, events, nobody, APP.events, parking=nobody, patience=patience, before_write=awarder.award
     )
 
     def decide(record: Record) -> None:
@@ -271,7 +272,7 @@ def _ours(rows: DynamoDbReadModels, events: DynamoDbEventStore) -> Decide:
 
 
 def _kinesis_record(event: RecordedEvent) -> Record:
-    body = cloud_events.encode(codec.encode(event), EVENT_TYPES).body
+    body = cloud_events.encode(codec.encode(event), APP.events).body
     return {
         "kinesis": {
             "partitionKey": event.aggregate_id,

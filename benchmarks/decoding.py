@@ -112,9 +112,15 @@ def _each(work: Callable[[Any], object], batch: Sequence[Any]) -> int:
 
 def _of_types(callee: Any) -> Any:
     """Given the event types; in an older checkout it knows them by itself."""
-    from headwater.domain.events import EVENT_TYPES
+    if "types" not in signature(callee).parameters:
+        return callee
+    try:
+        from headwater.application import load
+    except ImportError:
+        from headwater.domain import events
 
-    return partial(callee, types=EVENT_TYPES) if "types" in signature(callee).parameters else callee
+        return partial(callee, types=events.EVENT_TYPES)  # type: ignore[attr-defined]  # of 0.1.0
+    return partial(callee, types=load("arcade.app").events)
 
 
 # What follows asks for nothing besides: there is no gap, no claim check, and nothing fails. A checkout to compare with
@@ -201,6 +207,7 @@ def _environment(source: Path) -> dict[str, str]:
     return {
         **os.environ,
         **settings,
+        "APPLICATION": "arcade.app",
         "ON_UNCONFIRMED_EMAIL": "hold",
         "PYTHONPATH": f"{source}:{ROOT}",
         "AWS_DEFAULT_REGION": _REGION,

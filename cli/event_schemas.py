@@ -1,6 +1,6 @@
-"""Writes the JSON Schemas of events into schemas/, from what the events' classes say of their fields.
+"""The JSON Schemas of events, in schemas/, from what the events' classes say of their fields.
 
-`make schemas` runs it; a test demands that it has been run. Other schemas in the folder are written by hand.
+`make schemas` runs it. Other schemas in the folder are written by hand.
 """
 
 import json
@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
+from cli.declared import application
 from headwater.domain.constraints import annotations, for_schema
-from headwater.domain.events import EVENT_TYPES, DomainEvent
+from headwater.domain.events import DomainEvent
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "schemas"
 
@@ -19,7 +20,7 @@ def written() -> dict[Path, str]:
     """The text of each event's schema, by the file that holds it."""
     return {
         FOLDER / f"{name}.{kind.schema_version}.json": json.dumps(schema(kind), indent=2, ensure_ascii=False) + "\n"
-        for name, kind in EVENT_TYPES.items()
+        for name, kind in application().events.items()
     }
 
 

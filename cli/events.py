@@ -20,7 +20,7 @@ from cli.output import as_json as json_text
 from cli.output import plain, say
 from cli.target import Target, command_line
 from headwater.change_stream.dynamodb import as_delivered
-from headwater.domain.events import EVENT_TYPES, MalformedEventError, RecordedEvent, UnknownEventError
+from headwater.domain.events import EventTypes, MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.event_store.dynamodb import DynamoDbEventStore
 
@@ -52,10 +52,10 @@ class Stored:
         return json_text(as_delivered(attribute)) if attribute and value is None else str(value or "")
 
 
-def read(item: Item) -> Stored:
+def read(item: Item, types: EventTypes) -> Stored:
     """The item with its event, checked as its readers check it."""
     try:
-        return Stored(item, codec.decode(item, EVENT_TYPES), None)
+        return Stored(item, codec.decode(item, types), None)
     except (MalformedEventError, UnknownEventError) as error:
         return Stored(item, None, str(error))
 
@@ -78,8 +78,9 @@ def show(target: Callable[[], Target], aggregate: str, after: int, as_json: bool
     """
     stack = target()
     table = stack.output("EventsTableName")
-    store = DynamoDbEventStore(stack.client("dynamodb"), table, EVENT_TYPES)
-    history = [read(item) for item in store.items(aggregate, after)]
+    types = stack.application().events
+    store = DynamoDbEventStore(stack.client("dynamodb"), table, types)
+    history = [read(item, types) for item in store.items(aggregate, after)]
     if not history:
         above = f" above version {after}" if after else ""
         again = command_line()
@@ -165,7 +166,8 @@ def _to_mend(stack: Target, aggregate: str, version: int, changes: Item) -> tupl
     old = answer.get("Item")
     if old is None:
         raise click.ClickException(f"{table} has no version {version} of {aggregate}: 'events show' has its history")
-    before, after = read(old), read({**old, **changes})
+    types = stack.application().events
+    before, after = read(old, types), read({**old, **changes}, types)
     if before.wrong is None:
         raise click.ClickException(f"version {version} of {aggregate} can be read: events are never changed")
     if after.wrong is not None:

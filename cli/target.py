@@ -17,10 +17,13 @@ from devstack.running import RunningStack, running_stack
 if TYPE_CHECKING:
     from boto3.session import Session
 
+    from headwater.application import Application
+
 LOCAL = "local"
 
 #: Which output tells what each of the functions' settings says.
 SETTINGS: Mapping[str, str] = {
+    "application": "Application",
     "events_table": "EventsTableName",
     "credentials_table": "CredentialsTableName",
     "read_models_table": "ReadModelsTableName",
@@ -75,6 +78,21 @@ class Target:
         if name not in self.outputs:
             raise click.ClickException(f"the stack has no output {name}; is it a Headwater stack of this version?")
         return self.outputs[name]
+
+    def application(self) -> "Application":
+        """What runs on the stack, as this checkout declares it.
+
+        Raises
+        ------
+        click.ClickException
+            There is no such application here.
+        """
+        from headwater.application import DeclarationError, load
+
+        try:
+            return load(self.output("Application"))
+        except DeclarationError as error:
+            raise click.ClickException(str(error)) from error
 
     @contextmanager
     def as_function(self) -> Iterator[None]:

@@ -53,7 +53,7 @@ class UnreadableEvent:
         key = {"aggregate_id": {"S": aggregate_id}, "version": {"N": str(version)}}
         with _answered():
             item = self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
-        if item is None or read(item).wrong is None:
+        if item is None or read(item, self._stack().application().events).wrong is None:
             # Somebody has mended it by hand, or it is gone: nothing is left to undo.
             return
         changes = {"schema_version": {"N": str(int(item["schema_version"]["N"]) - 1)}}
@@ -77,11 +77,12 @@ class UnreadableEvent:
         from cli.events import read
 
         pages = self._dynamodb.get_paginator("scan").paginate(TableName=self._table, ConsistentRead=True)
+        known = self._stack().application().events
         free: dict[str, int] = {}
         last: dict[str, dict[str, Any]] = {}
         types: Counter[tuple[str, str]] = Counter()
         for item in islice((item for page in pages for item in page["Items"]), _LOOKED_AT):
-            aggregate, stored = item["aggregate_id"]["S"], read(item)
+            aggregate, stored = item["aggregate_id"]["S"], read(item, known)
             free[aggregate] = max(free.get(aggregate, 0), int(stored.version) + 1)
             if stored.wrong is None:
                 types[aggregate, stored.text("type")] += 1

@@ -67,13 +67,12 @@ class Journeys:
         # Late: it reads the environment.
         from headwater import bootstrap
 
-        projection = bootstrap.projections().get(station.consumer or "")
-        effects = bootstrap.effect_consumers().get(station.consumer or "")
+        application, consumer = bootstrap.application(), station.consumer or ""
         try:
-            if projection is not None:
-                return self._of_read_model(station, projection, event)
-            if effects is not None:
-                return self._of_effects(station, effects, event)
+            if consumer in application.projections:
+                return self._of_read_model(station, application.projections[consumer], event)
+            if consumer in application.effects:
+                return self._of_effects(station, bootstrap.effect(consumer), event)
         except (BotoCoreError, ClientError) as error:
             return Answer(station, "unknown", f"cannot be asked now: {error}")
         if archived_in is not None and self._writes_archive(station):

@@ -4,7 +4,7 @@ Never from counters of our own: a counter can be wrong in the same way as the co
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ import orjson
 
 from devstack.demo.traffic import User
 from devstack.mailbox import Mail
-from headwater import bootstrap
 from headwater.archive import bi_export, curated, reader
 from headwater.archive.envelope import change_record
 from headwater.archive.inventory import Names, sorted_out
@@ -21,6 +20,7 @@ from headwater.archive.objects import S3ObjectStore
 from headwater.attribute_values import unmarshal_item
 from headwater.change_stream.records import Operation
 from headwater.notifications import change_notice, welcome_email
+from headwater.projections.projection import Projection
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -149,18 +149,16 @@ class TopicProbe:
         return bodies
 
 
-def applied(dynamodb: "DynamoDBClient", table: str) -> list[Station]:
+def applied(dynamodb: "DynamoDBClient", table: str, projections: Collection[Projection]) -> list[Station]:
     """What each read model has folded: the versions that its rows' gates have reached, tombstones' too."""
-    counts: dict[str, Counts] = {projection.name: Counter() for projection in bootstrap.projections().values()}
+    counts: dict[str, Counts] = {projection.name: Counter() for projection in projections}
     for page in dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
         for item in map(unmarshal_item, page["Items"]):
             # A read model that nobody asks about has rows too.
             events = counts.setdefault(item["pk"].partition("@")[0], Counter())
             for gate, version in item["applied"].items():
                 events[gate.partition("#")[0]] += version
-    return [
-        Station(each.name, counts[each.name], reads=each.aggregate_types) for each in bootstrap.projections().values()
-    ]
+    return [Station(each.name, counts[each.name], reads=each.aggregate_types) for each in projections]
 
 
 def differences(stations: Sequence[Station]) -> list[str]:

@@ -15,7 +15,7 @@ from cli.target import Target
 from devstack.demo import traffic
 from devstack.stack import LocalStack
 from headwater.clock import timestamp
-from headwater.domain.events import EVENT_TYPES, PlayCompleted, RecordedEvent
+from headwater.domain.events import PlayCompleted, RecordedEvent
 from headwater.event_store import codec
 from headwater.event_store.dynamodb import DynamoDbEventStore
 from headwater.ids import uuid7
@@ -29,7 +29,7 @@ def strew(stack: LocalStack, people: Sequence[traffic.User], count: int) -> None
     Each is followed by a play as usual, which must not overtake it.
     """
     dynamodb, table = stack.client("dynamodb"), stack.outputs["EventsTableName"]
-    store, api = DynamoDbEventStore(dynamodb, table, EVENT_TYPES), traffic.Api(stack.url)
+    store, api = DynamoDbEventStore(dynamodb, table, stack.target().application().events), traffic.Api(stack.url)
     # The last of several users has left.
     players = itertools.cycle(people[:-1] or people)
     for person in itertools.islice(players, count):

@@ -159,11 +159,12 @@ def _stations(
     stack: LocalStack, log: list[dict[str, Any]], lines: list[dict[str, Any]], probe: TopicProbe
 ) -> list[Station]:
     outputs, dynamodb = stack.outputs, stack.client("dynamodb")
+    projections = stack.target().application().projections.values()
     return [
         accounting.appended(log),
         accounting.archived(lines),
         accounting.on_kinesis(stack.client("kinesis"), outputs["EventsStreamName"]),
         probe.station(),
         accounting.exported(stack.client("s3"), outputs["ArchiveBucketName"]),
-        *accounting.applied(dynamodb, outputs["ReadModelsTableName"]),
+        *accounting.applied(dynamodb, outputs["ReadModelsTableName"], projections),
     ]

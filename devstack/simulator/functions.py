@@ -27,9 +27,10 @@ from devstack.simulator.newer import Newer
 from devstack.template import Application, EventSourceMapping, Pipe
 from headwater import bootstrap
 from headwater.accounts.passwords import Argon2Passwords
+from headwater.application import load
 from headwater.archive import compaction, s3_objects
 from headwater.dead_letters.pointers import consumer_of
-from headwater.domain.events import EVENT_TYPES, EventTypes
+from headwater.domain.events import EventTypes
 from headwater.settings import ReceiverSettings, Settings
 
 #: Before each function's logical id, in its name.
@@ -201,16 +202,18 @@ class Functions:
 
 @contextmanager
 def hosted(
-    application: Application, cloud: Cloud, engine: Engine, types: EventTypes = EVENT_TYPES
+    application: Application, cloud: Cloud, engine: Engine, reads: Callable[[EventTypes], EventTypes] | None = None
 ) -> Iterator[FailureLog]:
-    """Within it, bootstrap builds on the cloud, on virtual time, and for events of ``types``.
+    """Within it, bootstrap builds on the cloud and on virtual time; what it built before is as it was afterwards.
 
-    What it built before is as it was afterwards.
+    ``reads``: what to make of the application's event types.
 
     Gives the log that is to stand in for theirs once the functions are loaded.
     """
     environment = shared_environment(application.functions.values())
     settings, receiver_settings = Settings.from_environment(environment), ReceiverSettings.from_environment(environment)
+    known = load(settings.application).events
+    types = reads(known) if reads else known
     log = FailureLog(engine)
     stand_ins: dict[str, Any] = {
         "settings": lambda: settings,

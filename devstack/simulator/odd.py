@@ -28,7 +28,7 @@ from devstack.simulator import defects
 from devstack.simulator.defects import Defect
 from devstack.simulator.places import Place, key_of, place_of_item
 from headwater import bootstrap
-from headwater.domain.events import EVENT_TYPES, RecordedEvent
+from headwater.domain.events import RecordedEvent
 
 if TYPE_CHECKING:
     from devstack.simulator.world import World
@@ -189,8 +189,9 @@ class OddRecords:
                 self._saw(put["Item"])
 
     def _saw(self, item: Item) -> None:
-        if item["aggregate_id"]["S"] not in self.done.aggregates and item["type"]["S"] in EVENT_TYPES:
-            self._templates[item["type"]["S"]] = item
+        type_ = item["type"]["S"]
+        if type_ in bootstrap.application().events and item["aggregate_id"]["S"] not in self.done.aggregates:
+            self._templates[type_] = item
 
     # The kinds
 
@@ -228,7 +229,7 @@ class OddRecords:
                             f"event: {name}.{member}: {defect.name}",
                             partial(self._append, partial(_spoil_member, name, member, defect)),
                         )
-        for type_ in EVENT_TYPES:
+        for type_ in bootstrap.application().events:
             for member, schema in payload_schema(type_).items():
                 for defect in defects.of_value(None, schema):
                     yield (
@@ -662,7 +663,7 @@ def sample_documents(function: str) -> list[Any]:
 @cache
 def payload_schema(type_: str) -> dict[str, Any]:
     """The fields of an event's data, each with its JSON Schema."""
-    path = SCHEMAS / f"{type_}.{EVENT_TYPES[type_].schema_version}.json"
+    path = SCHEMAS / f"{type_}.{bootstrap.application().events[type_].schema_version}.json"
     schema = json.loads(path.read_text(encoding="utf-8"))
     shared = schema.get("$defs", {})
     if "$ref" in schema:

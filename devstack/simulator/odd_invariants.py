@@ -130,7 +130,7 @@ class _Traces:
     def _rows(self) -> dict[str, dict[str, Mapping[str, int]]]:
         return {
             projection.name: {key: row.applied for key, row in self._evidence.rows(projection).items()}
-            for projection in bootstrap.projections().values()
+            for projection in bootstrap.application().projections.values()
         }
 
     @cached_property
@@ -151,7 +151,7 @@ def odd_events_are_accounted_for(evidence: Evidence) -> Iterator[Finding]:
         if version not in evidence.world.order.seen.get(aggregate_id, ()):
             yield _lost(evidence, place, "was neither published nor parked")
             continue
-        for projection in bootstrap.projections().values():
+        for projection in bootstrap.application().projections.values():
             if not projection.follows(aggregate_id):
                 continue
             reached = traces.applied(projection, aggregate_id)
@@ -199,7 +199,7 @@ def foreign_records_are_accounted_for(evidence: Evidence) -> Iterator[Finding]:
     if not evidence.odd.records:
         return
     traces = _Traces(evidence)
-    consumers: dict[str, Projection | None] = {each.name: each for each in bootstrap.projections().values()}
+    consumers: dict[str, Projection | None] = {each.name: each for each in bootstrap.application().projections.values()}
     functions = {
         evidence.world.functions.consumer(mapping.function): mapping.function for mapping in evidence.world.mappings
     }

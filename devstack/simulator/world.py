@@ -51,7 +51,7 @@ from devstack.template import EventSourceMapping
 from headwater import bootstrap
 from headwater.change_stream import dynamodb, kinesis
 from headwater.clock import timestamp
-from headwater.domain.events import EVENT_TYPES, DomainEvent, PlayCompleted, UserProfileChanged
+from headwater.domain.events import DomainEvent, PlayCompleted, UserProfileChanged
 
 #: Faults go on for so long after the last event, so that they meet the end of every stream too.
 _GRACE_SECONDS: Final = 30.0
@@ -566,9 +566,9 @@ def opened(config: Config, blueprint: Blueprint) -> Iterator[World]:
     newer = Newer()
     bugs = Bugs(faults.happens, lambda: newer.consuming)
     newest = newer.encoding() if config.poison else nullcontext()
-    types = newer.types(EVENT_TYPES) if config.poison else EVENT_TYPES
     jitter = random.Random(engine.chance.getrandbits(64))  # noqa: S311
-    with hosted(blueprint.application, cloud, engine, types) as log, newest, bugs.installed():
+    reads = newer.types if config.poison else None
+    with hosted(blueprint.application, cloud, engine, reads) as log, newest, bugs.installed():
         world = World(blueprint, config, engine, faults, cloud, newer=newer, bugs=bugs)
         functions = Functions(blueprint.application, engine, faults, log, newer)
         # Their jitter too: other threads of the process may draw from Python's own.

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cache
 from threading import Lock
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 import boto3
 from botocore.config import Config
 
+from headwater.application import Application, load
 from headwater.change_stream.claim_checks import S3ClaimStore
 from headwater.clock import utc_now
-from headwater.domain.events import EVENT_TYPES, EventTypes
 from headwater.event_store.dynamodb import DynamoDbEventStore
 from headwater.ids import uuid7
 from headwater.settings import ReceiverSettings, Settings
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from headwater.dead_letters.resolver import Gates, Resolver
     from headwater.dead_letters.set_aside import SetAside
     from headwater.dead_letters.triage import Triage
-    from headwater.domain.events import RecordedEvent
-    from headwater.effects.consumer import Effects, OnUnconfirmed, QueueConsumer
+    from headwater.domain.events import EventTypes
+    from headwater.effects.consumer import QueueConsumer
     from headwater.effects.dynamodb import DynamoDbEffectLedger
     from headwater.fan_out.fan_out import FanOut
     from headwater.fan_out.publisher import Publisher
@@ -63,8 +63,6 @@ if TYPE_CHECKING:
     from headwater.tracking.dynamodb import DynamoDbTracking
     from headwater.tracking.pages import TrackingPages
     from headwater.tracking.tracker import Tracker
-
-    type Prepare = Callable[[RecordedEvent], Effects]
 
 #: Tries of a call, the first one included.
 SDK_ATTEMPTS = 5
@@ -151,9 +149,15 @@ def s3() -> "S3Client":
     return client
 
 
-def event_types() -> EventTypes:
+@cache
+def application() -> Application:
+    """What the functions run, by the setting that names it."""
+    return load(settings().application)
+
+
+def event_types() -> "EventTypes":
     """All that this application's code reads and writes."""
-    return EVENT_TYPES
+    return application().events
 
 
 @cache
@@ -202,19 +206,22 @@ def _patience(consumer: str) -> "Patience":
     return Patience(consumer, failures, LoggedIncidents(consumer), utc_now)
 
 
-def projection(declared: "Projection") -> "ProjectionRunner":
-    """Keeps one projection's rows. Not cached: its function's module is the one place that asks."""
+@cache
+def projection(name: str) -> "ProjectionRunner":
+    """Keeps the rows of a projection that the application declares."""
     from headwater.projections.runner import ProjectionRunner
 
+    declared = application().projections[name]
     return ProjectionRunner(
         declared,
         read_models(),
         event_store(),
         claim_store(),
         event_types(),
-        writers=executor(_ROW_WRITERS, declared.name),
-        parking=_parking(declared.name, "kinesis"),
-        patience=_patience(declared.name),
+        before_write=declared.before_write() if declared.before_write else None,
+        writers=executor(_ROW_WRITERS, name),
+        parking=_parking(name, "kinesis"),
+        patience=_patience(name),
         sleep=sleep,
     )
 
@@ -225,26 +232,6 @@ def leaderboards() -> "Leaderboards":
     from headwater.projections.leaderboard import Leaderboards
 
     return Leaderboards(read_model_reader(), LoggedIncidents("http_api"))
-
-
-@cache
-def badges() -> "ProjectionRunner":
-    from headwater.badges.awarder import Awarder
-    from headwater.badges.progress import BADGE_PROGRESS
-    from headwater.projections.runner import ProjectionRunner
-
-    return ProjectionRunner(
-        BADGE_PROGRESS,
-        read_models(),
-        event_store(),
-        claim_store(),
-        event_types(),
-        before_write=Awarder(event_store(), uuid7, utc_now).award,
-        writers=executor(_ROW_WRITERS, "badges"),
-        parking=_parking("badges", "kinesis"),
-        patience=_patience("badges"),
-        sleep=sleep,
-    )
 
 
 @cache
@@ -400,69 +387,26 @@ def effect_ledger() -> "DynamoDbEffectLedger":
 
 
 @cache
-def welcome_email() -> "QueueConsumer":
-    from headwater.notifications.welcome_email import CONSUMER, HANDLES, WelcomeEmail
-
-    return _mailing_consumer(CONSUMER, HANDLES, WelcomeEmail(mailer()).prepare)
-
-
-@cache
-def change_notice() -> "QueueConsumer":
-    from headwater.notifications.change_notice import CONSUMER, HANDLES, ChangeNotice
-
-    return _mailing_consumer(CONSUMER, HANDLES, ChangeNotice(mailer(), event_store()).prepare)
-
-
-@cache
-def default_resources() -> "QueueConsumer":
-    from headwater.accounts.preferences import CONSUMER, HANDLES, DefaultResources
-
-    return _idempotent_consumer(CONSUMER, HANDLES, DefaultResources(preferences()).prepare)
-
-
-@cache
-def account_cleanup() -> "QueueConsumer":
-    from headwater.accounts.cleanup import CONSUMER, HANDLES, AccountCleanup
-
-    return _idempotent_consumer(CONSUMER, HANDLES, AccountCleanup(credentials(), preferences(), event_store()).prepare)
-
-
-@cache
 def mailer() -> "SesMailer":
     from headwater.notifications.mailer import SesMailer
 
     return SesMailer(ses(), settings().sender_address, settings().email_configuration_set)
 
 
-def effect_consumers() -> "dict[str, QueueConsumer]":
-    """All, by name."""
-    return {each.name: each for each in (welcome_email(), change_notice(), default_resources(), account_cleanup())}
-
-
-def _mailing_consumer(name: str, handles: Sequence[str], prepare: "Prepare") -> "QueueConsumer":
-    """A consumer whose effects are seen by people: a second one is a nuisance, a missing one a loss."""
-    from headwater.effects.consumer import OnUnconfirmed
-
-    return _consumer(name, handles, prepare, OnUnconfirmed(settings().on_unconfirmed_email))
-
-
-def _idempotent_consumer(name: str, handles: Sequence[str], prepare: "Prepare") -> "QueueConsumer":
-    from headwater.effects.consumer import OnUnconfirmed
-
-    return _consumer(name, handles, prepare, OnUnconfirmed.RESUME)
-
-
-def _consumer(
-    name: str, handles: Sequence[str], prepare: "Prepare", on_unconfirmed: "OnUnconfirmed"
-) -> "QueueConsumer":
+@cache
+def effect(name: str) -> "QueueConsumer":
+    """The consumer of an effect that the application declares."""
     from headwater.change_stream.postponement import SqsPostponement
-    from headwater.effects.consumer import QueueConsumer
+    from headwater.effects.consumer import OnUnconfirmed, QueueConsumer
     from headwater.incidents import LoggedIncidents
 
+    declared = application().effects[name]
+    # A second e-mail is a nuisance, a missing one a loss: the operator decides. What else there is changes nothing.
+    on_unconfirmed = OnUnconfirmed(settings().on_unconfirmed_email) if declared.mails else OnUnconfirmed.RESUME
     return QueueConsumer(
         name,
-        handles,
-        prepare,
+        declared.handles,
+        declared.prepare(),
         claims=claim_store(),
         types=event_types(),
         ledger=effect_ledger(),
@@ -492,21 +436,6 @@ def dynamodbstreams() -> "DynamoDBStreamsClient":
     return client
 
 
-def projections() -> "dict[str, Projection]":
-    """All, by the name of the consumer that keeps its rows."""
-    from headwater.badges.progress import BADGE_PROGRESS
-    from headwater.projections.achievements import ACHIEVEMENTS
-    from headwater.projections.leaderboard import LEADERBOARD
-    from headwater.projections.player_profiles import PLAYER_PROFILES
-
-    return {
-        "player_profiles": PLAYER_PROFILES,
-        "badges": BADGE_PROGRESS,
-        "achievements": ACHIEVEMENTS,
-        "leaderboard": LEADERBOARD,
-    }
-
-
 @cache
 def dead_letters() -> "Resolver":
     from headwater.applications.parking import CONSUMER as APPLICATION_STATUS
@@ -521,7 +450,7 @@ def dead_letters() -> "Resolver":
 
     # The others have no gates.
     gates: dict[str, Gates] = {
-        name: ProjectionGates(each, read_models(), event_types()) for name, each in projections().items()
+        name: ProjectionGates(each, read_models(), event_types()) for name, each in application().projections.items()
     }
     events_stream = KinesisStream(kinesis())
     return Resolver(
@@ -554,7 +483,7 @@ def redrive() -> "Redrive":
     from headwater.dead_letters.redrive import Redrive
     from headwater.projections.passing_over import PassingOver
 
-    marking = {name: projection(each) for name, each in projections().items()} | {"badges": badges()}
+    marking = {name: projection(name) for name in application().projections}
     teller = LambdaTeller(lambda_client(), settings().application_target_function)
     pipe = PipeRedrive(application_enrichment(), teller)
     return Redrive(

@@ -35,10 +35,11 @@ class _FromEnvironment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(_FromEnvironment):
-    """Names of template.yaml's data resources, of the function that a redrive tells through, and the policy on e-mails
-    that may have been sent (hold, repeat).
+    """The module of the application, names of template.yaml's data resources, of the function that a redrive tells
+    through, and the policy on e-mails that may have been sent (hold, repeat).
     """
 
+    application: str
     events_table: str
     credentials_table: str
     read_models_table: str

@@ -12,7 +12,6 @@ import msgspec
 
 from headwater.change_stream import cloud_events
 from headwater.domain.events import (
-    EVENT_TYPES,
     ActivityRecorded,
     BadgeEarned,
     DomainEvent,
@@ -23,7 +22,7 @@ from headwater.domain.events import (
     UserRegistered,
 )
 from headwater.event_store import codec
-from tests.fakes.events import recorded
+from tests.fakes.events import EVENT_TYPES, recorded
 
 type Item = dict[str, dict[str, Any]]
 

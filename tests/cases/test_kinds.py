@@ -20,9 +20,9 @@ from devstack.try_input.inputs import Input
 from devstack.try_input.verdicts import Fate, Outcome, Run, read_models
 from headwater import bootstrap
 from headwater.change_stream import cloud_events
-from headwater.domain.events import EVENT_TYPES
 from tests.cases import odd
 from tests.cases.odd import Item, sound_item
+from tests.fakes.events import EVENT_TYPES
 
 #: What fan-out, which judges every event, may make of one: it skips none.
 JUDGED: Final = frozenset({Fate.PUBLISHED, Fate.PARKED, Fate.SET_ASIDE, Fate.REPORTED})

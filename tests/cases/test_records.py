@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from arcade.app import APP
 from devstack.__main__ import main
 from devstack.simulator.graph import Blueprint
 from devstack.try_input import inputs
 from devstack.try_input.bench import Bench, opened
 from devstack.try_input.inputs import Input
 from devstack.try_input.verdicts import Fate, Run
-from headwater import bootstrap
 
 RECORDS = Path(__file__).parent / "records"
 #: The functions that keep a read model behind gates.
-PROJECTIONS = sorted(bootstrap.projections())
+PROJECTIONS = sorted(APP.projections)
 ODD_KEY, SOUND_KEY = "019930c2-6d1e-7a40-9c35-5be0f1a2c3d4", "019930c2-6d1e-7a40-9c35-5be0f1a2c3d5"
 ODD_EVENT = "019930c2-0000-7000-8000-0000000000e1"
 

@@ -11,7 +11,6 @@ from botocore.exceptions import ClientError
 
 from devstack.simulator.cloud.client import NoFaults
 from headwater.domain.events import (
-    EVENT_TYPES,
     BadgeEarned,
     MalformedEventError,
     PlayCompleted,
@@ -33,7 +32,7 @@ from headwater.event_store.store import (
 )
 from tests.fakes.cloud import FakeAws
 from tests.fakes.event_store import InMemoryEventStore
-from tests.fakes.events import new_event
+from tests.fakes.events import EVENT_TYPES, new_event
 from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 

@@ -14,11 +14,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from headwater.change_stream.claim_checks import S3ClaimStore, resolve
-from headwater.domain.events import EVENT_TYPES
 from headwater.fan_out.kinesis import KinesisPublisher
 from headwater.fan_out.sns import SnsPublisher
 from headwater.limits import KIB, MIB, KinesisLimits
 from tests.fakes.cloud import FakeAws
+from tests.fakes.events import EVENT_TYPES
 from tests.fakes.kinesis_records import outgoing
 from tests.fakes.moto import mock_aws
 from tests.fakes.publishers import AT_ONCE, FakeKinesis, FakeSns

@@ -8,13 +8,13 @@ import pytest
 
 from headwater.accounts.items import DynamoDbItems, Items
 from headwater.accounts.request_ledger import IdempotencyKeyReusedError, Receipt, RequestKey, RequestLedger
-from headwater.domain.events import EVENT_TYPES, PlayCompleted
+from headwater.domain.events import PlayCompleted
 from headwater.event_store.dynamodb import DynamoDbEventStore
 from headwater.event_store.store import Append, EventStore, PutNew, WriteRefusedError
 from tests.fakes.accounts import InMemoryItems
 from tests.fakes.cloud import FakeAws
 from tests.fakes.event_store import InMemoryEventStore
-from tests.fakes.events import new_event
+from tests.fakes.events import EVENT_TYPES, new_event
 from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 

@@ -13,7 +13,6 @@ from jsonschema import Draft202012Validator
 
 from cli import event_schemas
 from headwater.domain.events import (
-    EVENT_TYPES,
     ActivityRecorded,
     BadgeEarned,
     DomainEvent,
@@ -29,7 +28,7 @@ from headwater.event_store import codec
 from headwater.event_store.store import Append
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.event_strategies import events
-from tests.fakes.events import new_event
+from tests.fakes.events import EVENT_TYPES, new_event
 from tests.fakes.schemas import FOLDER, validator
 
 FIXTURES = Path(__file__).parents[2] / "events"

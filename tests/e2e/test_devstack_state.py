@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from arcade.app import APP
 from devstack.demo import accounting
 from devstack.demo.traffic import Api, Request
 from devstack.errors import DevstackError
@@ -63,7 +64,7 @@ def test_a_restart_in_mid_backlog_loses_nothing_and_applies_nothing_twice(folder
             accounting.appended(accounting.log_items(dynamodb, outputs["EventsTableName"])),
             accounting.archived(accounting.archive_lines(stack.client("s3"), outputs["ArchiveBucketName"])),
             accounting.on_kinesis(stack.client("kinesis"), outputs["EventsStreamName"]),
-            *accounting.applied(dynamodb, outputs["ReadModelsTableName"]),
+            *accounting.applied(dynamodb, outputs["ReadModelsTableName"], APP.projections.values()),
         ]
         profiles = [Api(stack.url).send(Request("GET", "/users/{user_id}"), user["user_id"]) for user in users]
     assert delivered, "the first run had left work, or this test proves nothing"

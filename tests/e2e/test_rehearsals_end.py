@@ -13,6 +13,7 @@ from cli.events import read
 from devstack.running import running_stack
 from devstack.stack import LocalStack
 from tests.e2e.test_rehearsals import Scene
+from tests.fakes.events import EVENT_TYPES
 from tests.integration.devstack.processes import PARAMETERS, copy_of_project
 
 pytestmark = pytest.mark.slow
@@ -26,7 +27,7 @@ def test_a_state_is_kept_without_what_was_broken_on_purpose(folder: Path, tmp_pa
     with LocalStack(folder, state=tmp_path, stream=io.StringIO()) as stack:
         pages = stack.client("dynamodb").get_paginator("scan").paginate(TableName=stack.outputs["EventsTableName"])
         items = [item for page in pages for item in page["Items"]]
-        assert [read(item).wrong for item in items] == [None] * len(items)
+        assert [read(item, EVENT_TYPES).wrong for item in items] == [None] * len(items)
         assert scene.user in {item["aggregate_id"]["S"].partition("#")[2] for item in items}
 
 

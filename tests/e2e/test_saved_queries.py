@@ -17,8 +17,9 @@ from cli.archive_objects import BucketObjects
 from cli.local_sql import LocalSql
 from devstack.demo import traffic
 from devstack.stack import LocalStack
-from headwater.domain.events import EVENT_TYPES, DomainEvent, RecordedEvent
+from headwater.domain.events import DomainEvent, RecordedEvent
 from headwater.event_store import codec
+from tests.fakes.events import EVENT_TYPES
 from tests.unit.cli import test_saved_queries as worked_out
 
 #: A stack of its own and half a minute; tests/unit/cli/test_saved_queries.py works out the same answers without one.

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from headwater.domain.events import EVENT_TYPES, MalformedEventError, RecordedEvent, UnknownEventError
+from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.event_store.store import (
     Append,
@@ -15,7 +15,7 @@ from headwater.event_store.store import (
     WriteRefusedError,
 )
 from headwater.limits import DynamoDbLimits
-from tests.fakes.events import read
+from tests.fakes.events import EVENT_TYPES, read
 
 
 class InMemoryEventStore:

@@ -9,8 +9,9 @@ from msgspec import Meta
 
 from headwater.clock import timestamp
 from headwater.domain.constraints import MOMENT, Limits, annotations, parsed
-from headwater.domain.events import EVENT_TYPES, BadgeEarned, DomainEvent, NewEvent, RecordedEvent
+from headwater.domain.events import BadgeEarned, DomainEvent, NewEvent, RecordedEvent
 from headwater.domain.fields import InvalidFieldError, single_line
+from tests.fakes.events import EVENT_TYPES
 
 #: Whatever UTF-8 can hold.
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)

@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from headwater.domain.events import EVENT_TYPES, DomainEvent, NewEvent, RecordedEvent
+from arcade.app import APP
+from headwater.domain.events import DomainEvent, NewEvent, RecordedEvent
 from headwater.event_store import codec
 from headwater.event_store.store import Append, EventStore
 from headwater.ids import uuid7
 
+EVENT_TYPES = APP.events
 AT = "2026-03-01T12:00:00.000Z"
 
 

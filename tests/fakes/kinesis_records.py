@@ -9,8 +9,9 @@ from headwater.change_stream import cloud_events
 from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.cloud_events import OutgoingEvent
-from headwater.domain.events import EVENT_TYPES, MalformedEventError, RecordedEvent, UnknownEventError
+from headwater.domain.events import MalformedEventError, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
+from tests.fakes.events import EVENT_TYPES
 
 
 class InMemoryClaimStore:

@@ -6,8 +6,7 @@ from datetime import datetime
 from headwater.dead_letters.parked import NotParkedError, ParkedRecords, ParkingLot
 from headwater.dead_letters.parking import Parking
 from headwater.dead_letters.pointers import StreamKind
-from headwater.domain.events import EVENT_TYPES
-from tests.fakes.events import AT
+from tests.fakes.events import AT, EVENT_TYPES
 
 
 class InMemoryParkingLot:

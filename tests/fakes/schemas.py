@@ -7,7 +7,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from headwater.domain.events import EVENT_TYPES, RecordedEvent
+from headwater.domain.events import RecordedEvent
+from tests.fakes.events import EVENT_TYPES
 
 FOLDER = Path(__file__).parents[2] / "schemas"
 

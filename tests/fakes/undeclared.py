@@ -4,7 +4,8 @@ from typing import ClassVar
 
 import pytest
 
-from headwater.domain.events import EVENT_TYPES, DomainEvent, EventReader
+from headwater.domain.events import DomainEvent, EventReader
+from tests.fakes.events import EVENT_TYPES
 
 
 class PlayUndone(DomainEvent, frozen=True, kw_only=True):

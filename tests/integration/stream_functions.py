@@ -27,6 +27,7 @@ SETTINGS = {
     "EVENTS_TOPIC": "arn:aws:sns:eu-west-1:123456789012:events",
     "SENDER_ADDRESS": "headwater@example.org",
     "EMAIL_CONFIGURATION_SET": "headwater",
+    "APPLICATION": "arcade.app",
     "ON_UNCONFIRMED_EMAIL": "hold",
     "PARKED_RECORDS_QUEUE": "https://sqs.eu-west-1.amazonaws.com/123456789012/parked-records",
     "SET_ASIDE_QUEUE": "https://sqs.eu-west-1.amazonaws.com/123456789012/set-aside",

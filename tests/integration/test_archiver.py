@@ -12,8 +12,8 @@ from botocore.exceptions import ReadTimeoutError
 from headwater import bootstrap
 from headwater.archive import reader
 from headwater.change_stream.dynamodb import parse
-from headwater.domain.events import EVENT_TYPES
 from headwater.event_store import codec
+from tests.fakes.events import EVENT_TYPES
 from tests.fakes.schemas import demand_valid
 from tests.fakes.stream_records import play_records
 from tests.integration.stream_functions import Invoke, fixture, handler, stack

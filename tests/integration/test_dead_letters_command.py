@@ -26,7 +26,6 @@ from headwater.dead_letters.redrive import Discarded, GivenUp, Redrive
 from headwater.domain.events import PlayCompleted, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.projections.leaderboard import LEADERBOARD
-from headwater.projections.player_profiles import PLAYER_PROFILES
 from tests.fakes.events import AT, recorded
 from tests.fakes.kinesis_records import kinesis_batch, kinesis_record
 from tests.fakes.parking_lot import InMemoryParkingLot, parking
@@ -538,7 +537,7 @@ def test_a_discard_of_fan_outs_letter_lets_all_that_wait_for_its_version_go_on(s
                 "player#ada", [event.version], [stream_record(event.version, image)], ValueError("odd")
             )
             scene.send("ParkedRecords", encode(lot.parked[0]).decode())
-    for runner in (bootstrap.projection(LEADERBOARD), bootstrap.projection(PLAYER_PROFILES), bootstrap.badges()):
+    for runner in map(bootstrap.projection, ("leaderboard", "player_profiles", "badges")):
         assert runner.process(kinesis_batch(history[::2])).failures == []
     rows = ("leaderboard@1#ada", "player_profiles@1#ada", "badges@2#ada")
     assert [item(row)["waits_for"] for row in rows] == [{"player": 2}] * 3
@@ -570,7 +569,7 @@ def standing_still(scene: Scene) -> None:
     history[1] = replace(history[1], type="PlayUndone")
     for event in history:
         store(event)
-    bootstrap.projection(LEADERBOARD).process(kinesis_batch(history[:2]))
+    bootstrap.projection(LEADERBOARD.name).process(kinesis_batch(history[:2]))
     bootstrap.sqs().purge_queue(QueueUrl=scene.outputs["ParkedRecordsQueueUrl"])
     assert item("leaderboard@1#ada")["parked_from"] == {"player": 2}
 
@@ -601,7 +600,7 @@ def test_an_aggregate_whose_dead_letters_expired_is_released_and_that_is_recorde
 
     # And once it is repaired
     store(recorded("player#ada", 2, PLAY))
-    bootstrap.projection(LEADERBOARD).process(kinesis_batch([recorded("player#ada", 3, PLAY)]))
+    bootstrap.projection(LEADERBOARD.name).process(kinesis_batch([recorded("player#ada", 3, PLAY)]))
     assert item("leaderboard@1#ada")["applied"] == {"player": 3}
 
 

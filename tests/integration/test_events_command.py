@@ -15,10 +15,10 @@ from cli.target import Target
 from headwater import bootstrap
 from headwater.attribute_values import AttributeMap
 from headwater.change_stream import kinesis as kinesis_stream
-from headwater.domain.events import EVENT_TYPES, PlayCompleted, RecordedEvent
+from headwater.domain.events import PlayCompleted, RecordedEvent
 from headwater.event_store import codec
 from headwater.projections.leaderboard import LEADERBOARD
-from tests.fakes.events import AT, recorded
+from tests.fakes.events import AT, EVENT_TYPES, recorded
 from tests.infrastructure.expansion import expanded
 from tests.infrastructure.iam import Call, allows, calls_of
 from tests.integration.stream_functions import SETTINGS, USER, item, stack
@@ -333,4 +333,4 @@ def deliver(sent: list[Any]) -> None:
     sent += [json.loads(record["Data"]) for record in records]
     arn = f"arn:aws:kinesis:eu-west-1:123456789012:stream/{SETTINGS['EVENTS_STREAM']}"
     batch = [kinesis_stream.delivered(record, arn, shard["ShardId"]) for record in records]
-    assert not bootstrap.projection(LEADERBOARD).process(batch).failures
+    assert not bootstrap.projection(LEADERBOARD.name).process(batch).failures

@@ -8,7 +8,7 @@ import pytest
 
 from headwater import bootstrap
 from headwater.change_stream import claim_checks
-from headwater.domain.events import EVENT_TYPES
+from tests.fakes.events import EVENT_TYPES
 from tests.fakes.table_stream import play, plays, stream_record
 from tests.integration.stream_functions import USER, Invoke, fixture, handler, stack
 

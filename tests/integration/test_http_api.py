@@ -23,12 +23,13 @@ from headwater.accounts.passwords import Password
 from headwater.accounts.request_ledger import RequestLedger
 from headwater.accounts.use_cases import Accounts, CommandContext, EmailTakenError
 from headwater.domain.badges import no_tally
-from headwater.domain.events import EVENT_TYPES, RecordedEvent, UserRegistered
+from headwater.domain.events import RecordedEvent, UserRegistered
 from headwater.event_store.dynamodb import DynamoDbEventStore
 from headwater.event_store.store import Append, ConditionalWrite
 from headwater.ids import uuid7
 from headwater.projections.read_models import Row
 from tests.fakes.accounts import quick_passwords
+from tests.fakes.events import EVENT_TYPES
 from tests.fakes.http import http_event
 from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables

@@ -4,10 +4,10 @@ import pytest
 
 from headwater import bootstrap
 from headwater.change_stream import cloud_events, kinesis
-from headwater.domain.events import EVENT_TYPES, PlayCompleted
+from headwater.domain.events import PlayCompleted
 from headwater.event_store import codec
 from headwater.event_store.store import Append
-from tests.fakes.events import new_event
+from tests.fakes.events import EVENT_TYPES, new_event
 from tests.fakes.kinesis_records import kinesis_record, outgoing
 from tests.integration.stream_functions import USER, Invoke, fixture, handler, item, stack
 

@@ -702,9 +702,9 @@ MUTATIONS = (
         name="limits-bind-appends-alone",
         rule="events that today's consumers apply stay readable: limits do not bind reading",
         module="headwater.domain.events",
-        guard="        return payload\n\n\nEVENT_TYPES",
+        guard="        return payload\n\n\ndef demand_limits",
         without="        if list(problems(payload)):\n            raise MalformedEventError(event_id)\n"
-        "        return payload\n\n\nEVENT_TYPES",
+        "        return payload\n\n\ndef demand_limits",
         tests=("tests/unit/test_every_reader.py",),
     ),
     Mutation(

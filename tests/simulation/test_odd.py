@@ -10,7 +10,7 @@ from devstack.simulator.findings import Harm
 from devstack.simulator.graph import Blueprint
 from devstack.simulator.odd import payload_schema
 from devstack.simulator.world import Config, World, opened, simulate, verdict
-from headwater.domain.events import EVENT_TYPES
+from tests.fakes.events import EVENT_TYPES
 from tests.simulation.test_invariants_can_fail import found
 
 SHARE = 0.1

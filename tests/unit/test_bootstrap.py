@@ -10,6 +10,8 @@ import pytest
 from headwater import bootstrap
 from headwater.settings import Settings
 
+_VALUES = {"application": "arcade.app", "on_unconfirmed_email": "hold"}
+
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -21,7 +23,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 each.cache_clear()
 
     for field in fields(Settings):
-        monkeypatch.setenv(field.name.upper(), "hold" if field.name == "on_unconfirmed_email" else "https://x")
+        monkeypatch.setenv(field.name.upper(), _VALUES.get(field.name, "https://x"))
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     forget()
     yield

@@ -8,7 +8,6 @@ from hypothesis import given
 
 from headwater.change_stream import cloud_events
 from headwater.domain.events import (
-    EVENT_TYPES,
     MalformedEventError,
     PlayCompleted,
     RecordedEvent,
@@ -17,7 +16,7 @@ from headwater.domain.events import (
 )
 from headwater.event_store import codec
 from tests.fakes.event_strategies import events
-from tests.fakes.events import recorded
+from tests.fakes.events import EVENT_TYPES, recorded
 from tests.fakes.stream_records import play_image
 
 

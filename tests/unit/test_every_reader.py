@@ -18,7 +18,6 @@ from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream import kinesis
 from headwater.dead_letters.triage import Triage
 from headwater.domain.events import (
-    EVENT_TYPES,
     ActivityRecorded,
     BadgeEarned,
     DomainEvent,
@@ -46,6 +45,7 @@ from headwater.projections.runner import ProjectionRunner
 from tests.fakes.accounts import World
 from tests.fakes.cloud import FakeAws
 from tests.fakes.event_strategies import IDS, METADATA, MILLISECONDS, payloads
+from tests.fakes.events import EVENT_TYPES
 from tests.fakes.growing_objects import InMemoryGrowingObjects
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.kinesis_records import InMemoryClaimStore

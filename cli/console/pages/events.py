@@ -17,7 +17,6 @@ from cli.console.pages.shared import RefusedError, desk, event, fragment, live, 
 from cli.console.recent import Seen
 from cli.events import Stored, read
 from headwater.clock import read_timestamp
-from headwater.domain.events import EVENT_TYPES
 from headwater.event_store.dynamodb import DynamoDbEventStore
 
 _SHOWN: Final = 50
@@ -173,7 +172,7 @@ def _stored(request: Request) -> Stored:
     item = target.client("dynamodb").get_item(TableName=table, Key=key).get("Item")
     if item is None:
         raise RefusedError(f"there is no version {version} of {aggregate}: it never was, or it has expired", 404)
-    return read(item)
+    return read(item, target.application().events)
 
 
 def _data(stored: Stored) -> Any:
@@ -196,10 +195,11 @@ def aggregates(request: Request) -> Response:
         raise RefusedError(f"{aggregate!r} has no type: write it as <type>#<id>")
     after = number_of(request, "after")
     table = found.target.output("EventsTableName")
-    items = DynamoDbEventStore(found.target.client("dynamodb"), table, EVENT_TYPES).items(aggregate, after)
+    types = found.target.application().events
+    items = DynamoDbEventStore(found.target.client("dynamodb"), table, types).items(aggregate, after)
     history: list[Stored] = []
     for item in items:
-        history.append(read(item))
+        history.append(read(item, types))
         if len(history) > _SHOWN:
             break
     if not history and not after:

@@ -57,10 +57,7 @@ def station(request: Request) -> Response:
     snapshot = found.snapshots.get()
     chosen = graph.stations[name]
     found.recent.refresh()
-    # Late: it reads the environment.
-    from headwater import bootstrap
-
-    projection = bootstrap.projections().get(chosen.consumer or "")
+    projection = found.target.application().projections.get(chosen.consumer or "")
     reached = (
         seen
         for seen in found.recent.newest()

@@ -1,5 +1,6 @@
 """Read models: their rows, each with its gates."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -16,23 +17,20 @@ _PAGES: Final = 5
 _GATES: Final = {"gates": "applied", "parked_from": "parked_from", "waits_for": "waits_for"}
 
 
-def _projections() -> dict[str, Projection]:
-    # Late: it reads the environment.
-    from headwater import bootstrap
-
-    return bootstrap.projections()
+def _projections(request: Request) -> Mapping[str, Projection]:
+    return desk(request).target.application().projections
 
 
 def read_models(request: Request) -> Response:
     """All read models."""
-    return shown(request, "read_models.html", projections=_projections(), title="Read models")
+    return shown(request, "read_models.html", projections=_projections(request), title="Read models")
 
 
 def rows(request: Request) -> Response:
     """Rows of one read model: one by its key, or a page of all."""
-    projection = _projections().get(request.path_params["name"])
+    projection = _projections(request).get(request.path_params["name"])
     if projection is None:
-        known = ", ".join(_projections())
+        known = ", ".join(_projections(request))
         raise RefusedError(f"there is no read model {request.path_params['name']!r}: there are {known}", 404)
     key = request.query_params.get("key", "").strip()
     target = desk(request).target

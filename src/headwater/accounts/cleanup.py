@@ -10,11 +10,11 @@ from typing import Final
 from headwater.accounts.credentials import Credentials
 from headwater.accounts.preferences import Preferences
 from headwater.domain.events import RecordedEvent, UserDeleted, UserEmailChanged, UserRegistered
-from headwater.effects.consumer import Effects, UnexpectedEventError
+from headwater.effects.consumer import UnexpectedEventError
+from headwater.effects.effect import Actions
 from headwater.event_store.store import EventStore
 
 CONSUMER: Final = "account_cleanup"
-HANDLES: Final = (UserDeleted.__name__,)
 
 
 class AccountCleanup:
@@ -25,7 +25,7 @@ class AccountCleanup:
         self._preferences = preferences
         self._events = events
 
-    def prepare(self, event: RecordedEvent) -> Effects:
+    def prepare(self, event: RecordedEvent) -> Actions:
         """The removal of credentials and preferences, not yet done. Names are kept by the ledger."""
         if not isinstance(event.payload, UserDeleted):
             raise UnexpectedEventError(f"event {event.event_id} is a {event.type}, not a UserDeleted")

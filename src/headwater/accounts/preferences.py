@@ -9,11 +9,11 @@ from headwater.accounts.histories import existing_user
 from headwater.accounts.items import Items
 from headwater.domain.events import RecordedEvent, UserRegistered
 from headwater.domain.user import UserDeletedError
-from headwater.effects.consumer import Effects, UnexpectedEventError
+from headwater.effects.consumer import UnexpectedEventError
+from headwater.effects.effect import Actions
 from headwater.event_store.store import EventStore
 
 CONSUMER: Final = "default_resources"
-HANDLES: Final = (UserRegistered.__name__,)
 DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType({"language": "en", "time_zone": "UTC", "email_notices": True})
 
 
@@ -55,7 +55,7 @@ class DefaultResources:
     def __init__(self, preferences: Preferences) -> None:
         self._preferences = preferences
 
-    def prepare(self, event: RecordedEvent) -> Effects:
+    def prepare(self, event: RecordedEvent) -> Actions:
         """The making of the user's preferences, not yet done."""
         if not isinstance(event.payload, UserRegistered):
             raise UnexpectedEventError(f"event {event.event_id} is a {event.type}, not a UserRegistered")

@@ -8,7 +8,7 @@ from headwater.clock import timestamp
 from headwater.domain.badges import Award, Progress, record_play
 from headwater.domain.events import BadgeEarned, NewEvent, PlayCompleted, RecordedEvent
 from headwater.event_store.store import Append, ConcurrencyError, EventStore, UnreadableHistoryError
-from headwater.projections.settling import RowChange
+from headwater.projections.projection import RowChange
 
 
 class Awarder:

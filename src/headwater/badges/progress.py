@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from headwater.domain.badges import Progress, no_progress, record_play
 from headwater.domain.events import (
+    BadgeEarned,
     PlayCompleted,
     RecordedEvent,
     UserDeleted,
@@ -11,11 +12,20 @@ from headwater.domain.events import (
     UserProfileChanged,
     UserRegistered,
 )
-from headwater.projections.projection import Projection, State
+from headwater.projections.projection import BeforeWrite, Projection, State
 
 
 def _played(state: State, play: PlayCompleted, event: RecordedEvent) -> State:
     return cast(State, record_play(cast(Progress, state), play, event.event_id)[0])
+
+
+def _awarding() -> BeforeWrite:
+    from headwater import bootstrap
+    from headwater.badges.awarder import Awarder
+    from headwater.clock import utc_now
+    from headwater.ids import uuid7
+
+    return Awarder(bootstrap.event_store(), uuid7, utc_now).award
 
 
 #: Of a user only the deletion matters, but a gate counts all versions, so the others are ignored by name. So are the
@@ -31,4 +41,6 @@ BADGE_PROGRESS = Projection(
     folds={PlayCompleted: _played},
     deleted_by=[UserDeleted],
     ignores=[UserRegistered, UserEmailChanged, UserProfileChanged],
+    before_write=_awarding,
+    appends=[BadgeEarned],
 )

@@ -1,7 +1,7 @@
 """The events: what happened, in the past tense, each with a schema version.
 
-To add one: write its class below with what its fields hold (see constraints.py), add it to `EVENT_TYPES`, and run
-``make schemas``. No clock, no ids, no I/O.
+To add one: write its class below with what its fields hold (see constraints.py), add it to a feature of the
+application, and run ``make schemas``. No clock, no ids, no I/O.
 
 `EventTypes.reader` is the one way from what is stored or sent to an event; `demand_limits` is what an append asks
 besides.
@@ -356,17 +356,6 @@ class EventReader:
             if not is_moment(getattr(payload, name)):
                 raise MalformedEventError(f"{_of(event_id, self._type.__name__)}: {name!r} {NO_MOMENT}")
         return payload
-
-
-EVENT_TYPES: Final = EventTypes(
-    UserRegistered,
-    UserEmailChanged,
-    UserProfileChanged,
-    UserDeleted,
-    PlayCompleted,
-    BadgeEarned,
-    ActivityRecorded,
-)
 
 
 def demand_limits(event: RecordedEvent) -> None:

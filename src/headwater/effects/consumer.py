@@ -1,7 +1,6 @@
 """The frame of a consumer behind a queue: each effect of an event once, however often the event comes.
 
-To add a consumer: write a function that prepares its effects from an event, and build a `QueueConsumer` around it in
-bootstrap.py, with the event types that its subscription's filter policy lets through.
+What it does is declared as an `Effect`; see effect.py.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,17 +14,13 @@ from headwater.change_stream.claim_checks import ClaimStore
 from headwater.change_stream.postponement import Postponement, pause
 from headwater.clock import utc_now
 from headwater.domain.events import EventTypes, RecordedEvent
+from headwater.effects.effect import Action, Prepare
 from headwater.effects.ledger import Claim, EffectLedger, UnconfirmedClaimError
 from headwater.failures import FailureKind, JudgedError, PermanentError, RefusedError, kind_of, precedence
 from headwater.incidents import Incidents
 
 #: How long a message hides after each receipt in an outage but the last that its queue allows: ten hours together.
 OUTAGE_PAUSES: Final = tuple(timedelta(minutes=minutes) for minutes in (2, 4, 8, 16, 32, 64, 128, 180, 180))
-
-#: What an event leads to; performed at most once per claim.
-type Effect = Callable[[], object]
-#: An event's effects by name, each claimed on its own. The one effect of an event has the name ``""``.
-type Effects = Mapping[str, Effect]
 
 
 class UnexpectedEventError(PermanentError):
@@ -85,7 +80,7 @@ class QueueConsumer:
         self,
         name: str,
         handles: Collection[str],
-        prepare: Callable[[RecordedEvent], Effects],
+        prepare: Prepare,
         *,
         claims: ClaimStore,
         types: EventTypes,
@@ -147,9 +142,9 @@ class QueueConsumer:
             )
             return
         errors = []
-        for name, effect in self._prepare(event).items():
+        for name, action in self._prepare(event).items():
             try:
-                self._once(event, name, effect)
+                self._once(event, name, action)
             except Exception as error:  # noqa: BLE001  # an effect does not wait for another of its event
                 errors.append(error)
         self._postpone(message, errors)
@@ -162,12 +157,12 @@ class QueueConsumer:
         """Whether the ledger may have forgotten the event's effect, which a replay would then repeat."""
         return datetime.fromisoformat(event.occurred_at) <= self._clock() - self._ledger.memory
 
-    def _once(self, event: RecordedEvent, name: str, effect: Effect) -> None:
+    def _once(self, event: RecordedEvent, name: str, action: Action) -> None:
         claim = self._claim(event, name)
         if claim is None:
             return
         try:
-            effect()
+            action()
         except EffectNotPerformedError:
             self._ledger.release(claim)
             raise

@@ -3,4 +3,4 @@
 from headwater import bootstrap
 from headwater.functions.entry import batch_handler
 
-handler = batch_handler("account_cleanup", "sqs", bootstrap.account_cleanup().consume)
+handler = batch_handler("account_cleanup", "sqs", bootstrap.effect("account_cleanup").consume)

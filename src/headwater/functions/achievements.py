@@ -2,6 +2,5 @@
 
 from headwater import bootstrap
 from headwater.functions.entry import batch_handler
-from headwater.projections.achievements import ACHIEVEMENTS
 
-handler = batch_handler("achievements", "kinesis", bootstrap.projection(ACHIEVEMENTS).process)
+handler = batch_handler("achievements", "kinesis", bootstrap.projection("achievements").process)

@@ -3,4 +3,4 @@
 from headwater import bootstrap
 from headwater.functions.entry import batch_handler
 
-handler = batch_handler("badges", "kinesis", bootstrap.badges().process)
+handler = batch_handler("badges", "kinesis", bootstrap.projection("badges").process)

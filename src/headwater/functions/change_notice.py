@@ -3,4 +3,4 @@
 from headwater import bootstrap
 from headwater.functions.entry import batch_handler
 
-handler = batch_handler("change_notice", "sqs", bootstrap.change_notice().consume)
+handler = batch_handler("change_notice", "sqs", bootstrap.effect("change_notice").consume)

@@ -3,4 +3,4 @@
 from headwater import bootstrap
 from headwater.functions.entry import batch_handler
 
-handler = batch_handler("default_resources", "sqs", bootstrap.default_resources().consume)
+handler = batch_handler("default_resources", "sqs", bootstrap.effect("default_resources").consume)

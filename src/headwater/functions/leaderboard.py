@@ -2,6 +2,5 @@
 
 from headwater import bootstrap
 from headwater.functions.entry import batch_handler
-from headwater.projections.leaderboard import LEADERBOARD
 
-handler = batch_handler("leaderboard", "kinesis", bootstrap.projection(LEADERBOARD).process)
+handler = batch_handler("leaderboard", "kinesis", bootstrap.projection("leaderboard").process)

@@ -2,6 +2,5 @@
 
 from headwater import bootstrap
 from headwater.functions.entry import batch_handler
-from headwater.projections.player_profiles import PLAYER_PROFILES
 
-handler = batch_handler("player_profiles", "kinesis", bootstrap.projection(PLAYER_PROFILES).process)
+handler = batch_handler("player_profiles", "kinesis", bootstrap.projection("player_profiles").process)

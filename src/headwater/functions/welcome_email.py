@@ -3,4 +3,4 @@
 from headwater import bootstrap
 from headwater.functions.entry import batch_handler
 
-handler = batch_handler("welcome_email", "sqs", bootstrap.welcome_email().consume)
+handler = batch_handler("welcome_email", "sqs", bootstrap.effect("welcome_email").consume)

@@ -8,13 +8,13 @@ from typing import Final
 
 from headwater.domain import user
 from headwater.domain.events import RecordedEvent, UserEmailChanged, UserProfileChanged
-from headwater.effects.consumer import Effect, Effects, UnexpectedEventError
+from headwater.effects.consumer import UnexpectedEventError
+from headwater.effects.effect import Action, Actions
 from headwater.event_store.store import EventStore, folded
 from headwater.notifications.mailer import Email, Mailer
 from headwater.notifications.templating import EmailTemplate
 
 CONSUMER: Final = "change_notice"
-HANDLES: Final = (UserEmailChanged.__name__, UserProfileChanged.__name__)
 #: Names of the effects of a change of address. The ledger keeps them: a renamed one would be sent again by a replay.
 OLD_ADDRESS, NEW_ADDRESS = "old_address", "new_address"
 #: Nothing that a user wrote goes into a header.
@@ -31,7 +31,7 @@ class ChangeNotice:
         self._address_gained = EmailTemplate.load("address_gained")
         self._profile_changed = EmailTemplate.load("profile_changed")
 
-    def prepare(self, event: RecordedEvent) -> Effects:
+    def prepare(self, event: RecordedEvent) -> Actions:
         """The sending of the e-mails, not yet done: two for a new address, one for a new profile.
 
         A profile's notice goes to the address that the user has now; a user who was deleted since gets none.
@@ -58,7 +58,7 @@ class ChangeNotice:
                 return {"": self._email(state.email, PROFILE_CHANGED, self._profile_changed.render(name=name))}
         raise UnexpectedEventError(f"event {event.event_id} is a {event.type}, not a change of a user")
 
-    def _email(self, recipient: str, subject: str, rendered: tuple[str, str]) -> Effect:
+    def _email(self, recipient: str, subject: str, rendered: tuple[str, str]) -> Action:
         text, html = rendered
         return partial(self._mailer.send, Email(recipient=recipient, subject=subject, text=text, html=html))
 

@@ -3,12 +3,12 @@
 from functools import partial
 
 from headwater.domain.events import RecordedEvent, UserRegistered
-from headwater.effects.consumer import Effects, UnexpectedEventError
+from headwater.effects.consumer import UnexpectedEventError
+from headwater.effects.effect import Actions
 from headwater.notifications.mailer import Email, Mailer
 from headwater.notifications.templating import EmailTemplate
 
 CONSUMER = "welcome_email"
-HANDLES = (UserRegistered.__name__,)
 #: Nothing that a user wrote goes into a header.
 SUBJECT = "Welcome to Headwater"
 
@@ -20,7 +20,7 @@ class WelcomeEmail:
         self._mailer = mailer
         self._template = EmailTemplate.load("welcome_email")
 
-    def prepare(self, event: RecordedEvent) -> Effects:
+    def prepare(self, event: RecordedEvent) -> Actions:
         """The sending of the e-mail, not yet done.
 
         Raises

@@ -1,7 +1,7 @@
 """What a read model declares of itself. One module each; the runner does the rest."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import islice
@@ -41,6 +41,20 @@ class Rank:
     ranked_by: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowChange:
+    """What one batch does to one row: the state before and after (None in a tombstone), and the events applied."""
+
+    key: str
+    before: State | None
+    after: State | None
+    events: Sequence[RecordedEvent]
+
+
+#: An effect that must be there before the row says so. It may run again for the same events: make it idempotent.
+type BeforeWrite = Callable[[RowChange], None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Projection:
     """A read model as a fold over the events of some aggregate types: one row a key, or several.
@@ -70,6 +84,8 @@ class Projection:
         and give a part's state, ``initial`` is that of a part, and each part has its row ``<key>#<part>``. The key's
         own row is their checkpoint: it holds the gates and ``{"parts": {part: state}}``, and moves in the same
         transaction as the rows of the parts that change. It is all that has to be read, whatever the batch brings.
+    before_write, appends
+        Builds what runs before each write of a row, once a container; and the events that it appends, if any.
     rank
         Where a row stands in the index of rankings, from its key (``<key>#<part>``) and state; a tombstone in none.
     """
@@ -84,6 +100,8 @@ class Projection:
     many: Collection[str] = ()
     part: Callable[[Any], str] | None = None
     rank: Callable[[str, State], Rank] | None = None
+    before_write: Callable[[], BeforeWrite] | None = None
+    appends: Collection[type[DomainEvent]] = ()
     aggregate_types: frozenset[str] = field(init=False)
     _evolves: Mapping[str, tuple[str, Evolve | None]] = field(init=False, repr=False)
     _ignored: frozenset[str] = field(init=False, repr=False)
@@ -93,7 +111,7 @@ class Projection:
             raise ValueError(f"projection name {self.name!r} must be lower-case letters, digits and underscores")
         if clash := RESERVED_ATTRIBUTES & self.initial.keys():
             raise ValueError(f"projection {self.name}: the runner keeps the attribute(s) {sorted(clash)} itself")
-        declared = [*self.folds, *self.deleted_by, *self.ignores]
+        declared = self.declared
         if twice := sorted({event.__name__ for event in declared if declared.count(event) > 1}):
             raise ValueError(f"projection {self.name} declares {twice} more than once")
         evolves: dict[str, tuple[str, Evolve | None]] = {
@@ -109,6 +127,11 @@ class Projection:
             )
         if unknown := sorted(set(self.many) - self.aggregate_types):
             raise ValueError(f"projection {self.name} folds no event of {unknown}, of which it expects many")
+
+    @property
+    def declared(self) -> Sequence[type[DomainEvent]]:
+        """The event types that it knows."""
+        return [*self.folds, *self.deleted_by, *self.ignores]
 
     def pk(self, key: str) -> str:
         """The row's primary key in the table of read models."""

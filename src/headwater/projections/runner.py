@@ -34,9 +34,9 @@ from headwater.projections import inbox as inboxes_of
 from headwater.projections.folding import Folding, Stop
 from headwater.projections.history import History
 from headwater.projections.inbox import Inbox, Record
-from headwater.projections.projection import Projection
+from headwater.projections.projection import BeforeWrite, Projection
 from headwater.projections.read_models import ReadModelStore, Row, UnreadableRowsError
-from headwater.projections.settling import BeforeWrite, Settled, Settling
+from headwater.projections.settling import Settled, Settling
 
 
 class NotStoppedError(Exception):

@@ -5,31 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import replace
 from dataclasses import dataclass
 
-from headwater.domain.events import MalformedEventError, RecordedEvent
+from headwater.domain.events import MalformedEventError
 from headwater.failures import BLAMELESS, kind_of
 from headwater.projections.folding import Folded, Folding, Stop
 from headwater.projections.inbox import Inbox
-from headwater.projections.projection import Projection, State
+from headwater.projections.projection import BeforeWrite, Projection, RowChange
 from headwater.projections.read_models import ReadModelStore, ReadModelThrottledError, Row, RowConflictError
 
 #: Tries to write one row against other writers, and the base of the jittered wait between them. A row has at most one
 #: writer per source aggregate at a time (a lane of the mapping each), so that few rounds settle it.
 _WRITE_ATTEMPTS = 6
 _WRITE_BASE_SECONDS = 0.01
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowChange:
-    """What one batch does to one row: the state before and after (None in a tombstone), and the events applied."""
-
-    key: str
-    before: State | None
-    after: State | None
-    events: Sequence[RecordedEvent]
-
-
-#: An effect that must be there before the row says so. It may run again for the same events: make it idempotent.
-type BeforeWrite = Callable[[RowChange], None]
 
 
 @dataclass(slots=True)

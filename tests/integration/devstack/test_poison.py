@@ -9,6 +9,7 @@ from cli.events import read
 from devstack.poison import UnreadableEvent
 from devstack.rehearsals import RehearsalError
 from headwater import bootstrap
+from tests.fakes.events import EVENT_TYPES
 from tests.integration.stream_functions import SETTINGS, stack
 from tests.integration.test_events_command import PLAYER, Shop
 
@@ -20,7 +21,7 @@ def poisoned(shop: Shop, client: Any = None) -> UnreadableEvent:
 
 
 def wrong(shop: Shop, version: int) -> str | None:
-    return read(shop.stored(version)).wrong
+    return read(shop.stored(version), EVENT_TYPES).wrong
 
 
 @pytest.mark.parametrize("order", [(4, 5), (5, 4)])

@@ -18,9 +18,9 @@ from headwater.change_stream.records import MalformedRecordError
 from headwater.dead_letters.parked import NotParkedError
 from headwater.dead_letters.patience import Patience
 from headwater.dead_letters.triage import Triage
-from headwater.domain.events import EVENT_TYPES, MalformedEventError, PlayCompleted, RecordedEvent, UserRegistered
+from headwater.domain.events import MalformedEventError, PlayCompleted, RecordedEvent, UserRegistered
 from headwater.event_store import codec
-from tests.fakes.events import recorded
+from tests.fakes.events import EVENT_TYPES, recorded
 from tests.fakes.first_failures import InMemoryFirstFailures
 from tests.fakes.growing_objects import InMemoryGrowingObjects
 from tests.fakes.incidents import RecordedIncidents

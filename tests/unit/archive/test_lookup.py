@@ -12,7 +12,7 @@ from headwater.archive.lookup import ArchivedRecords, NotArchivedError
 from headwater.change_stream import cloud_events, dynamodb, kinesis
 from headwater.clock import timestamp
 from headwater.dead_letters.pointers import Pointer, StreamKind, parse
-from headwater.domain.events import EVENT_TYPES
+from tests.fakes.events import EVENT_TYPES
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.object_store import InMemoryObjectStore
 from tests.fakes.parked_spans import InMemoryParkedSpans

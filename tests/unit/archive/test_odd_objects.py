@@ -22,10 +22,10 @@ from headwater.archive.day_claims import DayClaims
 from headwater.archive.inventory import Names, is_day, sorted_out
 from headwater.archive.lookup import ArchivedRecords, NotArchivedError
 from headwater.dead_letters.pointers import parse
-from headwater.domain.events import EVENT_TYPES
 from tests.fakes.archived_objects import InMemoryObjects
 from tests.fakes.cloud import FakeAws
 from tests.fakes.compaction_objects import InMemoryArchive
+from tests.fakes.events import EVENT_TYPES
 from tests.fakes.growing_objects import InMemoryGrowingObjects
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.object_store import InMemoryObjectStore

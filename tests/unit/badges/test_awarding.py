@@ -10,7 +10,6 @@ from headwater.badges.awarder import Awarder
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.domain.badges import ALL_GAMES
 from headwater.domain.events import (
-    EVENT_TYPES,
     BadgeEarned,
     NewEvent,
     PlayCompleted,
@@ -23,7 +22,7 @@ from headwater.ids import uuid7
 from headwater.projections.read_models import Row
 from headwater.projections.runner import ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
-from tests.fakes.events import recorded
+from tests.fakes.events import EVENT_TYPES, recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, failed, kinesis_batch
 from tests.fakes.parking_lot import parking
 from tests.fakes.patience import patience

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from headwater.change_stream import cloud_events
 from headwater.change_stream.claim_checks import resolve
-from headwater.domain.events import EVENT_TYPES, MalformedEventError, PlayCompleted, RecordedEvent, UnknownEventError
+from headwater.domain.events import MalformedEventError, PlayCompleted, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from tests.fakes.event_strategies import events
-from tests.fakes.events import recorded
+from tests.fakes.events import EVENT_TYPES, recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore
 from tests.fakes.stream_records import play_image
 

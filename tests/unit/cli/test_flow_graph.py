@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from arcade.app import APP
 from cli.console.diagram import HEIGHT, WIDTH, Diagram
 from cli.flow_graph import MAIL, Edge, FlowGraph, Station
 from devstack.template import parsed
-from headwater import bootstrap
-from headwater.domain.events import EVENT_TYPES
+from tests.fakes.events import EVENT_TYPES
 
 ROOT = Path(__file__).parents[3]
 
@@ -103,7 +103,7 @@ def test_an_event_reaches_whom_a_subscription_lets_it_through_to() -> None:
 def test_the_projects_own_flow_leads_from_the_table_to_everybody(graph: FlowGraph) -> None:
     reached = {each.consumer for type_ in EVENT_TYPES for each in graph.readers(type_, graph.events)}
 
-    assert {*bootstrap.projections(), "archiver", "fan_out", "bi_export"} <= reached
+    assert {*APP.projections, "archiver", "fan_out", "bi_export"} <= reached
     # What only applications reach, and the failures' own functions, are no readers of events.
     assert reached <= set(graph.consumers)
     assert not {"dead_letters", "redrive"} & set(graph.consumers)
@@ -144,7 +144,7 @@ def test_a_circle_is_laid_out_too() -> None:
 
 
 def test_nothing_of_the_example_is_named_in_what_shows_a_stack() -> None:
-    names = {*EVENT_TYPES, *bootstrap.projections(), *(each.name for each in bootstrap.projections().values())}
+    names = {*EVENT_TYPES, *APP.projections}
     names |= {path.stem.removesuffix("Function") for path in (ROOT / "events").glob("*.json")}
     # Of the backbone itself: every application has them.
     names -= {"Archiver", "FanOut", "DeadLetters", "Redrive", "Compaction", "HttpApi", "BiExport"}

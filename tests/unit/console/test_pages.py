@@ -239,7 +239,7 @@ class Lines:
 
 
 def storing(looking: Looking, letter: DeadLetter | None = None, **attributes: str) -> TestClient:
-    outputs = {"EventsTableName": "events", "ArchiveBucketName": "archive"}
+    outputs = {"Application": "arcade.app", "EventsTableName": "events", "ArchiveBucketName": "archive"}
     desk = Desk(Target(cast("Any", Storing(**attributes)), None, outputs, stack_name="dev"), looking, changes=False)
     desk.logs = cast("Logs", Lines())
     desk.recent = cast("RecentEvents", Nothing())

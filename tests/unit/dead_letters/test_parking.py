@@ -9,8 +9,8 @@ from headwater.change_stream import kinesis
 from headwater.dead_letters.parked import SqsParkingLot, decode
 from headwater.dead_letters.parking import item_of, parsed
 from headwater.dead_letters.pointers import StreamKind
-from headwater.domain.events import EVENT_TYPES
 from tests.fakes.cloud import FakeAws
+from tests.fakes.events import EVENT_TYPES
 from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_record
 from tests.fakes.parking_lot import InMemoryParkingLot, parking
 from tests.fakes.stream_records import play_image, stream_record

@@ -12,9 +12,9 @@ from headwater.dead_letters.parked import ParkedRecords, SqsParkingLot, decode
 from headwater.dead_letters.pointers import Pointer, StreamKind
 from headwater.dead_letters.resolver import FROM_ARCHIVE, Gates, Resolver
 from headwater.dead_letters.shards import Raw, RecordsGoneError
-from headwater.domain.events import EVENT_TYPES, PlayCompleted, RecordedEvent
+from headwater.domain.events import PlayCompleted, RecordedEvent
 from tests.fakes.cloud import FakeAws
-from tests.fakes.events import recorded
+from tests.fakes.events import EVENT_TYPES, recorded
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_batch, kinesis_record
 from tests.fakes.pointers import from_lambda, from_pipe

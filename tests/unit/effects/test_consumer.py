@@ -12,7 +12,7 @@ from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.cloud_events import OutgoingEvent
 from headwater.change_stream.records import MalformedRecordError
 from headwater.change_stream.sqs import QueueMessage
-from headwater.domain.events import EVENT_TYPES, RecordedEvent, UserDeleted, UserRegistered
+from headwater.domain.events import RecordedEvent, UserDeleted, UserRegistered
 from headwater.effects.consumer import (
     OUTAGE_PAUSES,
     EffectNotPerformedError,
@@ -25,7 +25,7 @@ from headwater.effects.consumer import (
 from headwater.effects.ledger import ClaimHeldError, UnconfirmedClaimError
 from headwater.event_store import codec
 from headwater.failures import FailureKind
-from tests.fakes.events import recorded
+from tests.fakes.events import EVENT_TYPES, recorded
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.kinesis_records import InMemoryClaimStore, outgoing
 from tests.fakes.ledger import InMemoryEffectLedger

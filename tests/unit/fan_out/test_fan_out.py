@@ -16,7 +16,7 @@ from headwater.change_stream.records import MalformedRecordError
 from headwater.dead_letters.parked import NotParkedError
 from headwater.dead_letters.patience import Patience
 from headwater.dead_letters.triage import Triage
-from headwater.domain.events import EVENT_TYPES, ActivityRecorded, EventTypes
+from headwater.domain.events import ActivityRecorded, EventTypes
 from headwater.failures import FailureKind
 from headwater.fan_out.fan_out import FanOut
 from headwater.fan_out.kinesis import KinesisPublisher
@@ -24,7 +24,7 @@ from headwater.fan_out.publisher import Publisher
 from headwater.fan_out.sns import SnsPublisher
 from headwater.sending import SendError
 from tests.fakes.event_items import InMemoryEventItems
-from tests.fakes.events import recorded
+from tests.fakes.events import EVENT_TYPES, recorded
 from tests.fakes.first_failures import InMemoryFirstFailures
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.kinesis_records import InMemoryClaimStore

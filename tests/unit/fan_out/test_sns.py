@@ -8,11 +8,11 @@ import pytest
 from botocore.awsrequest import AWSRequest
 
 from headwater.change_stream.claim_checks import resolve
-from headwater.domain.events import EVENT_TYPES, PlayCompleted
+from headwater.domain.events import PlayCompleted
 from headwater.failures import FailureKind
 from headwater.fan_out.sns import SnsPublisher, encode_once
 from headwater.limits import SnsLimits
-from tests.fakes.events import recorded
+from tests.fakes.events import EVENT_TYPES, recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, outgoing
 from tests.fakes.publishers import AT_ONCE, FakeSns, client_error
 from tests.fakes.table_stream import play, plays

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from headwater.accounts.profiles import Profile
-from headwater.domain.events import EVENT_TYPES, PlayCompleted, RecordedEvent, UserProfileChanged, UserRegistered
+from headwater.domain.events import PlayCompleted, RecordedEvent, UserProfileChanged, UserRegistered
 from headwater.functions.api.entry import http_handler
 from headwater.functions.api.request import BODY_BYTES, Request
 from headwater.functions.api.routes import Routes
@@ -21,7 +21,7 @@ from headwater.projections.leaderboard import LEADERBOARD
 from headwater.projections.runner import ProjectionRunner
 from tests.fakes.accounts import World
 from tests.fakes.event_store import InMemoryEventStore
-from tests.fakes.events import AT, recorded
+from tests.fakes.events import AT, EVENT_TYPES, recorded
 from tests.fakes.http import http_event
 from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_batch
 from tests.fakes.parking_lot import parking

@@ -2,9 +2,9 @@
 
 import pytest
 
+from arcade.app import APP
 from headwater.change_stream.batch import BatchOutcome
 from headwater.domain.events import (
-    EVENT_TYPES,
     DomainEvent,
     MalformedEventError,
     RecordedEvent,
@@ -14,10 +14,10 @@ from headwater.domain.events import (
     UserRegistered,
 )
 from headwater.effects.consumer import OnUnconfirmed, QueueConsumer, UnexpectedEventError
-from headwater.notifications.change_notice import CONSUMER, HANDLES, ChangeNotice
+from headwater.notifications.change_notice import CONSUMER, ChangeNotice
 from headwater.notifications.mailer import Email, NotSentError, UndeliverableAddressError
 from tests.fakes.event_store import InMemoryEventStore
-from tests.fakes.events import appended, read, recorded
+from tests.fakes.events import EVENT_TYPES, appended, read, recorded
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.kinesis_records import InMemoryClaimStore
 from tests.fakes.ledger import InMemoryEffectLedger
@@ -38,7 +38,7 @@ class Bench:
         self.events = appended(self.store, USER, *history)
         self._consumer = QueueConsumer(
             CONSUMER,
-            HANDLES,
+            APP.effects[CONSUMER].handles,
             ChangeNotice(self.mailer, self.store).prepare,
             types=EVENT_TYPES,
             claims=InMemoryClaimStore(),

@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
+from arcade.app import APP
 from headwater.change_stream.batch import BatchOutcome
-from headwater.domain.events import EVENT_TYPES, MalformedEventError, RecordedEvent, UserDeleted, UserRegistered
+from headwater.domain.events import MalformedEventError, RecordedEvent, UserDeleted, UserRegistered
 from headwater.effects.consumer import OnUnconfirmed, QueueConsumer, UnexpectedEventError
 from headwater.notifications.mailer import DeliveryUnknownError, NotSentError, UndeliverableAddressError
-from headwater.notifications.welcome_email import CONSUMER, HANDLES, WelcomeEmail
-from tests.fakes.events import recorded
+from headwater.notifications.welcome_email import CONSUMER, WelcomeEmail
+from tests.fakes.events import EVENT_TYPES, recorded
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.kinesis_records import InMemoryClaimStore
 from tests.fakes.ledger import InMemoryEffectLedger
@@ -24,7 +25,7 @@ def registered(name: str = "Ada", email: str = "ada@example.org") -> RecordedEve
 def consumer(mailer: InMemoryMailer, ledger: InMemoryEffectLedger | None = None) -> QueueConsumer:
     return QueueConsumer(
         CONSUMER,
-        HANDLES,
+        APP.effects[CONSUMER].handles,
         WelcomeEmail(mailer).prepare,
         types=EVENT_TYPES,
         claims=InMemoryClaimStore(),

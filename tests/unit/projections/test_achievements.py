@@ -12,7 +12,6 @@ from headwater.badges.progress import BADGE_PROGRESS
 from headwater.clock import utc_now
 from headwater.domain.badges import Tally, count, no_tally
 from headwater.domain.events import (
-    EVENT_TYPES,
     BadgeEarned,
     DomainEvent,
     PlayCompleted,
@@ -27,7 +26,7 @@ from headwater.projections.projection import State
 from headwater.projections.read_models import RowConflictError
 from headwater.projections.runner import ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
-from tests.fakes.events import AT, recorded
+from tests.fakes.events import AT, EVENT_TYPES, recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, deliver, failed, kinesis_batch
 from tests.fakes.parking_lot import parking
 from tests.fakes.patience import patience

@@ -13,7 +13,6 @@ from headwater.badges.progress import BADGE_PROGRESS
 from headwater.clock import utc_now
 from headwater.domain.badges import no_progress, record_play
 from headwater.domain.events import (
-    EVENT_TYPES,
     BadgeEarned,
     DomainEvent,
     PlayCompleted,
@@ -31,7 +30,7 @@ from headwater.projections.projection import Projection
 from headwater.projections.read_models import RowConflictError
 from headwater.projections.runner import ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
-from tests.fakes.events import recorded
+from tests.fakes.events import EVENT_TYPES, recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, deliver, kinesis_batch
 from tests.fakes.parking_lot import parking
 from tests.fakes.patience import patience

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from headwater.domain.events import (
-    EVENT_TYPES,
     DomainEvent,
     PlayCompleted,
     RecordedEvent,
@@ -22,7 +21,7 @@ from headwater.domain.events import (
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.runner import ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
-from tests.fakes.events import AT, recorded
+from tests.fakes.events import AT, EVENT_TYPES, recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, failed, kinesis_batch
 from tests.fakes.parking_lot import parking
 from tests.fakes.patience import patience

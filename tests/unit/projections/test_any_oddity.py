@@ -8,13 +8,14 @@ from typing import Literal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headwater.domain.events import EVENT_TYPES, PlayCompleted, RecordedEvent
+from headwater.domain.events import PlayCompleted, RecordedEvent
 from headwater.limits import DynamoDbLimits
 from headwater.projections.leaderboard import LEADERBOARD
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.projection import Projection
 from headwater.projections.runner import ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
+from tests.fakes.events import EVENT_TYPES
 from tests.fakes.kinesis_records import InMemoryClaimStore, deliver, failed, kinesis_batch
 from tests.fakes.parking_lot import InMemoryParkingLot, parking
 from tests.fakes.patience import patience

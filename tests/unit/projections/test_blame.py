@@ -11,17 +11,16 @@ from headwater.attribute_values import MalformedAttributeError
 from headwater.change_stream import cloud_events
 from headwater.change_stream.cloud_events import Delivery
 from headwater.dead_letters.redrive import GivenUp
-from headwater.domain.events import EVENT_TYPES, BadgeEarned, EventTypes, PlayCompleted, RecordedEvent, UserRegistered
+from headwater.domain.events import BadgeEarned, EventTypes, PlayCompleted, RecordedEvent, UserRegistered
 from headwater.limits import DynamoDbLimits
 from headwater.projections.dynamodb import item_of
 from headwater.projections.leaderboard import LEADERBOARD
 from headwater.projections.player_profiles import PLAYER_PROFILES
-from headwater.projections.projection import Projection, State, owner_key
+from headwater.projections.projection import BeforeWrite, Projection, RowChange, State, owner_key
 from headwater.projections.read_models import ReadModelThrottledError, Row
 from headwater.projections.runner import ProjectionRunner
-from headwater.projections.settling import BeforeWrite, RowChange
 from tests.fakes.event_store import InMemoryEventStore
-from tests.fakes.events import AT, recorded
+from tests.fakes.events import AT, EVENT_TYPES, recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, failed, kinesis_batch, kinesis_record
 from tests.fakes.parking_lot import InMemoryParkingLot, parking
 from tests.fakes.patience import Patient

@@ -4,12 +4,12 @@ from copy import replace
 
 import pytest
 
-from headwater.domain.events import EVENT_TYPES, BadgeEarned, PlayCompleted, RecordedEvent, UserRegistered
+from headwater.domain.events import BadgeEarned, PlayCompleted, RecordedEvent, UserRegistered
 from headwater.projections.achievements import ACHIEVEMENTS
 from headwater.projections.gates import ProjectionGates
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.read_models import Row
-from tests.fakes.events import recorded
+from tests.fakes.events import EVENT_TYPES, recorded
 from tests.fakes.kinesis_records import kinesis_batch, kinesis_record, outgoing
 from tests.fakes.read_models import InMemoryReadModels
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from headwater.dead_letters.parked import NotParkedError
 from headwater.dead_letters.redrive import GivenUp
 from headwater.domain.events import (
-    EVENT_TYPES,
     SCORE_LIMIT,
     MalformedEventError,
     PlayCompleted,
@@ -29,7 +28,7 @@ from headwater.projections.projection import Rank, State
 from headwater.projections.read_models import ReadModelReader, ReadModelThrottledError, Row, RowConflictError
 from headwater.projections.runner import ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
-from tests.fakes.events import AT, read, recorded
+from tests.fakes.events import AT, EVENT_TYPES, read, recorded
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.kinesis_records import InMemoryClaimStore, failed, kinesis_batch, kinesis_record
 from tests.fakes.parking_lot import InMemoryParkingLot, parking

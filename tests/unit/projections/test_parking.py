@@ -8,11 +8,12 @@ import pytest
 
 from headwater.dead_letters.parked import NotParkedError
 from headwater.dead_letters.redrive import GivenUp
-from headwater.domain.events import EVENT_TYPES, RecordedEvent, UnknownEventError
+from headwater.domain.events import RecordedEvent, UnknownEventError
 from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.read_models import RowConflictError
 from headwater.projections.runner import NotStoppedError, ProjectionRunner
 from tests.fakes.event_store import InMemoryEventStore
+from tests.fakes.events import EVENT_TYPES
 from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_batch
 from tests.fakes.parking_lot import InMemoryParkingLot, parking
 from tests.fakes.patience import patience

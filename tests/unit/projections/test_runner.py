@@ -9,7 +9,6 @@ import pytest
 from headwater.change_stream.records import MalformedRecordError
 from headwater.dead_letters.parked import NotParkedError
 from headwater.domain.events import (
-    EVENT_TYPES,
     ActivityRecorded,
     BadgeEarned,
     PlayCompleted,
@@ -21,12 +20,11 @@ from headwater.domain.events import (
 from headwater.projections.gates import ProjectionGates
 from headwater.projections.inbox import HeldBackError
 from headwater.projections.player_profiles import PLAYER_PROFILES
-from headwater.projections.projection import Projection, State, owner_key
+from headwater.projections.projection import BeforeWrite, Projection, RowChange, State, owner_key
 from headwater.projections.read_models import Row, RowConflictError
 from headwater.projections.runner import ProjectionRunner
-from headwater.projections.settling import BeforeWrite, RowChange
 from tests.fakes.event_store import InMemoryEventStore
-from tests.fakes.events import AT, recorded
+from tests.fakes.events import AT, EVENT_TYPES, recorded
 from tests.fakes.kinesis_records import InMemoryClaimStore, failed, kinesis_batch, kinesis_record
 from tests.fakes.parking_lot import parking
 from tests.fakes.patience import patience

@@ -1,0 +1,18 @@
+"""The application that the project's template names."""
+
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from devstack.running import TEMPLATE_NAME
+from devstack.template import parsed
+from headwater.application import Application, load
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+TEMPLATE: Final = ROOT / TEMPLATE_NAME
+
+
+@cache
+def application() -> Application:
+    """By the template's parameter, which is the one place that says it."""
+    return load(parsed(TEMPLATE.read_bytes(), TEMPLATE.name)["Parameters"]["Application"]["Default"])

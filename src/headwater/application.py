@@ -1,0 +1,113 @@
+"""What an application declares: its events, its read models and its effects.
+
+Functions, command, local stack, simulator and `make wiring` take it from here; one setting, APPLICATION, names the
+module that holds it, as ``APP``.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+
+from headwater.domain.events import DomainEvent, EventTypes
+from headwater.effects.effect import Effect
+from headwater.grants import Grant
+from headwater.projections.projection import Projection
+
+#: The backbone's own consumers: no application's may be called so.
+RESERVED_CONSUMERS = frozenset({"archiver", "fan_out", "bi_export", "compaction", "dead_letters", "redrive"})
+
+
+class DeclarationError(ValueError):
+    """A declaration contradicts another, or itself; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """What belongs together of an application: events, and what is made of them.
+
+    ``redriving``: what a redrive of this feature's own consumers calls, of those that are neither projections nor
+    effects.
+    """
+
+    name: str
+    events: Sequence[type[DomainEvent]] = ()
+    projections: Sequence[Projection] = ()
+    effects: Sequence[Effect] = ()
+    redriving: Sequence[Grant] = ()
+
+    @property
+    def consumers(self) -> Sequence[Projection | Effect]:
+        """What reads events."""
+        return [*self.projections, *self.effects]
+
+
+@dataclass(frozen=True)
+class Application:
+    """All of an application. Consumers are known by their names, which are unique.
+
+    Raises
+    ------
+    DeclarationError
+        Two events or consumers have one name, or a consumer takes an event that no feature declares.
+    """
+
+    name: str
+    features: Sequence[Feature]
+    events: EventTypes = field(init=False)
+    projections: Mapping[str, Projection] = field(init=False)
+    effects: Mapping[str, Effect] = field(init=False)
+
+    def __post_init__(self) -> None:
+        events = [(feature, each) for feature in self.features for each in feature.events]
+        _demand_unique("event", ((feature, each.__name__) for feature, each in events))
+        consumers = [(feature, each) for feature in self.features for each in feature.consumers]
+        _demand_unique("consumer", ((feature, each.name) for feature, each in consumers))
+        known = {each for _, each in events}
+        for feature, consumer in consumers:
+            if consumer.name in RESERVED_CONSUMERS:
+                raise DeclarationError(
+                    f"feature {feature.name}: {consumer.name!r} is a consumer of the backbone's: choose another name"
+                )
+            _demand_declared(feature, consumer, known)
+        object.__setattr__(self, "events", EventTypes(*(each for _, each in events)))
+        object.__setattr__(
+            self, "projections", {each.name: each for feature in self.features for each in feature.projections}
+        )
+        object.__setattr__(self, "effects", {each.name: each for feature in self.features for each in feature.effects})
+
+
+def load(module: str) -> Application:
+    """The application that a module holds.
+
+    Raises
+    ------
+    DeclarationError
+        There is no such module, or it has no ``APP``.
+    """
+    try:
+        application = getattr(import_module(module), "APP", None)
+    except ModuleNotFoundError as error:
+        if error.name and not module.startswith(error.name):
+            raise
+        raise DeclarationError(f"APPLICATION names the module {module}, which is not there") from None
+    if not isinstance(application, Application):
+        raise DeclarationError(f"module {module} must hold the application, as APP = Application(…)")
+    return application
+
+
+def _demand_unique(kind: str, names: Iterable[tuple[Feature, str]]) -> None:
+    first: dict[str, Feature] = {}
+    for feature, name in names:
+        if name in first:
+            where = f"features {first[name].name} and {feature.name}" if first[name] != feature else feature.name
+            raise DeclarationError(f"two {kind}s are called {name} ({where}): rename one")
+        first[name] = feature
+
+
+def _demand_declared(feature: Feature, consumer: Projection | Effect, known: Collection[type[DomainEvent]]) -> None:
+    taken = consumer.on if isinstance(consumer, Effect) else consumer.declared
+    if missing := sorted(each.__name__ for each in taken if each not in known):
+        raise DeclarationError(
+            f"feature {feature.name}: {consumer.name} takes {', '.join(missing)}, which no feature declares: "
+            "add it to a feature's events"
+        )
