@@ -114,7 +114,7 @@ bench-compaction: setup ## Measure compaction, and what a user's month reads fro
 	@$(BIN)/python -m benchmarks.compaction $(if $(filter command line,$(origin EVENTS)),--events $(EVENTS)) $(ARGS)
 
 # Each tool is a target of its own, so that one can be run alone: `make check-types`.
-CHECKS := format lint types imports templates expanded rules
+CHECKS := format lint types imports wiring templates expanded rules
 
 .PHONY: check $(CHECKS:%=check-%)
 check: setup .venv-tools/.installed ## Format, lint, types, imports, and the templates raw and expanded; tells all that failed
@@ -136,6 +136,9 @@ check-types: setup
 check-imports: setup
 	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
 
+check-wiring: setup
+	$(BIN)/python -m cli.wiring --check
+
 check-templates: .venv-tools/.installed
 	$(TOOLS)/cfn-lint template.yaml receiver.yaml
 
@@ -149,13 +152,9 @@ check-expanded: setup .venv-tools/.installed
 check-rules: setup
 	$(BIN)/python -m pytest tests/infrastructure
 
-.PHONY: analytics
-analytics: setup ## Write the tables, views and queries of analytics/ into the template and the docs
-	@$(BIN)/python -m cli.deployed_sql
-
-.PHONY: schemas
-schemas: setup ## Write the events' JSON Schemas into schemas/, from the events' classes
-	@$(BIN)/python -m cli.event_schemas
+.PHONY: wiring
+wiring: setup ## Write what follows from the declarations: into template.yaml, schemas/ and the docs
+	@$(BIN)/python -m cli.wiring
 
 .PHONY: format
 format: setup ## Format the code and fix what ruff can fix

@@ -1,6 +1,6 @@
 """The JSON Schemas of events, in schemas/, from what the events' classes say of their fields.
 
-`make schemas` runs it. Other schemas in the folder are written by hand.
+`make wiring` writes them. Other schemas in the folder are written by hand.
 """
 
 import json
@@ -36,12 +36,3 @@ def schema(kind: type[DomainEvent]) -> dict[str, Any]:
         "$id": f"urn:headwater:schema:{kind.__name__}:{kind.schema_version}",
         **generated,
     }
-
-
-def main() -> None:
-    for path, text in written().items():
-        path.write_text(text, "utf-8")
-
-
-if __name__ == "__main__":
-    main()

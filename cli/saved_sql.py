@@ -1,7 +1,7 @@
 """The queries and views of `analytics/`: one file each, in Athena's SQL, under a header of comments.
 
 Everything that runs or deploys them reads these files: `headwater archive query`, the template's Athena::NamedQuery and
-Glue views (`make analytics`), the demo and the tests.
+Glue views (`make wiring`), the demo and the tests.
 
 The header's lines are ``-- title:``, ``-- about:``, of a query ``-- cost:`` (what it reads), ``-- param <name> <kind> =
 <default>: <meaning>``, with ``<kind>!`` where a person has to say it and the default is an example, and ``-- chart:

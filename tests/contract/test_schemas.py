@@ -150,7 +150,7 @@ def test_what_tests_append_must_be_valid() -> None:
 
 def test_the_schemas_are_written_from_the_classes() -> None:
     for path, text in event_schemas.written().items():
-        assert path.read_text("utf-8") == text, "run `make schemas`"
+        assert path.read_text("utf-8") == text, "run make wiring"
 
 
 @given(events())

@@ -9,7 +9,7 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from cli import athena_sql, deployed_sql, saved_sql
+from cli import athena_sql, saved_sql
 from cli.tables import TABLES, Format
 from headwater.archive import envelope
 from headwater.archive.archiver import Archiver
@@ -48,13 +48,6 @@ def view_text(table: Node) -> str:
     before, encoded, after = parts
     plain = encoded["Fn::Base64"]["Fn::Sub"].replace("${AnalyticsDatabase}", DATABASE)
     return str(separator.join([before, base64.b64encode(plain.encode()).decode(), after]))
-
-
-def test_the_template_and_the_docs_are_as_the_sources_say() -> None:
-    """`make analytics` writes them."""
-    for path, written in ((deployed_sql.TEMPLATE, deployed_sql.template), (deployed_sql.PAGE, deployed_sql.page)):
-        text = path.read_text(encoding="utf-8")
-        assert written(text) == text, f"{path.name} is not what its sources say: run make analytics"
 
 
 def test_every_column_of_a_line_is_a_column_of_the_raw_tables(template: Node) -> None:

@@ -1,7 +1,7 @@
 """The events: what happened, in the past tense, each with a schema version.
 
 To add one: write its class below with what its fields hold (see constraints.py), add it to a feature of the
-application, and run ``make schemas``. No clock, no ids, no I/O.
+application, and run ``make wiring``. No clock, no ids, no I/O.
 
 `EventTypes.reader` is the one way from what is stored or sent to an event; `demand_limits` is what an append asks
 besides.

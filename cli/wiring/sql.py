@@ -1,7 +1,6 @@
-"""Writes the analysts' tables, views and saved queries into the template, and the list of queries into the docs.
+"""The analysts' tables, views and saved queries in the template, and the list of queries in the docs.
 
-`make analytics` runs it; a test demands that it has been run. The sources are `cli/tables.py` and `analytics/`. It
-writes between two marks and touches nothing else, so that running it again changes nothing.
+The sources are `cli/tables.py` and `analytics/`.
 
 A view is a Glue table whose text is the JSON that Athena itself writes for CREATE VIEW, in base64. CloudFormation
 encodes it when it deploys: so the template shows SQL that people can read, and the database's name can be a parameter.
@@ -10,21 +9,14 @@ encodes it when it deploys: so the template shows SQL that people can read, and 
 import json
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Final
 
 from cli import athena_sql, saved_sql
 from cli.saved_sql import SavedQuery, View
 from cli.tables import FIRST_DAY, TABLES, Format, Table
-
-ROOT: Final = Path(__file__).resolve().parent.parent
-TEMPLATE: Final = ROOT / "template.yaml"
-PAGE: Final = ROOT / "docs" / "archive.md"
+from cli.wiring.regions import Writer
 
 _WIDTH: Final = 120
-_FROM: Final = "written by `make analytics`: edit its sources instead"
-_TEMPLATE_MARKS: Final = (f"  # >>> {_FROM}\n", "  # <<<\n")
-_PAGE_MARKS: Final = (f"<!-- >>> {_FROM} -->\n", "<!-- <<< -->\n")
 
 _JSON: Final = (
     "org.apache.hadoop.mapred.TextInputFormat",
@@ -53,22 +45,14 @@ _ABOUT_PARTITIONS: Final = {
 }
 
 
-def template(text: str) -> str:
-    """The template with its written part anew."""
-    return _between(text, _TEMPLATE_MARKS, "".join(f"{line}\n" if line else "\n" for line in _resources()))
+def resources() -> str:
+    """The tables, views and saved queries, for the template."""
+    return "".join(f"{line}\n" if line else "\n" for line in _resources())
 
 
-def page(text: str) -> str:
-    """The page with its written part anew."""
-    return _between(text, _PAGE_MARKS, "".join(f"{line}\n" for line in _queries_listed()))
-
-
-def _between(text: str, marks: tuple[str, str], written: str) -> str:
-    head, begin, rest = text.partition(marks[0])
-    _, end, tail = rest.partition(marks[1])
-    if not begin or not end:
-        raise SystemExit(f"the marks {marks[0].strip()!r} and {marks[1].strip()!r} are not there")
-    return f"{head}{begin}{written}{end}{tail}"
+def page_writers() -> Mapping[str, Writer]:
+    """What writes the regions of the analysts' page."""
+    return {"queries": lambda: "".join(f"{line}\n" for line in _queries_listed())}
 
 
 def _resources() -> Iterator[str]:
@@ -228,13 +212,3 @@ def _queries_listed() -> Iterable[str]:
         parameters = ", ".join(f"`{each.name}`" for each in query.parameters)
         name = f"`{query.name}`" + (f" ({parameters})" if parameters else "")
         yield f"| {name} | {query.about} | {query.cost} |"
-
-
-def main() -> None:
-    for path, written in ((TEMPLATE, template), (PAGE, page)):
-        text = path.read_text(encoding="utf-8")
-        path.write_text(written(text), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,44 @@
+"""What follows from the declarations is in the template, and is what they say."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from cli import event_schemas
+from cli.wiring import __main__ as wiring
+from tests.infrastructure.expansion import PROJECT, expanded
+
+#: Of the expanded template before there was a wiring.
+WRITTEN_BY_HAND = "47297eaa409e39e28becd865f5456db0b62f1446eb70dd881aa4239095ce0385"
+
+
+def test_the_expanded_template_is_what_it_was_when_it_was_written_by_hand() -> None:
+    assert hashlib.sha256(json.dumps(expanded(), sort_keys=True).encode()).hexdigest() == WRITTEN_BY_HAND
+
+
+def test_what_is_written_is_as_its_sources_say(capsys: pytest.CaptureFixture[str]) -> None:
+    assert wiring.main(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_what_is_stale_is_named_and_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    template = tmp_path / "template.yaml"
+    text = (PROJECT / "template.yaml").read_text("utf-8").replace('["failing#leaderboard#*"]', '["failing#*"]')
+    template.write_text(text, "utf-8")
+    monkeypatch.setattr(wiring, "TEMPLATE", template)
+    monkeypatch.setattr(wiring, "PAGE", tmp_path / "archive.md")
+    (tmp_path / "archive.md").write_text((PROJECT / "docs" / "archive.md").read_text("utf-8"), "utf-8")
+    monkeypatch.setattr(wiring, "ROOT", tmp_path)
+    monkeypatch.setattr(event_schemas, "written", dict)
+
+    assert wiring.main(["--check"]) == 1
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("template.yaml: projections is stale\n", "Run make wiring.\n")
+    assert template.read_text("utf-8") == text
+
+    assert wiring.main([]) == 0
+    assert capsys.readouterr().out == "template.yaml: projections is written anew\n"
+    assert template.read_text("utf-8") == (PROJECT / "template.yaml").read_text("utf-8")
