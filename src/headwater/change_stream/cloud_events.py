@@ -147,9 +147,8 @@ def decode(body: bytes | str, types: EventTypes) -> Delivery:
         raise MalformedEventError(f"not a CloudEvent of ours: {error}") from None
     except (ValueError, RecursionError):
         raise MalformedEventError("not a CloudEvent of ours: it is no JSON object") from None
-    schema_version = _SCHEMA_VERSIONS.get((envelope.type, envelope.dataschema))
-    if schema_version is None:
-        schema_version = _schema_version(envelope.type, envelope.dataschema)
+    named = envelope.type, envelope.dataschema
+    schema_version = _SCHEMA_VERSIONS.get(named) or _schema_version(*named)
     if envelope.data is UNSET and not envelope.dataref:
         raise MalformedEventError("the CloudEvent has neither 'data' nor 'dataref'")
     metadata = {}
@@ -161,8 +160,8 @@ def decode(body: bytes | str, types: EventTypes) -> Delivery:
         metadata["actor"] = envelope.actor
     version = _count("sequence", envelope.sequence)
     reader = types.reader(envelope.subject, version, envelope.id, envelope.type, schema_version, envelope.time)
-    # A known version by now, so that these are no more than there are types.
-    _SCHEMA_VERSIONS.setdefault((envelope.type, envelope.dataschema), schema_version)
+    # Of a known type and version by now, so that these stay few.
+    _SCHEMA_VERSIONS[named] = schema_version
     payload = None if envelope.dataref or envelope.data is UNSET else reader.read(envelope.data, envelope.id)
     event = RecordedEvent(
         aggregate_id=envelope.subject,
