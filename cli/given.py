@@ -1,6 +1,7 @@
-"""What a person gives a command, checked before any work starts, by callbacks and types of options and arguments."""
+"""What a person gives a command, checked before any work starts: all words first, then each by its callback or type."""
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -10,18 +11,24 @@ import click
 _PICTURES: Final = (".png", ".svg")
 
 
+def demand_text(words: Sequence[str]) -> None:
+    """Refuses bytes that are no UTF-8, which Python keeps as half surrogate pairs: nothing can be sent with them."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(f"{word!r} holds bytes that are no UTF-8: type it anew") from None
+
+
 def stated[Value: (str, str | None)](_context: click.Context, _parameter: click.Parameter, value: Value) -> Value:
     """A text that says something: an empty one is a variable that was not set."""
     if value is not None and not value.strip():
         raise click.BadParameter("it is empty")
-    if value is not None:
-        _demand_text(value)
     return value
 
 
 def aggregate(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     """An aggregate's id with its type."""
-    _demand_text(value)
     type_, mark, key = value.partition("#")
     if not mark:
         raise click.BadParameter(f"{value!r} has no type; write it as <type>#<id>, in quotes: 'user#{value}'")
@@ -67,14 +74,6 @@ def picture(_context: click.Context, _parameter: click.Parameter, path: Path | N
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise click.BadParameter(f"{path} cannot be written: you may not write there")
     return path
-
-
-def _demand_text(value: str) -> None:
-    """Refuses bytes that are no UTF-8, which Python keeps as half surrogate pairs: nothing can be sent with them."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise click.BadParameter(f"{value!r} holds bytes that are no UTF-8: type it anew") from None
 
 
 def _today() -> str:

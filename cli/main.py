@@ -15,6 +15,7 @@ import click
 from click.exceptions import NoSuchCommand, NoSuchOption
 from click.shell_completion import CompletionItem
 
+from cli.given import demand_text
 from cli.output import fitted, refusal
 
 
@@ -116,6 +117,7 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         with self._told():
+            demand_text(self._given)
             return super().invoke(ctx)
 
     @contextmanager
