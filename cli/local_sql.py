@@ -39,11 +39,11 @@ class LocalSqlError(QueryError):
 
 
 class GivenUpError(LocalSqlError):
-    """A query that was given up, as who asked for it had said when."""
+    """A query that was stopped, since it was not wanted any more."""
 
 
 class TooManyRowsError(LocalSqlError):
-    """A query with more rows than who asked for it takes."""
+    """A query whose answer has more rows than may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +140,14 @@ class LocalSql:
         return self._found[table.name], self._foreign[table.prefix], damaged
 
     def query(self, sql: str, *, gives_up: Callable[[], bool] = lambda: False, most_rows: int | None = None) -> Answer:
-        """Answers one SELECT in Athena's (Trino's) SQL. ``gives_up``: whether it is not wanted any more; asked often.
+        """Answers one SELECT in Athena's (Trino's) SQL.
+
+        ``gives_up`` is asked often while DuckDB answers: at its first yes the query is stopped.
 
         Raises
         ------
         GivenUpError
-            It was given up.
+            ``gives_up`` said so.
         TooManyRowsError
             It has more than ``most_rows`` rows.
         LocalSqlError
@@ -185,7 +187,7 @@ class LocalSql:
 
     @contextmanager
     def _interrupted_when(self, gives_up: Callable[[], bool]) -> Iterator[None]:
-        """DuckDB ends what it does within when it is not wanted any more."""
+        """Within it, DuckDB stops what it does as soon as ``gives_up`` says so."""
         done = threading.Event()
 
         def watch() -> None:

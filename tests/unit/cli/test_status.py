@@ -226,7 +226,7 @@ def test_letters_that_others_have_replaced_are_looked_at_again(monkeypatch: pyte
     assert [[*each.by_consumer] for each in found] == [["board"]] * 2 + [["badges"]] * 2 + [["mail"]] * 2
 
 
-def test_the_queues_are_looked_into_only_when_a_count_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_queues_are_looked_into_when_a_count_has_changed_and_not_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     counts: list[dict[str, int]] = [{"P": 0}, {"P": 1}, {"P": 1}, {"P": 2}, {"P": 0}]
     looks: list[int] = []
 
