@@ -29,6 +29,7 @@ from tests.fakes.compaction_objects import InMemoryArchive
 from tests.fakes.growing_objects import InMemoryGrowingObjects
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.object_store import InMemoryObjectStore
+from tests.fakes.queries import ENDLESS
 from tests.fakes.stream_records import play_image, play_records, stream_record
 
 PAGE = "raw/source=events/dt=2026-03-01/{}.jsonl.zst"
@@ -542,9 +543,6 @@ def test_the_largest_numbers_break_no_view_and_no_query(
     assert sql.query("SELECT expires_at FROM activity").rows == [(None,)]
     missing = sql.query(saved_sql.queries()["missing-versions"].sql()).rows
     assert [row[1:] for row in missing] == [(3, -1, 2**63 - 1)]
-
-
-ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
 
 def test_a_query_without_an_end_ends_when_it_is_given_up(sql: LocalSql) -> None:

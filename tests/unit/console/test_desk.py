@@ -12,8 +12,7 @@ from cli.console import desk as desks
 from cli.console.desk import Desk
 from cli.errors import QueryError
 from tests.fakes.archived_objects import InMemoryObjects
-
-ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+from tests.fakes.queries import ENDLESS
 
 
 @pytest.fixture
@@ -25,10 +24,10 @@ def desk() -> Iterator[Desk]:
 
 
 def test_a_query_without_an_end_is_stopped(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desks, "QUERY_SECONDS", 0.3)
-
-    with pytest.raises(QueryError, match="was stopped: have it read less"):
-        desk.query(ENDLESS)
+    with monkeypatch.context() as hurried:
+        hurried.setattr(desks, "QUERY_SECONDS", 0.3)
+        with pytest.raises(QueryError, match="was stopped: have it read less"):
+            desk.query(ENDLESS)
 
     assert desk.query("SELECT 1").answer.rows == [(1,)]
 
