@@ -37,7 +37,7 @@ def guessed(answer: Answer) -> Chart:
     ChartError
         There is no column of numbers.
     """
-    for name, numeric in list(zip(answer.columns, answer.numeric, strict=True))[1:]:
+    for name, numeric in zip(answer.columns[1:], answer.numeric[1:], strict=True):
         if numeric:
             return Chart("bar", answer.columns[0], name)
     raise ChartError("the answer has no column of numbers to draw beside its first column")

@@ -50,16 +50,19 @@ def test_the_readme_is_one_screen_a_question() -> None:
     assert max(len(section.splitlines()) for section in text.split("\n## ")) <= 40
 
 
-def test_the_printed_status_has_the_consumers_that_there_are() -> None:
-    graph = FlowGraph.of(*(parsed((ROOT / name).read_bytes(), name) for name in ("template.yaml", "receiver.yaml")))
+@pytest.fixture
+def graph() -> FlowGraph:
+    return FlowGraph.of(*(parsed((ROOT / name).read_bytes(), name) for name in ("template.yaml", "receiver.yaml")))
+
+
+def test_the_printed_status_has_the_consumers_that_there_are(graph: FlowGraph) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     table = text.partition("\nconsumer  ")[2].partition("\n\n")[0]
 
     assert [line.split()[0] for line in table.splitlines()[1:]] == list(graph.consumers)
 
 
-def test_the_printed_status_needs_people_for_what_status_would_name() -> None:
-    graph = FlowGraph.of(*(parsed((ROOT / name).read_bytes(), name) for name in ("template.yaml", "receiver.yaml")))
+def test_the_printed_status_needs_people_for_what_status_would_name(graph: FlowGraph) -> None:
     figures = {"LeaderboardFunction": Figures(paused=True, waiting=803)}
     snapshot = Snapshot(
         at=datetime.now(UTC), stack="local", figures=figures, dead_letters={"fan_out": 1}, standing={"fan_out": 1}
