@@ -182,18 +182,30 @@ def _us(work: Callable[[], object], records: int) -> float:
     return min(costs) / records * 1e6
 
 
-def functions(source: Path) -> list[str]:
-    """The functions of a version, but for what they share."""
+def functions(source: Path) -> dict[str, str]:
+    """The functions of a version, each with its handler; but for what they share."""
+    # Late: a process that measures an older checkout has no such module.
+    from arcade.app import APP
+    from headwater.application import RESERVED_CONSUMERS
+
     modules = Path(source, "headwater/functions").glob("*.py")
-    return sorted(path.stem for path in modules if path.stem not in {"__init__", "entry", "pipe"})
+    names = {path.stem for path in modules} - {"__init__", "entry", "pipe"}
+    handlers = {name: f"headwater.functions.{name}.handler" for name in names - {"consumers"}}
+    if "consumers" in names:
+        handlers |= {
+            name: f"headwater.functions.consumers.{name}"
+            for name in (RESERVED_CONSUMERS | {*APP.projections, *APP.effects}) - names
+        }
+    return dict(sorted(handlers.items()))
 
 
-def cold_start(function: str) -> float:
+def cold_start(handler: str) -> float:
     """Milliseconds of processor time that a fresh process takes to import a function and to build what it needs."""
     from importlib import import_module
 
     began = time.process_time()
-    import_module(f"headwater.functions.{function}")
+    module, _, attribute = handler.rpartition(".")
+    getattr(import_module(module), attribute)
     return (time.process_time() - began) * 1e3
 
 
@@ -232,12 +244,15 @@ def _in_a_process(source: Path, *arguments: str) -> Any:
 def compare(sources: Sequence[Path], rounds: int, tell: Callable[[str], object]) -> dict[str, list[float]]:
     """The median over the rounds, by what was measured, of each version."""
     found: dict[str, list[list[float]]] = {}
-    common = [name for name in functions(sources[0]) if all(name in functions(source) for source in sources)]
+    handlers = [functions(source) for source in sources]
+    common = [name for name in handlers[0] if all(name in each for each in handlers)]
     for number in range(rounds):
         for index, source in enumerate(sources):
             tell(f"round {number + 1} of {rounds}: {source}")
             costs: dict[str, float] = _in_a_process(source, "--measure")
-            costs |= {f"cold start {name}": _in_a_process(source, "--cold-start", name) for name in common}
+            costs |= {
+                f"cold start {name}": _in_a_process(source, "--cold-start", handlers[index][name]) for name in common
+            }
             for name, cost in costs.items():
                 found.setdefault(name, [[] for _ in sources])[index].append(cost)
     return {name: [statistics.median(costs) for costs in versions] for name, versions in found.items()}
@@ -248,7 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds (default 7)")
     parser.add_argument("--against", type=Path, metavar="FOLDER", help="the src of another checkout, to compare with")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--cold-start", metavar="FUNCTION", help=argparse.SUPPRESS)
+    parser.add_argument("--cold-start", metavar="HANDLER", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.against and not (options.against / "headwater" / "settings.py").is_file():
         parser.error(f"--against {options.against}: no headwater lies there; name another checkout's src")

@@ -45,7 +45,7 @@ class Callees:
                 takes |= {"http", "http-body"}
             callees.append(
                 Callee(
-                    name=function.handler.rpartition(".")[0].rpartition(".")[2],
+                    name=_name(function.handler),
                     function=function,
                     takes=frozenset(takes or {"direct"}),
                     mappings=[mapping for mapping in mappings if not isinstance(mapping, Pipe)],
@@ -137,3 +137,9 @@ def mapping_of(
 
 def _plain(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "").removesuffix("function")
+
+
+def _name(handler: str) -> str:
+    """A consumer's is its handler's own, another function's that of the module that holds it."""
+    module, _, attribute = handler.rpartition(".")
+    return module.rpartition(".")[2] if attribute == "handler" else attribute

@@ -1,6 +1,5 @@
 """What the arcade is made of. The template's setting APPLICATION names this module."""
 
-from dataclasses import replace
 from typing import Final
 
 from headwater.accounts import cleanup, preferences
@@ -71,7 +70,7 @@ USERS: Final = Feature(
             on=[UserDeleted],
             prepare=_account_cleanup,
             grants=[
-                replace(read_histories("user"), sid="ReadUser"),
+                read_histories("user"),
                 Grant(
                     sid="RemoveCredentials",
                     actions=["dynamodb:DeleteItem"],
@@ -101,7 +100,7 @@ NOTIFICATIONS: Final = Feature(
             on=[UserEmailChanged, UserProfileChanged],
             prepare=_change_notice,
             mails=True,
-            grants=[replace(read_histories("user"), sid="ReadUser")],
+            grants=[read_histories("user")],
         ),
     ],
 )
@@ -115,4 +114,4 @@ APPLICATIONS: Final = Feature(
 )
 ACTIVITY: Final = Feature(name="activity", events=[ActivityRecorded])
 
-APP: Final = Application("arcade", [NOTIFICATIONS, USERS, PLAYERS, BADGES, APPLICATIONS, ACTIVITY])
+APP: Final = Application("arcade", [USERS, PLAYERS, BADGES, NOTIFICATIONS, APPLICATIONS, ACTIVITY])

@@ -4,6 +4,7 @@ Functions, command, local stack, simulator and `make wiring` take it from here; 
 module that holds it, as ``APP``.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -15,6 +16,10 @@ from headwater.projections.projection import Projection
 
 #: The backbone's own consumers: no application's may be called so.
 RESERVED_CONSUMERS = frozenset({"archiver", "fan_out", "bi_export", "compaction", "dead_letters", "redrive"})
+
+#: Of a function's logical id, 24 characters are left in its name ("Function" takes eight).
+LONGEST_NAME = 16
+_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z][a-z0-9]*)*")
 
 
 class DeclarationError(ValueError):
@@ -64,6 +69,12 @@ class Application:
         _demand_unique("consumer", ((feature, each.name) for feature, each in consumers))
         known = {each for _, each in events}
         for feature, consumer in consumers:
+            if not _NAME.fullmatch(consumer.name) or len(consumer.name.replace("_", "")) > LONGEST_NAME:
+                raise DeclarationError(
+                    f"feature {feature.name}: the consumer's name {consumer.name!r} must be words of lower-case "
+                    f"letters and digits, a letter first, joined by single underscores, of at most {LONGEST_NAME} in all: "
+                    "CloudFormation cuts the names of functions, by which a failed batch tells its consumer"
+                )
             if consumer.name in RESERVED_CONSUMERS:
                 raise DeclarationError(
                     f"feature {feature.name}: {consumer.name!r} is a consumer of the backbone's: choose another name"

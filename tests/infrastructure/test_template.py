@@ -14,8 +14,10 @@ from typing import Any, Final, cast
 
 import pytest
 
+from arcade.app import APP
 from cli.inventory import dead_letter_queues, pending_queues
 from cli.target import SETTINGS
+from cli.wiring.facts import logical_id
 from devstack.console import Console
 from devstack.functions import FunctionHost
 from headwater.applications.enrichment import Enrichment
@@ -41,34 +43,22 @@ from tests.infrastructure.alarms import Alarm
 from tests.infrastructure.expansion import PROJECT, TEMPLATE, Node
 from tests.infrastructure.iam import Call, allows
 
+#: The backbone's consumers, and the application's.
+CONSUMERS: Final = ("archiver", "fan_out", "bi_export", "dead_letters", "redrive", *APP.projections, *APP.effects)
+#: Each function with its handler.
 FUNCTIONS: Final = {
-    "ArchiverFunction": "archiver",
-    "FanOutFunction": "fan_out",
-    "PlayerProfilesFunction": "player_profiles",
-    "LeaderboardFunction": "leaderboard",
-    "BadgesFunction": "badges",
-    "AchievementsFunction": "achievements",
-    "BiExportFunction": "bi_export",
-    "CompactionFunction": "compaction",
-    "WelcomeEmailFunction": "welcome_email",
-    "ChangeNoticeFunction": "change_notice",
-    "DefaultResourcesFunction": "default_resources",
-    "AccountCleanupFunction": "account_cleanup",
-    "DeadLettersFunction": "dead_letters",
-    "RedriveFunction": "redrive",
-    "ApplicationEnrichmentFunction": "application_enrichment",
-    "ApplicationTargetFunction": "application_target",
-    "HttpApiFunction": "http_api",
+    **{f"{logical_id(name)}Function": f"headwater.functions.consumers.{name}" for name in CONSUMERS},
+    "CompactionFunction": "headwater.functions.compaction.handler",
+    "ApplicationEnrichmentFunction": "headwater.functions.application_enrichment.handler",
+    "ApplicationTargetFunction": "headwater.functions.application_target.handler",
+    "HttpApiFunction": "headwater.functions.http_api.handler",
 }
 STREAM_MAPPINGS: Final = {
     "ArchiverFunctionEventsTableStream",
     "ArchiverFunctionApplicationsTableStream",
     "FanOutFunctionEventsTableStream",
-    "PlayerProfilesFunctionEventsStream",
-    "LeaderboardFunctionEventsStream",
-    "BadgesFunctionEventsStream",
-    "AchievementsFunctionEventsStream",
     "BiExportFunctionEventsStream",
+    *(f"{logical_id(name)}FunctionEventsStream" for name in APP.projections),
 }
 #: Where the functions emit their metrics, of each stack its own.
 NAMESPACE: Final = {"Fn::Sub": "Headwater/${AWS::StackName}"}
@@ -144,12 +134,10 @@ def test_the_functions_are_those_that_this_suite_knows(template: Node) -> None:
     assert set(of_type(template, "AWS::Serverless::Function")) == set(FUNCTIONS)
 
 
-@pytest.mark.parametrize(("function", "stem"), FUNCTIONS.items())
-def test_each_function_has_its_module_and_its_fixture(template: Node, function: str, stem: str) -> None:
-    handler = template["Resources"][function]["Properties"]["Handler"]
-
-    assert handler == f"headwater.functions.{stem}.handler"
-    assert importlib.util.find_spec(f"headwater.functions.{stem}") is not None
+@pytest.mark.parametrize(("function", "handler"), FUNCTIONS.items())
+def test_each_function_has_its_module_and_its_fixture(template: Node, function: str, handler: str) -> None:
+    assert template["Resources"][function]["Properties"]["Handler"] == handler
+    assert importlib.util.find_spec(handler.rpartition(".")[0]) is not None
     assert (PROJECT / "events" / f"{function}.json").is_file(), "for sam local invoke"
 
 
@@ -442,10 +430,11 @@ def test_dead_letters_know_each_mapping_and_what_it_filters(template: Node, expa
         function = mapping["FunctionName"]["Ref"]
         handler = template["Resources"][function]["Properties"]["Handler"]
         # The consumer's name is taken from the function's ARN, which CloudFormation makes of 24 characters of this.
-        assert consumer_of(f"arn:aws:lambda:eu-west-1:1:function:stack-{function[:24]}-1A2B") == handler.split(".")[2]
+        consumer = handler.rpartition(".")[2]
+        assert consumer_of(f"arn:aws:lambda:eu-west-1:1:function:stack-{function[:24]}-1A2B") == consumer
         if "FilterCriteria" in mapping:
             criteria = FilterCriteria.parse(mapping["FilterCriteria"], "dynamodb" if "Table" in name else "kinesis")
-            filtered[handler.split(".")[2]] = criteria.patterns if criteria else ()
+            filtered[consumer] = criteria.patterns if criteria else ()
     for name, pipe in template["Resources"].items():
         if pipe["Type"] == "AWS::Pipes::Pipe":
             criteria = FilterCriteria.parse(

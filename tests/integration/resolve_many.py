@@ -49,7 +49,7 @@ def main(count: int) -> None:
         "kinesis", numbers[0], numbers[-1], records=count, shard_id=log.shards[0].id, stream_arn=log.arn
     )
     # Late, as at a cold start: it builds on what was just put in place.
-    from headwater.functions import dead_letters
+    from headwater.functions import consumers
 
     message = {
         "messageId": "1",
@@ -57,7 +57,7 @@ def main(count: int) -> None:
         "attributes": {"ApproximateReceiveCount": "1"},
     }
     began, before = time.perf_counter(), _peak_kib()
-    answer = dead_letters.handler({"Records": [message]}, SimpleNamespace(aws_request_id="1"))
+    answer = consumers.dead_letters({"Records": [message]}, SimpleNamespace(aws_request_id="1"))
     report = {
         "answer": answer,
         "parked": aws.cloud.queue_depth(queue),

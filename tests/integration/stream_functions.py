@@ -1,6 +1,5 @@
 """A stream function in a test: settings, tables and bucket in moto, its handler, its fixture, its rows."""
 
-import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from headwater import bootstrap
 from headwater.attribute_values import unmarshal_item
+from headwater.functions import consumers
 from tests.fakes.moto import mock_aws
 from tests.fakes.tables import create_tables
 
@@ -66,10 +66,10 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def handler(function: str) -> Invoke:
-    """The function's handler from a cold start, so that it is built against this test's stack."""
-    module = importlib.reload(importlib.import_module(f"headwater.functions.{function}"))
+    """The consumer's handler from a cold start, so that it is built against this test's stack."""
+    built = getattr(consumers, function)
     context = SimpleNamespace(aws_request_id="request-1")
-    return lambda event: module.handler(event, context)
+    return lambda event: built(event, context)
 
 
 def item(pk: str) -> dict[str, Any]:

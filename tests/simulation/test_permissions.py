@@ -188,7 +188,7 @@ def test_a_redrive_did_what_each_consumer_does(calls: frozenset[Call]) -> None:
 def test_a_missing_action_is_noticed(resources: dict[str, Node], calls: frozenset[Call]) -> None:
     poorer = copy.deepcopy(resources)
     for statement in statements(poorer, "BadgesFunction"):
-        if statement["Sid"] == "HealGapsAndReadAwards":
+        if statement["Sid"] == "HealGaps":
             statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"].remove("player#*")
 
     assert denied(poorer, calls) == {("BadgesFunction", "dynamodb:Query", "EventsTable")}

@@ -7,9 +7,13 @@ from typing import ClassVar
 import pytest
 
 from arcade.app import APP
-from headwater.application import Application, DeclarationError, Feature, load
+from cli.wiring.facts import logical_id
+from headwater import bootstrap
+from headwater.application import RESERVED_CONSUMERS, Application, DeclarationError, Feature, load
+from headwater.dead_letters.pointers import consumer_of
 from headwater.domain.events import DomainEvent
 from headwater.effects.effect import Effect, Prepare
+from headwater.functions import consumers
 from headwater.grants import Grant, read_histories
 from headwater.projections.projection import Projection
 
@@ -69,6 +73,20 @@ def test_two_consumers_of_one_name_are_refused(second: Projection | Effect) -> N
 def test_a_name_of_the_backbones_is_refused(name: str) -> None:
     with pytest.raises(DeclarationError, match=f"'{name}' is a consumer of the backbone's"):
         shop(Feature("orders", events=[Placed], projections=[orders(name)]))
+
+
+@pytest.mark.parametrize("name", ["top_10_games", "orders__by_day", "orders_", "summaries_of_orders"])
+def test_a_name_that_its_function_could_not_tell_again_is_refused(name: str) -> None:
+    with pytest.raises(DeclarationError, match=f"the consumer's name '{name}' must be words"):
+        shop(Feature("orders", events=[Placed], projections=[orders(name)]))
+
+
+@pytest.mark.parametrize("name", ["orders", "top10_games", "sixteen_letters_a"])
+def test_a_function_tells_its_consumers_name_again(name: str) -> None:
+    shop(Feature("orders", events=[Placed], projections=[orders(name)]))
+    function = f"{logical_id(name)}Function"[:24]
+
+    assert consumer_of(f"arn:aws:lambda:eu-west-1:1:function:stack-{function}-1A2B3C4D5E6F") == name
 
 
 @pytest.mark.parametrize(
@@ -142,3 +160,14 @@ def test_a_grant_is_narrow(changed: dict[str, object], says: str) -> None:
 
 def test_histories_are_read_of_the_aggregates_that_are_named() -> None:
     assert list(read_histories("user", "order").leading_keys) == ["user#*", "order#*"]
+
+
+def test_no_application_may_take_a_name_of_the_backbones_handlers() -> None:
+    assert consumers._BACKBONE.keys() <= RESERVED_CONSUMERS
+
+
+def test_a_handler_that_nobody_declares_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "application", shop)
+
+    with pytest.raises(AttributeError, match="no consumer is called 'orders': neither the backbone nor"):
+        consumers.orders  # noqa: B018  # asked as Lambda does
