@@ -87,7 +87,8 @@ class Target:
         click.ClickException
             There is no such application here.
         """
-        from headwater.application import DeclarationError, load
+        from headwater.application import load
+        from headwater.declarations import DeclarationError
 
         try:
             return load(self.output("Application"))

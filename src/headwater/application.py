@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 
+from headwater.declarations import DeclarationError, place_of
 from headwater.domain.events import DomainEvent, EventTypes
 from headwater.effects.effect import Effect
 from headwater.grants import Grant
@@ -20,10 +21,6 @@ RESERVED_CONSUMERS = frozenset({"archiver", "fan_out", "bi_export", "compaction"
 #: Of a function's logical id, 24 characters are left in its name ("Function" takes eight).
 LONGEST_NAME = 16
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z][a-z0-9]*)*")
-
-
-class DeclarationError(ValueError):
-    """A declaration contradicts another, or itself; the message says what to change."""
 
 
 @dataclass(frozen=True)
@@ -63,24 +60,14 @@ class Application:
     effects: Mapping[str, Effect] = field(init=False)
 
     def __post_init__(self) -> None:
-        events = [(feature, each) for feature in self.features for each in feature.events]
-        _demand_unique("event", ((feature, each.__name__) for feature, each in events))
-        consumers = [(feature, each) for feature in self.features for each in feature.consumers]
-        _demand_unique("consumer", ((feature, each.name) for feature, each in consumers))
-        known = {each for _, each in events}
-        for feature, consumer in consumers:
-            if not _NAME.fullmatch(consumer.name) or len(consumer.name.replace("_", "")) > LONGEST_NAME:
-                raise DeclarationError(
-                    f"feature {feature.name}: the consumer's name {consumer.name!r} must be words of lower-case "
-                    f"letters and digits, a letter first, joined by single underscores, of at most {LONGEST_NAME} in all: "
-                    "CloudFormation cuts the names of functions, by which a failed batch tells its consumer"
-                )
-            if consumer.name in RESERVED_CONSUMERS:
-                raise DeclarationError(
-                    f"feature {feature.name}: {consumer.name!r} is a consumer of the backbone's: choose another name"
-                )
-            _demand_declared(feature, consumer, known)
-        object.__setattr__(self, "events", EventTypes(*(each for _, each in events)))
+        events = [each for feature in self.features for each in feature.events]
+        _demand_unique("event", [(each.__name__, place_of(each)) for each in events])
+        consumers = [each for feature in self.features for each in feature.consumers]
+        _demand_unique("consumer", [(each.name, each.place) for each in consumers])
+        for consumer in consumers:
+            _demand_name(consumer)
+            _demand_declared(consumer, events)
+        object.__setattr__(self, "events", EventTypes(*events))
         object.__setattr__(
             self, "projections", {each.name: each for feature in self.features for each in feature.projections}
         )
@@ -106,19 +93,30 @@ def load(module: str) -> Application:
     return application
 
 
-def _demand_unique(kind: str, names: Iterable[tuple[Feature, str]]) -> None:
-    first: dict[str, Feature] = {}
-    for feature, name in names:
+def _demand_unique(kind: str, named: Iterable[tuple[str, str]]) -> None:
+    first: dict[str, str] = {}
+    for name, place in named:
         if name in first:
-            where = f"features {first[name].name} and {feature.name}" if first[name] != feature else feature.name
-            raise DeclarationError(f"two {kind}s are called {name} ({where}): rename one")
-        first[name] = feature
+            raise DeclarationError(f"{place}: there is another {kind} {name}, at {first[name]}: rename one")
+        first[name] = place
 
 
-def _demand_declared(feature: Feature, consumer: Projection | Effect, known: Collection[type[DomainEvent]]) -> None:
-    taken = consumer.on if isinstance(consumer, Effect) else consumer.declared
-    if missing := sorted(each.__name__ for each in taken if each not in known):
+def _demand_name(consumer: Projection | Effect) -> None:
+    name, place = consumer.name, consumer.place
+    if name in RESERVED_CONSUMERS:
+        raise DeclarationError(f"{place}: {name} is a consumer of the backbone's: choose another name")
+    if not _NAME.fullmatch(name) or len(name.replace("_", "")) > LONGEST_NAME:
         raise DeclarationError(
-            f"feature {feature.name}: {consumer.name} takes {', '.join(missing)}, which no feature declares: "
+            f"{place}: the consumer's name {name!r} must be words of lower-case letters and digits, a letter first, "
+            f"joined by underscores, of at most {LONGEST_NAME} in all: CloudFormation cuts the names of functions, by "
+            "which a failed batch tells its consumer"
+        )
+
+
+def _demand_declared(consumer: Projection | Effect, events: Collection[type[DomainEvent]]) -> None:
+    taken = consumer.on if isinstance(consumer, Effect) else [*consumer.declared, *consumer.appends]
+    if missing := sorted(each.__name__ for each in taken if each not in events):
+        raise DeclarationError(
+            f"{consumer.place}: {consumer.name} takes {', '.join(missing)}, which no feature declares: "
             "add it to a feature's events"
         )

@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from headwater.declarations import DeclarationError, place
+
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
@@ -28,11 +30,13 @@ class Grant:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9]+", self.sid):
-            raise ValueError(f"the grant's sid {self.sid!r} must be letters and digits")
+            raise DeclarationError(f"{place()}: the grant's sid {self.sid!r} must be letters and digits")
         if wrong := [each for each in self.actions if not re.fullmatch(r"[a-z0-9-]+:[A-Za-z]+", each)]:
-            raise ValueError(f"grant {self.sid}: {wrong} must be actions of IAM such as dynamodb:Query, no wildcards")
+            raise DeclarationError(
+                f"{place()}: grant {self.sid}: {wrong} must be actions of IAM such as dynamodb:Query, no wildcards"
+            )
         if not self.actions:
-            raise ValueError(f"grant {self.sid} names no action")
+            raise DeclarationError(f"{place()}: grant {self.sid} names no action")
         if "${" not in self.resource:
             raise ValueError(
                 f"grant {self.sid}: its resource must be one of the template's, such as ${{EventsTable.Arn}}"

@@ -1,5 +1,6 @@
 """What follows from the declarations is in the template, and is what they say."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,16 @@ def test_what_is_stale_is_named_and_left_as_it_is(
     monkeypatch.setattr(wiring, "PAGE", tmp_path / "archive.md")
     (tmp_path / "archive.md").write_text((PROJECT / "docs" / "archive.md").read_text("utf-8"), "utf-8")
     monkeypatch.setattr(wiring, "ROOT", tmp_path)
+    shutil.copytree(PROJECT / "events", tmp_path / "events")
+    (tmp_path / "events" / "LeaderboardFunction.json").unlink()
     monkeypatch.setattr(event_schemas, "written", dict)
 
     assert wiring.main(["--check"]) == 1
     told = capsys.readouterr()
-    assert (told.out, told.err) == ("template.yaml: projections is stale\n", "Run make wiring.\n")
+    stale = ["template.yaml: projections is stale", "events/LeaderboardFunction.json is missing"]
+    assert (told.out.splitlines(), told.err) == (stale, "Run make wiring.\n")
     assert template.read_text("utf-8") == text
 
     assert wiring.main([]) == 0
-    assert capsys.readouterr().out == "template.yaml: projections is written anew\n"
+    assert capsys.readouterr().out == "".join(f"wrote {each.rpartition(' is ')[0]}\n" for each in stale)
     assert template.read_text("utf-8") == (PROJECT / "template.yaml").read_text("utf-8")

@@ -1,5 +1,6 @@
 """What an application may declare, and what it is told of what it may not."""
 
+import inspect
 import sys
 from types import ModuleType
 from typing import ClassVar
@@ -9,13 +10,16 @@ import pytest
 from arcade.app import APP
 from cli.wiring.facts import logical_id
 from headwater import bootstrap
-from headwater.application import RESERVED_CONSUMERS, Application, DeclarationError, Feature, load
+from headwater.application import RESERVED_CONSUMERS, Application, Feature, load
 from headwater.dead_letters.pointers import consumer_of
+from headwater.declarations import DeclarationError
 from headwater.domain.events import DomainEvent
 from headwater.effects.effect import Effect, Prepare
 from headwater.functions import consumers
 from headwater.grants import Grant, read_histories
 from headwater.projections.projection import Projection
+
+HERE = r"tests/unit/test_application\.py"
 
 
 class Placed(DomainEvent, frozen=True):
@@ -55,30 +59,39 @@ def test_all_that_is_declared_is_known_by_its_name() -> None:
 def test_two_events_of_one_name_are_refused() -> None:
     other = type("Placed", (DomainEvent,), {"__annotations__": {}, "__module__": __name__}, frozen=True)
 
-    with pytest.raises(DeclarationError, match=r"two events are called Placed \(features one and two\): rename one"):
-        shop(Feature("one", events=[Placed]), Feature("two", events=[other]))
-    with pytest.raises(DeclarationError, match=r"two events are called Placed \(one\)"):
-        shop(Feature("one", events=[Placed, Placed]))
+    line = inspect.getsourcelines(Placed)[1]
+    says = rf"^.*: there is another event Placed, at tests/unit/test_application.py:{line}: rename one$"
+    for features in (
+        [Feature("one", events=[Placed]), Feature("two", events=[other])],
+        [Feature("one", events=[Placed, Placed])],
+    ):
+        with pytest.raises(DeclarationError, match=says):
+            shop(*features)
 
 
 @pytest.mark.parametrize("second", [orders("orders"), mail("orders")])
 def test_two_consumers_of_one_name_are_refused(second: Projection | Effect) -> None:
     more = Feature("two", effects=[second]) if isinstance(second, Effect) else Feature("two", projections=[second])
 
-    with pytest.raises(DeclarationError, match="two consumers are called orders"):
+    with pytest.raises(
+        DeclarationError, match=rf"^{HERE}:\d+: there is another consumer orders, at {HERE}:\d+: rename one$"
+    ):
         shop(Feature("one", events=[Placed], projections=[orders()]), more)
 
 
 @pytest.mark.parametrize("name", ["fan_out", "redrive"])
 def test_a_name_of_the_backbones_is_refused(name: str) -> None:
-    with pytest.raises(DeclarationError, match=f"'{name}' is a consumer of the backbone's"):
+    with pytest.raises(DeclarationError, match=rf"^{HERE}:\d+: {name} is a consumer of the backbone's"):
         shop(Feature("orders", events=[Placed], projections=[orders(name)]))
 
 
 @pytest.mark.parametrize("name", ["top_10_games", "orders__by_day", "orders_", "summaries_of_orders"])
 def test_a_name_that_its_function_could_not_tell_again_is_refused(name: str) -> None:
-    with pytest.raises(DeclarationError, match=f"the consumer's name '{name}' must be words"):
+    says = rf"^{HERE}:\d+: the consumer's name '{name}' must be words"
+    with pytest.raises(DeclarationError, match=says):
         shop(Feature("orders", events=[Placed], projections=[orders(name)]))
+    with pytest.raises(DeclarationError, match=says):
+        shop(Feature("orders", events=[Placed], effects=[mail(name)]))
 
 
 @pytest.mark.parametrize("name", ["orders", "top10_games", "sixteen_letters_a"])
@@ -97,7 +110,7 @@ def test_a_function_tells_its_consumers_name_again(name: str) -> None:
     ],
 )
 def test_an_event_that_no_feature_declares_is_refused(feature: Feature) -> None:
-    with pytest.raises(DeclarationError, match="takes Paid, which no feature declares: add it to a feature's events"):
+    with pytest.raises(DeclarationError, match=rf"^{HERE}:\d+: \w+ takes Paid, which no feature declares: add it to"):
         shop(feature)
 
 
@@ -130,12 +143,6 @@ def test_the_application_is_what_the_module_holds(monkeypatch: pytest.MonkeyPatc
     assert load("arcade.app") is APP
 
 
-@pytest.mark.parametrize("name", ["Order", "1st", "an-order", ""])
-def test_an_effects_name_is_one_that_fits_into_keys(name: str) -> None:
-    with pytest.raises(ValueError, match="lower-case letters"):
-        mail(name)
-
-
 def test_an_effect_acts_on_something() -> None:
     with pytest.raises(ValueError, match="acts on no event"):
         Effect(name="idle", about="Does nothing", on=[], prepare=_nothing)
@@ -156,6 +163,14 @@ def test_a_grant_is_narrow(changed: dict[str, object], says: str) -> None:
 
     with pytest.raises(ValueError, match=says):
         Grant(**(sound | changed))  # type: ignore[arg-type]
+
+
+def test_an_error_names_the_line_of_the_declaration() -> None:
+    with pytest.raises(DeclarationError) as error:
+        Projection(name="orders", generation=1, initial={"pk": 1}, folds={})
+    line = inspect.currentframe().f_lineno - 1  # type: ignore[union-attr]
+
+    assert str(error.value).startswith(f"tests/unit/test_application.py:{line}: projection orders: the runner keeps")
 
 
 def test_histories_are_read_of_the_aggregates_that_are_named() -> None:

@@ -84,9 +84,18 @@ _LAST_YEAR: Final = 9999
 NO_MOMENT: Final = "must be a moment in ISO 8601 with Z or an offset"
 _UTC_MILLISECONDS: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z"
 
+
+def example(value: Any) -> Meta:
+    """A value as it may be: schemas show it, and the fixtures in events/ hold it."""
+    return Meta(examples=[value])
+
+
 #: A moment as our own code writes it, which sorts as text.
 Moment = Annotated[
-    str, MOMENT, Limits(pattern=_UTC_MILLISECONDS, says="must be a moment in ISO 8601 UTC with milliseconds")
+    str,
+    MOMENT,
+    Limits(pattern=_UTC_MILLISECONDS, says="must be a moment in ISO 8601 UTC with milliseconds"),
+    example("2026-03-01T12:00:00.000Z"),
 ]
 
 
@@ -165,6 +174,24 @@ def annotations(owner: type) -> dict[str, Any]:
     """The class's fields with all that is said of them."""
     hints = get_type_hints(owner, include_extras=True)
     return {name: hint for name, hint in hints.items() if get_origin(hint) is not ClassVar}
+
+
+def example_of(owner: type, name: str) -> Any:
+    """The first example that is given of a class's field.
+
+    Raises
+    ------
+    LookupError
+        There is none.
+    """
+    base, marks = _unwrapped(annotations(owner)[name])
+    if get_origin(base) in (Union, UnionType):
+        (base,) = (each for each in get_args(base) if each is not NoneType)
+        marks = (*marks, *_unwrapped(base)[1])
+    for mark in marks:
+        if isinstance(mark, Meta) and mark.examples:
+            return mark.examples[0]
+    raise LookupError(f"{owner.__name__}.{name} has no example: add example(…) to what is said of it, or of its type")
 
 
 def moments(owner: type) -> tuple[str, ...]:

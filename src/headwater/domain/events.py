@@ -24,6 +24,7 @@ from headwater.domain.constraints import (
     Limits,
     Moment,
     Says,
+    example,
     is_moment,
     moments,
     problems,
@@ -46,7 +47,9 @@ _ATOM: Final = r"[A-Za-z0-9!#$&'*+/=?^_`{|}~-]+"
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _UUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
-Name = Annotated[str, Limits(min_length=1, max_length=100, rules=(single_line, visible)), PERSONAL]
+Name = Annotated[
+    str, Limits(min_length=1, max_length=100, rules=(single_line, visible)), PERSONAL, example("Ada Lovelace")
+]
 #: Pragmatic where RFC 5322 is generous: one unquoted local part, a domain of at least two labels, ASCII alone (SES
 #: takes nothing else: an international domain is written as ``xn--…``), and no ``%``, which later hops may decode.
 #: RFC 5321, 4.5.3.1: 64 characters of a local part, 254 of the path less its angle brackets.
@@ -60,19 +63,29 @@ Email = Annotated[
         says="must be a bare ASCII address such as ada@example.org, of 6 to 254 characters, at most 64 before the @",
     ),
     PERSONAL,
+    example("ada@example.org"),
 ]
-Uuid = Annotated[str, Limits(pattern=_UUID, format="uuid", says="must be a UUID in lower case")]
+Uuid = Annotated[
+    str,
+    Limits(pattern=_UUID, format="uuid", says="must be a UUID in lower case"),
+    example("019930c2-6d1e-7a40-9c35-5be0f1a2c3d4"),
+]
 Game = Annotated[
-    str, Limits(pattern=_SLUG, says="must be 1 to 64 lower-case letters, digits and hyphens, no hyphen first")
+    str,
+    Limits(pattern=_SLUG, says="must be 1 to 64 lower-case letters, digits and hyphens, no hyphen first"),
+    example("chess"),
 ]
 #: Its bounds bind readers too: the leaderboard sorts by thirteen digits.
-Score = Annotated[int, Meta(ge=0, le=SCORE_LIMIT), Says(f"must be a whole number from 0 to {SCORE_LIMIT}")]
+Score = Annotated[
+    int, Meta(ge=0, le=SCORE_LIMIT), Says(f"must be a whole number from 0 to {SCORE_LIMIT}"), example(120)
+]
 ActivityKind = Annotated[
     str,
     Limits(
         pattern=r"[A-Z][A-Za-z0-9]{0,63}",
         says="must be 1 to 64 letters and digits, a capital first, such as ClickOnLogo",
     ),
+    example("ClickOnLogo"),
 ]
 Details = Annotated[
     Mapping[
@@ -87,6 +100,7 @@ Details = Annotated[
     ],
     Limits(max_length=20),
     PERSONAL,
+    example({"page": "home"}),
 ]
 
 
@@ -162,9 +176,11 @@ class BadgeEarned(DomainEvent, frozen=True, kw_only=True):
     plain_key: ClassVar[bool] = False
     key_limits: ClassVar[Limits] = Limits(max_length=250)
     user_id: Annotated[Uuid, INHERITED, Meta(description="The player's user id.")]
-    badge: Annotated[str, Limits(pattern=_SLUG), Meta(description="The badge's id.")]
+    badge: Annotated[str, Limits(pattern=_SLUG), Meta(description="The badge's id."), example("first-play")]
     game: Annotated[Game | None, Meta(description="The game that it was earned in; null for a badge across games.")]
-    title: Annotated[str, Limits(min_length=1, max_length=100), Meta(description="What people see.")]
+    title: Annotated[
+        str, Limits(min_length=1, max_length=100), Meta(description="What people see."), example("First play")
+    ]
     earned_at: Annotated[Moment, Meta(description="Event time of the play that earned it.")]
     play_event_id: Annotated[Uuid, INHERITED, Meta(description="The event_id of that play.")]
 

@@ -1,9 +1,9 @@
 """What an effect declares of itself. The frame in `headwater.effects.consumer` does the rest."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from headwater.declarations import DeclarationError, place
 from headwater.domain.events import DomainEvent, RecordedEvent
 from headwater.grants import Grant
 
@@ -42,12 +42,13 @@ class Effect:
     prepare: Callable[[], Prepare]
     mails: bool = False
     grants: Sequence[Grant] = ()
+    #: Where it is declared.
+    place: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
-            raise ValueError(f"effect name {self.name!r} must be lower-case letters, digits and underscores")
+        object.__setattr__(self, "place", place())
         if not self.on:
-            raise ValueError(f"effect {self.name} acts on no event")
+            raise DeclarationError(f"{self.place}: effect {self.name} acts on no event")
 
     @property
     def handles(self) -> Sequence[str]:

@@ -7,6 +7,7 @@ from functools import reduce
 from itertools import islice
 from typing import Any
 
+from headwater.declarations import DeclarationError, place
 from headwater.domain.events import DomainEvent, MalformedEventError, RecordedEvent, UnknownEventError
 
 #: A row's own attributes: plain values that DynamoDB holds.
@@ -103,17 +104,20 @@ class Projection:
     before_write: Callable[[], BeforeWrite] | None = None
     appends: Collection[type[DomainEvent]] = ()
     aggregate_types: frozenset[str] = field(init=False)
+    #: Where it is declared.
+    place: str = field(init=False, repr=False, compare=False)
     _evolves: Mapping[str, tuple[str, Evolve | None]] = field(init=False, repr=False)
     _ignored: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "place", place())
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
-            raise ValueError(f"projection name {self.name!r} must be lower-case letters, digits and underscores")
+            raise self._wrong(f"projection name {self.name!r} must be lower-case letters, digits and underscores")
         if clash := RESERVED_ATTRIBUTES & self.initial.keys():
-            raise ValueError(f"projection {self.name}: the runner keeps the attribute(s) {sorted(clash)} itself")
+            raise self._wrong(f"projection {self.name}: the runner keeps the attribute(s) {sorted(clash)} itself")
         declared = self.declared
         if twice := sorted({event.__name__ for event in declared if declared.count(event) > 1}):
-            raise ValueError(f"projection {self.name} declares {twice} more than once")
+            raise self._wrong(f"projection {self.name} declares {twice} more than once")
         evolves: dict[str, tuple[str, Evolve | None]] = {
             event.__name__: (event.aggregate_type, evolve) for event, evolve in self.folds.items()
         }
@@ -122,11 +126,14 @@ class Projection:
         object.__setattr__(self, "_ignored", frozenset(event.__name__ for event in self.ignores))
         object.__setattr__(self, "aggregate_types", frozenset(type_ for type_, _ in evolves.values()))
         if foreign := [each.__name__ for each in self.ignores if each.aggregate_type not in self.aggregate_types]:
-            raise ValueError(
+            raise self._wrong(
                 f"projection {self.name} ignores {foreign} of aggregate types that it does not follow: leave them out"
             )
         if unknown := sorted(set(self.many) - self.aggregate_types):
-            raise ValueError(f"projection {self.name} folds no event of {unknown}, of which it expects many")
+            raise self._wrong(f"projection {self.name} folds no event of {unknown}, of which it expects many")
+
+    def _wrong(self, problem: str) -> DeclarationError:
+        return DeclarationError(f"{self.place}: {problem}")
 
     @property
     def declared(self) -> Sequence[type[DomainEvent]]:
