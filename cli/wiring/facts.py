@@ -15,9 +15,6 @@ from headwater.grants import Grant
 from headwater.notifications.mailer import QUOTA_RETRY_AFTER
 from headwater.projections.projection import Projection
 
-#: Kinesis Data Streams, quotas: five reads a second and 2 MB/s a shard, shared by all standard readers. One is the
-#: export's.
-STANDARD_READERS: Final = 4
 #: The longest that SQS keeps a message, as it does in each queue that people look into.
 KEPT: Final = timedelta(days=14)
 #: How long a message is hidden while an effect's function has it, and how often it comes before it is a dead letter.
@@ -51,11 +48,10 @@ class Consumer[T: Projection | Effect]:
 
 
 class ProjectionConsumer(Consumer[Projection]):
-    """``reads_alone``: the shard's standard readers are as many as it serves already."""
+    """``reads``, ``appends``: patterns of the keys of the events that it may read and append."""
 
-    def __init__(self, declared: Projection, application: Application, *, reads_alone: bool) -> None:
+    def __init__(self, declared: Projection, application: Application) -> None:
         super().__init__(declared)
-        self.reads_alone = reads_alone
         self.appends = _keys(declared.appends)
         types = {*declared.aggregate_types, *(each.aggregate_type for each in declared.appends)}
         self.reads = _keys(each for each in application.events.values() if each.aggregate_type in types)
@@ -99,10 +95,7 @@ class Facts:
 
     @cached_property
     def projections(self) -> list[ProjectionConsumer]:
-        return [
-            ProjectionConsumer(each, self.application, reads_alone=number >= STANDARD_READERS)
-            for number, each in enumerate(self.application.projections.values())
-        ]
+        return [ProjectionConsumer(each, self.application) for each in self.application.projections.values()]
 
     @cached_property
     def effects(self) -> list[EffectConsumer]:

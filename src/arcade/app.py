@@ -54,7 +54,7 @@ _WRITE_PREFERENCES: Final = Grant(
 )
 
 USERS: Final = Feature(
-    name="users",
+    "users",
     events=[UserRegistered, UserEmailChanged, UserProfileChanged, UserDeleted],
     effects=[
         Effect(
@@ -82,10 +82,10 @@ USERS: Final = Feature(
         ),
     ],
 )
-PLAYERS: Final = Feature(name="players", events=[PlayCompleted], projections=[PLAYER_PROFILES, LEADERBOARD])
-BADGES: Final = Feature(name="badges", events=[BadgeEarned], projections=[BADGE_PROGRESS, ACHIEVEMENTS])
+PLAYERS: Final = Feature("players", events=[PlayCompleted], projections=[PLAYER_PROFILES, LEADERBOARD])
+BADGES: Final = Feature("badges", events=[BadgeEarned], projections=[BADGE_PROGRESS, ACHIEVEMENTS])
 NOTIFICATIONS: Final = Feature(
-    name="notifications",
+    "notifications",
     effects=[
         Effect(
             name=welcome_email.CONSUMER,
@@ -112,6 +112,6 @@ APPLICATIONS: Final = Feature(
         Grant(sid="TellThroughTarget", actions=["lambda:InvokeFunction"], resource="${ApplicationTargetFunction.Arn}"),
     ],
 )
-ACTIVITY: Final = Feature(name="activity", events=[ActivityRecorded])
+ACTIVITY: Final = Feature("activity", events=[ActivityRecorded])
 
 APP: Final = Application("arcade", [USERS, PLAYERS, BADGES, NOTIFICATIONS, APPLICATIONS, ACTIVITY])

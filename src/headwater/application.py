@@ -18,6 +18,9 @@ from headwater.projections.projection import Projection
 #: The backbone's own consumers: no application's may be called so.
 RESERVED_CONSUMERS = frozenset({"archiver", "fan_out", "bi_export", "compaction", "dead_letters", "redrive"})
 
+#: Kinesis Data Streams, quotas: five reads a second and 2 MB/s a shard, shared by all standard readers. One is the
+#: export's.
+STANDARD_READERS = 4
 #: Of a function's logical id, 24 characters are left in its name ("Function" takes eight).
 LONGEST_NAME = 16
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z][a-z0-9]*)*")
@@ -50,7 +53,8 @@ class Application:
     Raises
     ------
     DeclarationError
-        Two events or consumers have one name, or a consumer takes an event that no feature declares.
+        Two events or consumers have one name, a consumer takes an event that no feature declares, or more projections
+        share the stream than its shards serve.
     """
 
     name: str
@@ -67,6 +71,12 @@ class Application:
         for consumer in consumers:
             _demand_name(consumer)
             _demand_declared(consumer, events)
+        sharing = [each for feature in self.features for each in feature.projections if not each.enhanced_fan_out]
+        for one_more in sharing[STANDARD_READERS:]:
+            raise DeclarationError(
+                f"{one_more.place}: a shard serves no more than {STANDARD_READERS} projections that share its reads: "
+                "give the newest one enhanced_fan_out=True (about 11 dollars a month and shard)"
+            )
         object.__setattr__(self, "events", EventTypes(*events))
         object.__setattr__(
             self, "projections", {each.name: each for feature in self.features for each in feature.projections}

@@ -11,6 +11,8 @@ from typing import Any, Final, get_args
 
 import pytest
 
+from arcade.app import APP
+from cli.wiring.facts import logical_id
 from headwater.functions import entry
 from headwater.incidents import Incident, LoggedIncidents
 from tests.infrastructure import expansion
@@ -161,10 +163,7 @@ def healthy(events: list[float], until: float, window: float = 300.0) -> Series:
     for function, after, gathers in (
         ("ArchiverFunction", 1.0, window),
         ("FanOutFunction", 0.5, 0.0),
-        ("PlayerProfilesFunction", 1.5, 1.0),
-        ("LeaderboardFunction", 1.5, 1.0),
-        ("BadgesFunction", 1.5, 1.0),
-        ("AchievementsFunction", 1.5, 1.0),
+        *((f"{logical_id(name)}Function", 1.5, 1.0) for name in APP.projections),
         ("BiExportFunction", 2.0, window),
         ("ApplicationEnrichmentFunction", 1.0, 0.0),
     ):

@@ -30,6 +30,7 @@ from headwater.dead_letters.pointers import consumer_of
 from headwater.dead_letters.resolver import FILTERS
 from headwater.dead_letters.set_aside import PAUSES
 from headwater.effects.consumer import OUTAGE_PAUSES
+from headwater.effects.effect import Effect
 from headwater.functions.api.application_routes import ApplicationRoutes
 from headwater.functions.pipe import target_handler
 from headwater.limits import DynamoDbLimits
@@ -125,6 +126,10 @@ def alarms_on(expanded: Node, metric: str) -> list[Node]:
 
 def dimension(alarm: Node, name: str) -> Any:
     return next((entry["Value"] for entry in alarm["Dimensions"] if entry["Name"] == name), None)
+
+
+def queue_of(effect: Effect) -> str:
+    return f"{logical_id(effect.name)}Queue"
 
 
 # Functions
@@ -255,7 +260,8 @@ def test_every_role_is_written_out(template: Node, expanded: Node) -> None:
 
 def test_nothing_is_allowed_by_wildcard(expanded: Node) -> None:
     """Those listed are reasoned in the template; a prefix within one named resource is no wildcard."""
-    reasoned = {("TracingPolicy", "*"), ("WelcomeEmailRole", "identity/*"), ("ChangeNoticeRole", "identity/*")}
+    mailing = {f"{logical_id(each.name)}Role" for each in APP.effects.values() if each.mails}
+    reasoned = {("TracingPolicy", "*"), *((role, "identity/*") for role in mailing)}
     found = set()
     for name, statement in statements(expanded):
         if statement["Effect"] != "Allow":
@@ -629,7 +635,7 @@ def test_a_message_stays_hidden_for_six_times_its_functions_timeout(expanded: No
 
 
 def test_a_consumer_of_events_has_a_pause_for_each_receipt_of_an_outage_but_the_last(expanded: Node) -> None:
-    for name in ("WelcomeEmailQueue", "ChangeNoticeQueue", "DefaultResourcesQueue", "AccountCleanupQueue"):
+    for name in map(queue_of, APP.effects.values()):
         policy = expanded["Resources"][name]["Properties"]["RedrivePolicy"]
         assert policy["maxReceiveCount"] == len(OUTAGE_PAUSES) + 1, name
 
@@ -844,9 +850,9 @@ def test_each_queue_of_dead_letters_has_an_alarm_a_day_before_a_message_expires(
     for name in consumed(expanded):
         policy = queues[name]["RedrivePolicy"]
         postponed = timedelta()
-        if name in {"WelcomeEmailQueue", "ChangeNoticeQueue"}:
+        if name in {queue_of(each) for each in APP.effects.values() if each.mails}:
             postponed = policy["maxReceiveCount"] * QUOTA_RETRY_AFTER
-        elif name in {"DefaultResourcesQueue", "AccountCleanupQueue"}:
+        elif name in map(queue_of, APP.effects.values()):
             postponed = sum(OUTAGE_PAUSES, timedelta())
         elif name == "SetAsideQueue":
             postponed = sum(PAUSES, timedelta())

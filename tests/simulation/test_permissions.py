@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from arcade.app import APP
 from devstack.simulator.compacting import Compacting
 from devstack.simulator.faults import FaultPlan
 from devstack.simulator.functions import FUNCTION_PREFIX, Ended, Functions
@@ -40,9 +41,7 @@ _STREAMS: tuple[tuple[str, StreamKind, str], ...] = (
 #: Who sets aside, and what records of.
 _ASIDE: dict[str, tuple[str, StreamKind]] = {
     "fan_out": ("EventsTable", "dynamodb"),
-    **dict.fromkeys(
-        ("player_profiles", "leaderboard", "badges", "achievements", "bi_export"), ("EventsStream", "kinesis")
-    ),
+    **dict.fromkeys((*APP.projections, "bi_export"), ("EventsStream", "kinesis")),
     APPLICATION_STATUS: ("ApplicationsTable", "dynamodb"),
 }
 

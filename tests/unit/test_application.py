@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from dataclasses import replace
 from types import ModuleType
 from typing import ClassVar
 
@@ -112,6 +113,15 @@ def test_a_function_tells_its_consumers_name_again(name: str) -> None:
 def test_an_event_that_no_feature_declares_is_refused(feature: Feature) -> None:
     with pytest.raises(DeclarationError, match=rf"^{HERE}:\d+: \w+ takes Paid, which no feature declares: add it to"):
         shop(feature)
+
+
+def test_a_fifth_projection_reads_by_itself() -> None:
+    four = [orders(f"orders{letter}") for letter in "abcd"]
+    says = rf"^{HERE}:\d+: a shard serves no more than 4 projections that share its reads: give the newest one"
+    with pytest.raises(DeclarationError, match=says):
+        shop(Feature("orders", events=[Placed], projections=[*four, orders()]))
+
+    shop(Feature("orders", events=[Placed], projections=[*four, replace(orders(), enhanced_fan_out=True)]))
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,9 @@ class Projection:
         transaction as the rows of the parts that change. It is all that has to be read, whatever the batch brings.
     before_write, appends
         Builds what runs before each write of a row, once a container; and the events that it appends, if any.
+    enhanced_fan_out
+        Whether its function reads the stream through a connection of its own, which is paid by the shard and hour. A
+        shard serves four projections without (see `headwater.application.STANDARD_READERS`).
     rank
         Where a row stands in the index of rankings, from its key (``<key>#<part>``) and state; a tombstone in none.
     """
@@ -103,6 +106,7 @@ class Projection:
     rank: Callable[[str, State], Rank] | None = None
     before_write: Callable[[], BeforeWrite] | None = None
     appends: Collection[type[DomainEvent]] = ()
+    enhanced_fan_out: bool = False
     aggregate_types: frozenset[str] = field(init=False)
     #: Where it is declared.
     place: str = field(init=False, repr=False, compare=False)
