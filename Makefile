@@ -150,7 +150,7 @@ check-expanded: setup .venv-tools/.installed
 	$(TOOLS)/cfn-lint .cache/template.expanded.json .cache/receiver.expanded.json
 
 check-rules: setup
-	$(BIN)/python -m pytest tests/infrastructure
+	$(BIN)/python -m pytest tests/infrastructure tests/simulation/test_permissions.py
 
 .PHONY: wiring
 wiring: setup ## Write what follows from the declarations: into template.yaml, schemas/ and the docs

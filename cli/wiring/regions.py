@@ -43,13 +43,15 @@ def written(text: str, writers: Mapping[str, Writer], file: str) -> str:
     return text
 
 
+def inside(text: str) -> dict[str, str]:
+    """What stands in each region, by its name."""
+    return {region.name: text[region.begins : region.ends] for region in _regions(text, "")}
+
+
 def stale(text: str, anew: str) -> list[str]:
     """The regions in which two texts differ that have the same ones."""
-    return [
-        old.name
-        for old, new in zip(_regions(text, ""), _regions(anew, ""), strict=True)
-        if text[old.begins : old.ends] != anew[new.begins : new.ends]
-    ]
+    new = inside(anew)
+    return [name for name, old in inside(text).items() if old != new[name]]
 
 
 def _regions(text: str, file: str) -> Iterator[_Region]:
