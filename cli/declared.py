@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from cli.wiring.regions import by_hand
 from devstack.running import TEMPLATE_NAME
 from devstack.template import parsed
 from headwater.application import Application, load
@@ -15,4 +16,5 @@ TEMPLATE: Final = ROOT / TEMPLATE_NAME
 @cache
 def application() -> Application:
     """By the template's parameter, which is the one place that says it."""
-    return load(parsed(TEMPLATE.read_bytes(), TEMPLATE.name)["Parameters"]["Application"]["Default"])
+    written = by_hand(TEMPLATE.read_text("utf-8"))
+    return load(parsed(written.encode(), TEMPLATE.name)["Parameters"]["Application"]["Default"])

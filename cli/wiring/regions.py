@@ -48,6 +48,13 @@ def inside(text: str) -> dict[str, str]:
     return {region.name: text[region.begins : region.ends] for region in _regions(text, "")}
 
 
+def by_hand(text: str) -> str:
+    """The text without what stands in its regions, which may be anything but sound."""
+    for region in reversed(list(_regions(text, ""))):
+        text = text[: region.begins] + text[region.ends :]
+    return text
+
+
 def stale(text: str, anew: str) -> list[str]:
     """The regions in which two texts differ that have the same ones."""
     new = inside(anew)

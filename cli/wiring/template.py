@@ -16,10 +16,14 @@ from cli.wiring.regions import Writer
 
 #: In the order in which they stand there.
 RENDERED: Final = (
+    "fan_out",
     "projections",
     "effects",
+    "bi_export",
+    "failure_queues",
     "redrive_role",
     "operators",
+    "alarm_topics",
     "alarms_that_page",
     "alarms_for_the_morning",
     "queue_outputs",
@@ -31,8 +35,12 @@ def writers() -> Mapping[str, Writer]:
     """What writes each region of the template."""
     environment = _environment()
     facts = Facts(application()).by_name()
-    rendered = {name: partial(environment.get_template(f"{name}.yaml.j2").render, facts) for name in RENDERED}
-    return {**rendered, "analytics": sql.resources}
+
+    def rendered(name: str) -> str:
+        text = environment.get_template(f"{name}.yaml.j2").render(facts)
+        return text if name == "queue_outputs" else _spaced(text)
+
+    return {**{name: partial(rendered, name) for name in RENDERED}, "analytics": sql.resources}
 
 
 def _environment() -> Environment:
@@ -51,6 +59,15 @@ def _environment() -> Environment:
         "resource": _resource,
     }
     return environment
+
+
+def _spaced(text: str) -> str:
+    """Resources with one empty line between them, wherever the template has some."""
+    lines: list[str] = []
+    for line in filter(str.strip, text.splitlines()):
+        begins = re.match(r"  [#\w]", line) and not (lines and re.match(r"  #", lines[-1]))
+        lines += ["", line] if begins and lines else [line]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _commented(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.wiring.regions import MarkError, stale, written
+from cli.wiring.regions import MarkError, by_hand, stale, written
 
 TEXT = """\
 kept: 1
@@ -50,3 +50,9 @@ def test_a_region_that_is_not_as_written_is_named() -> None:
 def test_marks_that_are_not_the_regions_are_told(text: str, says: str) -> None:
     with pytest.raises(MarkError, match=f"^file: .*{says}"):
         written(text, WRITERS, "file")
+
+
+def test_what_is_written_by_hand_is_read_whatever_stands_in_the_regions() -> None:
+    """A merge may leave anything there, and the wiring must be able to write it anew."""
+    assert by_hand(TEXT.replace("  old: 2", "<<<<<<< HEAD")) == by_hand(TEXT)
+    assert [line for line in by_hand(TEXT).splitlines() if line.startswith("kept")] == [f"kept: {n}" for n in (1, 3, 4)]
