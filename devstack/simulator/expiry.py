@@ -59,7 +59,7 @@ class Expiry:
             occurred_at=timestamp(world.engine.utc_now()),
             expires_at=expires_at,
         )
-        with world.faults.suspended(), world.newer.as_consumer(False):
+        with world.faults.suspended(), world.newer_code.as_consumer(False):
             bootstrap.event_store().append(Append(aggregate_id, 0, [event]))
         world.engine.note(f"{aggregate_id} lives until {expires_at}")
         world.stir()

@@ -23,7 +23,7 @@ from devstack.functions import shared_environment
 from devstack.simulator.cloud import Cloud
 from devstack.simulator.engine import Engine
 from devstack.simulator.faults import FaultPlan, SimulatedCrash
-from devstack.simulator.newer import Newer
+from devstack.simulator.newer_code import NewerCode
 from devstack.template import Application, EventSourceMapping, Pipe
 from headwater import bootstrap
 from headwater.accounts.passwords import Argon2Passwords
@@ -102,10 +102,15 @@ class Functions:
     """The functions behind the mappings, invoked by logical id."""
 
     def __init__(
-        self, application: Application, engine: Engine, faults: FaultPlan, log: FailureLog, newer: Newer | None = None
+        self,
+        application: Application,
+        engine: Engine,
+        faults: FaultPlan,
+        log: FailureLog,
+        newer_code: NewerCode | None = None,
     ) -> None:
         self._application = application
-        self._newer = newer or Newer()
+        self._newer_code = newer_code or NewerCode()
         self._engine = engine
         self._faults = faults
         self._handlers: dict[str, Handler] = {}
@@ -178,7 +183,7 @@ class Functions:
         context = SimpleNamespace(aws_request_id=request_id, function_name=logical_id)
         outer, self._faults.in_function = self._faults.in_function, True
         try:
-            with self._newer.as_consumer(), self._faults.skewed():
+            with self._newer_code.as_consumer(), self._faults.skewed():
                 response = self._handlers[logical_id](event, context)
             result = InvokeResult(response, None, request_id)
         except SimulatedCrash as crash:

@@ -148,7 +148,7 @@ def nothing_waits_after_the_repair(evidence: Evidence) -> Iterator[Finding]:
             if parked.aggregate_id not in evidence.poisoned and parked.consumer != APPLICATION_STATUS:
                 found = f"{parked.consumer} still has it parked after the redrive"
                 yield Finding(Harm.WRONG, parked.aggregate_id, found)
-    if evidence.world.newer.repaired:
+    if evidence.world.newer_code.repaired:
         for queue, _ in evidence.world.operator.queues():
             if queue.name == UNRESOLVED:
                 # `pointers_are_resolved` tells which of them may stay.

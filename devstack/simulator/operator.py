@@ -132,7 +132,7 @@ class Operator:
         world = self._world
         consumer, _ = letter.lane
         if letter.queue.name == PARKED:
-            with world.newer.as_consumer():
+            with world.newer_code.as_consumer():
                 bootstrap.redrive().run(consumer, letter.content.raw)
             self.records.setdefault(consumer, set()).update(map(event_of, letter.content.raw))
         else:

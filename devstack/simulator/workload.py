@@ -235,7 +235,7 @@ class Workload:
         outcome = "ok"
         try:
             context = CommandContext(correlation_id=command.id, actor="simulator", request=command.request)
-            with self._world.newer.as_consumer(False), faults.skewed():
+            with self._world.newer_code.as_consumer(False), faults.skewed():
                 receipt = command.send(context)
             self._acknowledge(command, receipt)
         except _REFUSED as error:

@@ -37,7 +37,7 @@ from devstack.simulator.functions import Functions, hosted
 from devstack.simulator.graph import Blueprint
 from devstack.simulator.lag import Lags, LagWatch
 from devstack.simulator.leases import LeaseWatch
-from devstack.simulator.newer import Newer
+from devstack.simulator.newer_code import NewerCode
 from devstack.simulator.odd import OddRecords
 from devstack.simulator.operator import HOLD_SECONDS, Operator
 from devstack.simulator.order import OrderWatch
@@ -174,12 +174,12 @@ class World:
         faults: FaultPlan,
         cloud: Cloud,
         *,
-        newer: Newer | None = None,
+        newer_code: NewerCode | None = None,
         bugs: Bugs | None = None,
     ) -> None:
         self.blueprint = blueprint
         self.bugs = bugs or Bugs(lambda *_: False, lambda: False)
-        self.newer = newer or Newer()
+        self.newer_code = newer_code or NewerCode()
         self.config = config
         self.engine = engine
         self.faults = faults
@@ -222,7 +222,7 @@ class World:
         self._next_split = _SPLIT_EVERY
         self._poison_at = list(config.poisons)
         self._poison_decided = 0
-        engine.own += [Own(self.newer, "_consuming", False), Own(self.lag, "attempt", None)]
+        engine.own += [Own(self.newer_code, "_consuming", False), Own(self.lag, "attempt", None)]
         faults.watch("dynamodb", "PutItem", self.order.row_written)
         faults.watch("dynamodb", "TransactWriteItems", self.order.rows_written)
         faults.watch("dynamodb", "PutItem", self._ledger_written)
@@ -269,8 +269,8 @@ class World:
             self.odd.go_on(produced)
         while self.config.poison and self._poison_decided < produced:
             self._poison_decided += 1
-            if not self.newer.repaired and self.engine.chance.random() < self.config.poison:
-                self.write_newer()
+            if not self.newer_code.repaired and self.engine.chance.random() < self.config.poison:
+                self.append_newer_event()
         self.stir()
 
     def was_read(self, driver: StreamDriver) -> None:
@@ -339,7 +339,7 @@ class World:
         self._put_poison(aggregate_id, {"type": {"S": type_}, "schema_version": {"N": "1"}, "data": {"S": data}})
         return True
 
-    def write_newer(self) -> bool:
+    def append_newer_event(self) -> bool:
         """Appends an event that the consumers cannot read yet; its user goes on. False if nobody is there."""
         chance = self.engine.chance
         users = [user for user in self.workload.users if user.active]
@@ -353,7 +353,7 @@ class World:
         else:
             payload = UserProfileChanged(name=f"User {user.number} the newer")
         self._put_poison(
-            f"{payload.aggregate_type}#{user.user_id}", Newer.attributes(payload, encoded=chance.random() < 0.3)
+            f"{payload.aggregate_type}#{user.user_id}", NewerCode.attributes(payload, encoded=chance.random() < 0.3)
         )
         return True
 
@@ -361,7 +361,7 @@ class World:
         """Puts an item past the event store, as the aggregate's next version."""
         engine = self.engine
         with self.faults.suspended():
-            with self.newer.as_consumer(False):
+            with self.newer_code.as_consumer(False):
                 version = bootstrap.event_store().head(aggregate_id) + 1
             item = {
                 "aggregate_id": {"S": aggregate_id},
@@ -384,7 +384,7 @@ class World:
 
     def _repair(self) -> None:
         """The consumers learn to read what is newer, as by a deployment; what is parked is redriven at once."""
-        self.newer.repaired = True
+        self.newer_code.repaired = True
         self.engine.note("repaired")
         for number in range(2):
             self.engine.after(number * _REDRIVE_SECONDS, self.operator.redrive)
@@ -425,7 +425,7 @@ class World:
 
     def _redrive_the_rest(self) -> None:
         engine, faults = self.engine, self.faults
-        if self.config.poison and not self.newer.repaired:
+        if self.config.poison and not self.newer_code.repaired:
             faults.start()
             self._repair()
             engine.after(3 * _REDRIVE_SECONDS, faults.stop)
@@ -563,14 +563,14 @@ def opened(config: Config, blueprint: Blueprint) -> Iterator[World]:
     faults = FaultPlan(engine, config.faults, config.off)
     cloud = Cloud(engine.clock, faults, engine.chance, attempts=bootstrap.SDK_ATTEMPTS)
     blueprint.build(cloud, config.shards)
-    newer = Newer()
-    bugs = Bugs(faults.happens, lambda: newer.consuming)
-    newest = newer.encoding() if config.poison else nullcontext()
+    newer_code = NewerCode()
+    bugs = Bugs(faults.happens, lambda: newer_code.consuming)
+    newest = newer_code.encoding() if config.poison else nullcontext()
     jitter = random.Random(engine.chance.getrandbits(64))  # noqa: S311
-    reads = newer.types if config.poison else None
+    reads = newer_code.types if config.poison else None
     with hosted(blueprint.application, cloud, engine, reads) as log, newest, bugs.installed():
-        world = World(blueprint, config, engine, faults, cloud, newer=newer, bugs=bugs)
-        functions = Functions(blueprint.application, engine, faults, log, newer)
+        world = World(blueprint, config, engine, faults, cloud, newer_code=newer_code, bugs=bugs)
+        functions = Functions(blueprint.application, engine, faults, log, newer_code)
         # Their jitter too: other threads of the process may draw from Python's own.
         with standing_in("logger", log), standing_in("random", jitter):
             world.deliver(functions)

@@ -86,7 +86,7 @@ def test_decoders_are_as_they_were_after_a_run(blueprint: Blueprint) -> None:
 def test_a_message_that_the_redrive_left(blueprint: Blueprint) -> None:
     """The invariant can fail."""
     with before_the_repair(blueprint) as world:
-        world.newer.repaired = True
+        world.newer_code.repaired = True
 
         assert ("nothing_waits_after_the_repair", Harm.WRONG) in found(verdict(world, 0.0))
 

@@ -21,7 +21,7 @@ from headwater.event_store import codec
 _ENCODED: Final = "zlib:"
 
 
-class Newer:
+class NewerCode:
     """What this process reads of the newer code's events: it stands for producers and consumers alike."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Newer:
 
     def types(self, known: EventTypes) -> EventTypes:
         """The event types of the code that runs, which may be the newer one."""
-        return _NewerTypes(self, *known.values())
+        return _NewerEventTypes(self, *known.values())
 
     @contextmanager
     def encoding(self) -> Iterator[None]:
@@ -82,14 +82,14 @@ class Newer:
         return envelope, data, metadata
 
 
-class _NewerTypes(EventTypes):
+class _NewerEventTypes(EventTypes):
     """Event types of which the newer code knows one schema version more."""
 
-    def __init__(self, newer: Newer, *types: type[DomainEvent]) -> None:
+    def __init__(self, newer_code: NewerCode, *types: type[DomainEvent]) -> None:
         super().__init__(*types)
-        self._newer = newer
+        self._newer_code = newer_code
 
     def of(self, type_: str, schema_version: int, event_id: str) -> EventReader:
         kind = self.get(type_)
         is_newer = kind is not None and schema_version == kind.schema_version + 1
-        return super().of(type_, schema_version - (is_newer and self._newer.reads), event_id)
+        return super().of(type_, schema_version - (is_newer and self._newer_code.reads), event_id)
