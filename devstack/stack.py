@@ -48,7 +48,7 @@ from devstack.running import (
     local_session,
     running_stack,
 )
-from devstack.template import Application, LeftOut, Template
+from devstack.template import HostedParts, LeftOut, Template
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -85,7 +85,7 @@ class _Part:
     stack_name: str
     port: int
     data_plane: Mapping[str, Any]
-    application: Application | None = None
+    hosted: HostedParts | None = None
     gateway: Gateway | None = None
 
 
@@ -171,7 +171,7 @@ class LocalStack:
     @property
     def outputs(self) -> Mapping[str, str]:
         """The template's Outputs, but those that refer to what devstack replaces."""
-        return _started(self._part.application).outputs
+        return _started(self._part.hosted).outputs
 
     @property
     def has_receiver(self) -> bool:
@@ -181,12 +181,12 @@ class LocalStack:
     @property
     def receiver_outputs(self) -> Mapping[str, str]:
         """The same of the account domain's template."""
-        return _started(self._receiver.application).outputs
+        return _started(self._receiver.hosted).outputs
 
     @property
-    def application(self) -> Application:
+    def hosted(self) -> HostedParts:
         """Functions, mappings and routes with every value resolved."""
-        return _started(self._part.application)
+        return _started(self._part.hosted)
 
     @property
     def template(self) -> Template:
@@ -357,10 +357,10 @@ class LocalStack:
         if self._kept is not None:
             self._kept.loaded(emulator.files)
         for part in self._parts:
-            part.application = part.template.resolve(self._provision(part))
-        applications = [_started(part.application) for part in self._parts]
+            part.hosted = part.template.resolve(self._provision(part))
+        hosted = [_started(part.hosted) for part in self._parts]
         host = self._host = FunctionHost(
-            [function for application in applications for function in application.functions.values()],
+            [function for parts in hosted for function in parts.functions.values()],
             self._run.path / "logs",
             self._console,
             STACK_NAME,
@@ -368,20 +368,20 @@ class LocalStack:
         host.on_success = self._on_success
         host.start({"AWS_ENDPOINT_URL": emulator.endpoint})
         mappings = self._mappings = Mappings(
-            [mapping for application in applications for mapping in application.mappings],
+            [mapping for parts in hosted for mapping in parts.mappings],
             port=emulator.port,
             functions=host,
             destinations=Destinations(self.client("sqs"), self.client("sns"), self.client("s3")),
             console=self._console,
             checkpoints=self.resumed.checkpoints if self.resumed else None,
         )
-        names = {host.function_name(logical_id): logical_id for each in applications for logical_id in each.functions}
+        names = {host.function_name(logical_id): logical_id for each in hosted for logical_id in each.functions}
         token = secrets.token_urlsafe(24)
-        rehearsals = self._rehearsals = self._rehearsable(mappings, applications)
+        rehearsals = self._rehearsals = self._rehearsable(mappings, hosted)
         control = ControlApi(token, mappings, host, rehearsals)
         for part in self._parts:
             part.gateway = Gateway(
-                _started(part.application).routes,
+                _started(part.hosted).routes,
                 host.invoke,
                 mails=partial(mailbox.page, emulator.endpoint),
                 functions=LambdaApi(names, host.invoke),
@@ -411,7 +411,7 @@ class LocalStack:
                 f"or start this one beside it: PORT={port + 1} make run"
             )
 
-    def _rehearsable(self, mappings: Mappings, applications: Sequence[Application]) -> Rehearsals:
+    def _rehearsable(self, mappings: Mappings, hosted: Sequence[HostedParts]) -> Rehearsals:
         names: dict[str, dict[str, str]] = {"AWS::DynamoDB::Table": {}, "AWS::S3::Bucket": {}}
         pages = self.client("cloudformation").get_paginator("list_stack_resources")
         for part in self._parts:
@@ -421,7 +421,7 @@ class LocalStack:
                         names[each["ResourceType"]][each["LogicalResourceId"]] = each["PhysicalResourceId"]
         return Rehearsals(
             mappings,
-            [mapping for application in applications for mapping in application.mappings],
+            [mapping for parts in hosted for mapping in parts.mappings],
             _started(self._emulator),
             tables=names["AWS::DynamoDB::Table"],
             buckets=names["AWS::S3::Bucket"],

@@ -236,7 +236,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Application:
+class HostedParts:
     """What devstack itself runs, with every value resolved."""
 
     functions: Mapping[str, Function]
@@ -341,8 +341,8 @@ class Template:
                 derived[section] = self.document[section]
         return derived
 
-    def resolve(self, outputs: Mapping[str, str]) -> Application:
-        """The application, given the provisioned data plane's outputs.
+    def resolve(self, outputs: Mapping[str, str]) -> HostedParts:
+        """What devstack runs, given the provisioned data plane's outputs.
 
         ``outputs`` of the result are the template's own.
         """
@@ -374,7 +374,7 @@ class Template:
             else:
                 self._leave_out(name, _PIPE, "the template stops it")
         own = {name: text for name, text in outputs.items() if name in (self.document.get("Outputs") or {})}
-        return Application(functions, tuple(mappings), tuple(routes), own)
+        return HostedParts(functions, tuple(mappings), tuple(routes), own)
 
     def _sort_resources(self) -> None:
         resources = self.document["Resources"]

@@ -16,7 +16,7 @@ from devstack.simulator import compacting, consumer_invariants, invariants, odd_
 from devstack.simulator.evidence import Evidence
 from devstack.simulator.faults import PROMISED, FaultKind
 from devstack.simulator.findings import Finding
-from devstack.template import Application
+from devstack.template import HostedParts
 
 type Invariant = Callable[[Evidence], Iterable[Finding]]
 
@@ -132,7 +132,7 @@ FEATURES: Final[Sequence[Feature]] = (
 )
 
 
-def judged(application: Application, features: Sequence[Feature] = FEATURES) -> None:
+def judged(parts: HostedParts, features: Sequence[Feature] = FEATURES) -> None:
     """Checks that each function behind a mapping has a feature.
 
     Raises
@@ -141,7 +141,7 @@ def judged(application: Application, features: Sequence[Feature] = FEATURES) -> 
         Names the function that has none.
     """
     known = {function for feature in features for function in feature.functions}
-    for function in (function for mapping in application.mappings for function in mapping.functions):
+    for function in (function for mapping in parts.mappings for function in mapping.functions):
         if function not in known:
             raise UnjudgedFunctionError(
                 f"nothing judges {function} in the simulator: add its feature to devstack/simulator/features.py"

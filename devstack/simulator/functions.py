@@ -24,7 +24,7 @@ from devstack.simulator.cloud import Cloud
 from devstack.simulator.engine import Engine
 from devstack.simulator.faults import FaultPlan, SimulatedCrash
 from devstack.simulator.newer_code import NewerCode
-from devstack.template import Application, EventSourceMapping, Pipe
+from devstack.template import EventSourceMapping, HostedParts, Pipe
 from headwater import bootstrap
 from headwater.accounts.passwords import Argon2Passwords
 from headwater.application import load
@@ -103,13 +103,13 @@ class Functions:
 
     def __init__(
         self,
-        application: Application,
+        parts: HostedParts,
         engine: Engine,
         faults: FaultPlan,
         log: FailureLog,
         newer_code: NewerCode | None = None,
     ) -> None:
-        self._application = application
+        self._parts = parts
         self._newer_code = newer_code or NewerCode()
         self._engine = engine
         self._faults = faults
@@ -117,8 +117,8 @@ class Functions:
         self._contexts: dict[str, Any] = {}
         self._invocations = 0
         self.log = log
-        for logical_id in {function for mapping in application.mappings for function in mapping.functions}:
-            module, _, attribute = application.functions[logical_id].handler.rpartition(".")
+        for logical_id in {function for mapping in parts.mappings for function in mapping.functions}:
+            module, _, attribute = parts.functions[logical_id].handler.rpartition(".")
             self._handlers[logical_id] = getattr(importlib.import_module(module), attribute)
 
     @property
@@ -199,7 +199,7 @@ class Functions:
             self._faults.in_function = outer
         duration = engine.now - began + slowed
         engine.now = began
-        timeout = self._application.functions[logical_id].timeout
+        timeout = self._parts.functions[logical_id].timeout
         if duration > timeout:
             return Ended(InvokeResult(None, "Unhandled", request_id), timeout)
         return Ended(result, duration)
@@ -207,7 +207,7 @@ class Functions:
 
 @contextmanager
 def hosted(
-    application: Application, cloud: Cloud, engine: Engine, reads: Callable[[EventTypes], EventTypes] | None = None
+    parts: HostedParts, cloud: Cloud, engine: Engine, reads: Callable[[EventTypes], EventTypes] | None = None
 ) -> Iterator[FailureLog]:
     """Within it, bootstrap builds on the cloud and on virtual time; what it built before is as it was afterwards.
 
@@ -215,7 +215,7 @@ def hosted(
 
     Gives the log that is to stand in for theirs once the functions are loaded.
     """
-    environment = shared_environment(application.functions.values())
+    environment = shared_environment(parts.functions.values())
     settings, receiver_settings = Settings.from_environment(environment), ReceiverSettings.from_environment(environment)
     known = load(settings.application).events
     types = reads(known) if reads else known

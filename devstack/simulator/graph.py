@@ -11,7 +11,7 @@ from typing import Any, Final
 from devstack.emulator import ACCOUNT_ID, REGION
 from devstack.errors import DevstackError
 from devstack.simulator.cloud import Cloud, Index
-from devstack.template import Application, Node, Template
+from devstack.template import HostedParts, Node, Template
 
 #: What is deployed otherwise: archiver and export gather for seconds, so that a short run sees them at work often.
 PARAMETERS: Final = {
@@ -120,7 +120,7 @@ class _Stack:
 class Blueprint:
     """The templates, read once; many clouds are built from them."""
 
-    application: Application
+    hosted: HostedParts
     stacks: Sequence[_Stack]
 
     @classmethod
@@ -132,7 +132,7 @@ class Blueprint:
         TemplateError, GraphError
             Names what cannot be simulated.
         """
-        applications, stacks = [], []
+        hosted, stacks = [], []
         for path in paths or (TEMPLATE, RECEIVER):
             template = Template.load(path)
             plane = template.data_plane()
@@ -140,9 +140,9 @@ class Blueprint:
             values |= {**PARAMETERS, **(parameters or {}), "AWS::StackName": STACK_NAMES.get(path.name, "headwater")}
             stack = _Stack(plane["Resources"], values, plane.get("Conditions") or {}, plane.get("Mappings") or {})
             outputs = {name: stack.value(node["Value"]) for name, node in plane["Outputs"].items()}
-            applications.append(template.resolve(outputs))
+            hosted.append(template.resolve(outputs))
             stacks.append(stack)
-        return cls(_together(applications), stacks)
+        return cls(_together(hosted), stacks)
 
     def build(self, cloud: Cloud, shards: int) -> None:
         """Creates the data plane, each resource under its logical id; streams begin with so many shards."""
@@ -215,13 +215,13 @@ def _build(stack: _Stack, cloud: Cloud, shards: int) -> None:
             )
 
 
-def _together(applications: Sequence[Application]) -> Application:
-    """Several stacks' functions and mappings as one application's."""
-    return Application(
-        {name: function for each in applications for name, function in each.functions.items()},
-        tuple(mapping for each in applications for mapping in each.mappings),
-        tuple(route for each in applications for route in each.routes),
-        {name: text for each in reversed(applications) for name, text in each.outputs.items()},
+def _together(parts: Sequence[HostedParts]) -> HostedParts:
+    """Several stacks' functions and mappings together."""
+    return HostedParts(
+        {name: function for each in parts for name, function in each.functions.items()},
+        tuple(mapping for each in parts for mapping in each.mappings),
+        tuple(route for each in parts for route in each.routes),
+        {name: text for each in reversed(parts) for name, text in each.outputs.items()},
     )
 
 

@@ -196,7 +196,7 @@ class World:
         self.workload = Workload(self)
         self.operator = Operator(self)
         self.waited = 0.0
-        self.mappings = [self._overridden(mapping) for mapping in blueprint.application.mappings]
+        self.mappings = [self._overridden(mapping) for mapping in blueprint.hosted.mappings]
         self.table_stream = bootstrap.settings().events_table
         table_mappings = [mapping for mapping in self.mappings if f"table/{self.table_stream}/" in mapping.source_arn]
         self.applicants = Applicants(self)
@@ -568,9 +568,9 @@ def opened(config: Config, blueprint: Blueprint) -> Iterator[World]:
     newest = newer_code.encoding() if config.poison else nullcontext()
     jitter = random.Random(engine.chance.getrandbits(64))  # noqa: S311
     reads = newer_code.types if config.poison else None
-    with hosted(blueprint.application, cloud, engine, reads) as log, newest, bugs.installed():
+    with hosted(blueprint.hosted, cloud, engine, reads) as log, newest, bugs.installed():
         world = World(blueprint, config, engine, faults, cloud, newer_code=newer_code, bugs=bugs)
-        functions = Functions(blueprint.application, engine, faults, log, newer_code)
+        functions = Functions(blueprint.hosted, engine, faults, log, newer_code)
         # Their jitter too: other threads of the process may draw from Python's own.
         with standing_in("logger", log), standing_in("random", jitter):
             world.deliver(functions)
@@ -588,7 +588,7 @@ def simulate(
     """Runs one seed and judges it."""
     began = time.perf_counter()
     blueprint = blueprint or Blueprint.load()
-    judged(blueprint.application, features)
+    judged(blueprint.hosted, features)
     # Dictionaries by the million and hardly a cycle: the collector would only look at them again and again.
     thresholds = gc.get_threshold()
     gc.set_threshold(100_000, 50, 100)

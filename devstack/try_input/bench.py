@@ -80,16 +80,16 @@ class Bench:
     """Runs functions on inputs, in one world. Use it within `opened`."""
 
     def __init__(self, blueprint: Blueprint, cloud: Cloud, engine: Engine, log: Log, missing: _Missing) -> None:
-        self.callees = Callees.of(blueprint.application)
+        self.callees = Callees.of(blueprint.hosted)
         self.cloud = cloud
-        self._mappings = blueprint.application.mappings
+        self._mappings = blueprint.hosted.mappings
         self._engine = engine
         self._log = log
         self._missing = missing
         self._invocations = 0
         self._read: dict[tuple[str, str], int] = {}
         self._handlers: dict[str, Callable[[Any, Any], Any]] = {}
-        for logical_id, function in blueprint.application.functions.items():
+        for logical_id, function in blueprint.hosted.functions.items():
             module, _, attribute = function.handler.rpartition(".")
             self._handlers[logical_id] = getattr(importlib.import_module(module), attribute)
 
@@ -279,10 +279,10 @@ def opened(blueprint: Blueprint, tried: Input | None = None) -> Iterator[Bench]:
     watch(cloud)
     missing = _Missing("Step Functions")
     stepfunctions, log = bootstrap.stepfunctions, Log()
-    with hosted(blueprint.application, cloud, engine) as failures:
+    with hosted(blueprint.hosted, cloud, engine) as failures:
         setattr(bootstrap, "stepfunctions", lambda: missing)  # noqa: B010  # another type, on purpose
         try:
-            Functions(blueprint.application, engine, faults, failures).offer(cloud)
+            Functions(blueprint.hosted, engine, faults, failures).offer(cloud)
             bench = Bench(blueprint, cloud, engine, log, missing)
             with standing_in("logger", log):
                 yield bench

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from devstack.template import Application, EventSourceMapping, Function, Pipe
+from devstack.template import EventSourceMapping, Function, HostedParts, Pipe
 from devstack.try_input.errors import UsageError
 from devstack.try_input.inputs import Input, Source
 
@@ -33,13 +33,13 @@ class Callees:
         self._front = front
 
     @classmethod
-    def of(cls, application: Application) -> Self:
-        routed = {route.function for route in application.routes}
+    def of(cls, parts: HostedParts) -> Self:
+        routed = {route.function for route in parts.routes}
         # Whoever takes what no other route does is asked first.
-        front = next((route.function for route in application.routes if route.path is None), None)
+        front = next((route.function for route in parts.routes if route.path is None), None)
         callees = []
-        for logical_id, function in application.functions.items():
-            mappings = [mapping for mapping in application.mappings if logical_id in mapping.functions]
+        for logical_id, function in parts.functions.items():
+            mappings = [mapping for mapping in parts.mappings if logical_id in mapping.functions]
             takes: set[Source] = {"pipe" if isinstance(mapping, Pipe) else mapping.kind for mapping in mappings}
             if logical_id in routed:
                 takes |= {"http", "http-body"}

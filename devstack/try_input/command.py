@@ -37,7 +37,7 @@ def run(
     if wrong := [each for each in paths if not each.startswith("/")]:
         raise UsageError(f"GET= takes paths that begin with /, several with commas between; {wrong[0]!r} is none")
     blueprint = blueprint or Blueprint.load()
-    callees = Callees.of(blueprint.application)
+    callees = Callees.of(blueprint.hosted)
     if function is not None:
         callees.named(function)
     tried = [

@@ -223,5 +223,5 @@ def test_a_split_shards_children_are_read_after_it(tmp_path: Path) -> None:
 
 
 def _stream_of(stack: LocalStack) -> str:
-    (mapping,) = [mapping for mapping in stack.application.mappings if mapping.kind == "kinesis"]
+    (mapping,) = [mapping for mapping in stack.hosted.mappings if mapping.kind == "kinesis"]
     return mapping.source_arn

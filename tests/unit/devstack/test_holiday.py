@@ -23,7 +23,7 @@ RETENTION: Final = {"kinesis": 168 * HOUR, "dynamodb": 24 * HOUR}
 MAPPINGS: Final = {
     # What a filter drops is delivered to nobody, whatever its age.
     mapping.title: replace(stream_settings(mapping, RETENTION[mapping.kind]), accepts=None)
-    for mapping in Blueprint.load().application.mappings
+    for mapping in Blueprint.load().hosted.mappings
     if mapping.kind in RETENTION
 }
 #: What DeadLettersFunction needs to read from the stream what was given up.

@@ -19,7 +19,7 @@ FIXTURE = Path(__file__).parents[2] / "integration" / "devstack" / "project" / "
 
 @pytest.fixture(scope="module")
 def status_pipe() -> Pipe:
-    (pipe,) = [mapping for mapping in Blueprint.load().application.mappings if isinstance(mapping, Pipe)]
+    (pipe,) = [mapping for mapping in Blueprint.load().hosted.mappings if isinstance(mapping, Pipe)]
     return pipe
 
 

@@ -34,10 +34,10 @@ def test_the_template_s_resources_and_settings_are_there() -> None:
     assert queue.visibility_timeout == 360
     assert queue.redrive is not None
     assert (queue.redrive[0].name, queue.redrive[1]) == ("WelcomeEmailDeadLetterQueue", 10)
-    fan_out = next(m for m in blueprint.application.mappings if m.function == "FanOutFunction")
+    fan_out = next(m for m in blueprint.hosted.mappings if m.function == "FanOutFunction")
     assert (fan_out.batch_size, fan_out.maximum_record_age, fan_out.bisect_on_function_error) == (1000, 79200, True)
     assert fan_out.on_failure == cloud.queue("FailedBatchesQueue").arn
-    environment = blueprint.application.functions["FanOutFunction"].environment
+    environment = blueprint.hosted.functions["FanOutFunction"].environment
     assert environment["EVENTS_STREAM"] == "EventsStream"
     assert cloud.topic(environment["EVENTS_TOPIC"])
 
@@ -54,6 +54,6 @@ def test_a_function_that_nothing_judges_is_refused_by_name() -> None:
     blueprint = Blueprint.load()
     badgeless = [feature for feature in FEATURES if feature.name != "badges"]
 
-    judged(blueprint.application)
+    judged(blueprint.hosted)
     with pytest.raises(UnjudgedFunctionError, match="BadgesFunction"):
-        judged(blueprint.application, badgeless)
+        judged(blueprint.hosted, badgeless)
