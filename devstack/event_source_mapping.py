@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final, Literal
 
+from headwater.change_stream.source_kinds import StreamKind
+
 PAYLOAD_LIMIT_BYTES: Final = 6 * 1024 * 1024
 """Request payload of a synchronous invocation (Lambda quotas)."""
 
@@ -631,7 +633,7 @@ class QueueMachine:
 def failure_message(
     action: SendToDestination,
     *,
-    kind: Literal["dynamodb", "kinesis"],
+    kind: StreamKind,
     function_arn: str,
     stream_arn: str,
     shard_id: str,
@@ -660,9 +662,7 @@ def failure_message(
     }
 
 
-def batch_info(
-    action: SendToDestination, *, kind: Literal["dynamodb", "kinesis"], stream_arn: str, shard_id: str
-) -> dict[str, Any]:
+def batch_info(action: SendToDestination, *, kind: StreamKind, stream_arn: str, shard_id: str) -> dict[str, Any]:
     """The part of a failure's message that says where its records are."""
     first, last = action.records[0], action.records[-1]
     return {

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
 from botocore.exceptions import BotoCoreError, ClientError
@@ -50,6 +50,7 @@ from devstack.event_source_mapping import (
 )
 from devstack.functions import Outcome
 from devstack.template import EventSourceMapping, Pipe
+from headwater.change_stream.source_kinds import StreamKind
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -72,8 +73,6 @@ QUEUE_WAIT_SECONDS: Final = 1
 DYNAMODB_RETENTION_SECONDS: Final = 24 * 3600
 ROLE_ARN: Final = f"arn:aws:iam::{ACCOUNT_ID}:role/devstack"
 MAPPING_NAMESPACE: Final = uuid.UUID("6a6f1f43-29c5-4b6f-9c3c-6f36f6a9a9b1")
-
-type StreamKind = Literal["dynamodb", "kinesis"]
 
 
 class Invoker(Protocol):

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 import yaml
 
@@ -27,11 +27,10 @@ except ImportError:
 
 from devstack.errors import DevstackError
 from headwater.change_stream.filters import Dialect, FilterCriteria, FilterError
+from headwater.change_stream.source_kinds import SourceKind
 
 type Node = Any
 """A piece of the template: mappings, lists and scalars, intrinsics in their long form."""
-
-type SourceKind = Literal["dynamodb", "kinesis", "sqs"]
 
 DATA_PLANE_TYPES: Final = frozenset(
     {

@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from headwater.archive.compaction import Compaction
     from headwater.archive.objects import S3ObjectStore
     from headwater.archive.sources import ArchiverOfSources
+    from headwater.change_stream.source_kinds import StreamKind
     from headwater.dead_letters.parked import ParkingLot
     from headwater.dead_letters.parking import Parking
     from headwater.dead_letters.patience import Patience
-    from headwater.dead_letters.pointers import StreamKind
     from headwater.dead_letters.redrive import Redrive
     from headwater.dead_letters.resolver import Gates, Resolver
     from headwater.dead_letters.set_aside import SetAside

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from headwater.change_stream import dynamodb, kinesis
+from headwater.change_stream.source_kinds import StreamKind
 from headwater.dead_letters.pointers import Pointer, parse
 from headwater.dead_letters.shards import DynamoDbStream, KinesisStream, RecordsGoneError, Shards, StreamShards
 from tests.fakes.cloud import FakeAws
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class Stream:
     """A stream with one shard. ``write`` adds records 1 to so many; ``numbers`` are their sequence numbers."""
 
-    kind: Literal["dynamodb", "kinesis"]
+    kind: StreamKind
     shards: Shards
     arn: str
     shard_id: str

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from headwater.change_stream.source_kinds import StreamKind
 from headwater.dead_letters.parked import NotParkedError, ParkedRecords, ParkingLot
 from headwater.dead_letters.parking import Parking
-from headwater.dead_letters.pointers import StreamKind
 from tests.fakes.events import AT, EVENT_TYPES
 
 

@@ -7,7 +7,7 @@ document the fields and show no whole message, the messages that they send.
 from datetime import UTC, datetime
 from typing import Any
 
-from headwater.dead_letters.pointers import StreamKind
+from headwater.change_stream.source_kinds import StreamKind
 
 REGION = "eu-west-1"
 TABLE_STREAM = f"arn:aws:dynamodb:{REGION}:123456789012:table/events/stream/2026-01-15T08:30:00.000"

@@ -18,7 +18,7 @@ from devstack.simulator.world import Config, World, opened, simulate
 from headwater.applications.parking import CONSUMER as APPLICATION_STATUS
 from headwater.archive.lookup import STREAM_REMEMBERS
 from headwater.dead_letters.parked import encode
-from headwater.dead_letters.pointers import StreamKind
+from headwater.change_stream.source_kinds import StreamKind
 from tests.fakes.parking_lot import InMemoryParkingLot, parking
 from tests.fakes.pointers import from_lambda, from_pipe
 from tests.infrastructure.iam import Call, calls_of

@@ -6,12 +6,12 @@ import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from devstack.event_source_mapping import StreamRecord
+from headwater.change_stream.source_kinds import StreamKind
 
 _KEY_SPACE: Final = 1 << 128
-type LogKind = Literal["dynamodb", "kinesis"]
 
 
 class Shard:
@@ -88,7 +88,7 @@ class Shard:
 class ShardLog:
     """All shards of one stream, closed ones included, parents before children."""
 
-    def __init__(self, name: str, arn: str, kind: LogKind, shards: int, clock: Callable[[], float]) -> None:
+    def __init__(self, name: str, arn: str, kind: StreamKind, shards: int, clock: Callable[[], float]) -> None:
         self.name = name
         self.arn = arn
         self.kind = kind

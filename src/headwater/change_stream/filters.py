@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Literal, Self
 
+from headwater.change_stream.source_kinds import SourceKind
+
 type Dialect = Literal["lambda", "pipes"]
-type Source = Literal["dynamodb", "kinesis", "sqs"]
 
 FILTERS_LIMIT: Final = 5
 """Filters in one FilterCriteria, unless AWS has raised the quota ("Control which events …": by default, up to five)."""
@@ -30,12 +31,12 @@ NUMERIC_LIMIT: Final = Decimal("5.0e9")
 
 _MISSING: Final = object()
 
-_DATA_KEYS: Final[Mapping[Source, str]] = {"dynamodb": "dynamodb", "kinesis": "data", "sqs": "body"}
+_DATA_KEYS: Final[Mapping[SourceKind, str]] = {"dynamodb": "dynamodb", "kinesis": "data", "sqs": "body"}
 
 _STREAM_FIELDS = frozenset(
     {"awsRegion", "eventID", "eventName", "eventSource", "eventSourceARN", "eventVersion", "userIdentity"}
 )
-_METADATA: Final[Mapping[Source, frozenset[str]]] = {
+_METADATA: Final[Mapping[SourceKind, frozenset[str]]] = {
     "dynamodb": _STREAM_FIELDS,
     "kinesis": (_STREAM_FIELDS - {"userIdentity"})
     | {
@@ -75,7 +76,7 @@ class _Grammar:
     """What a pattern may say, by the guide that describes it and the source that it filters."""
 
     dialect: Dialect
-    source: Source
+    source: SourceKind
 
     def __str__(self) -> str:
         return "Lambda's event filtering" if self.dialect == "lambda" else "EventBridge Pipes"
@@ -91,12 +92,12 @@ class _Number(str):
 class FilterCriteria:
     """The filters of one mapping: a record passes if it fits one of them."""
 
-    source: Source
+    source: SourceKind
     patterns: tuple[str, ...]
     _tests: tuple[Callable[[Mapping[str, Any]], bool], ...]
 
     @classmethod
-    def parse(cls, criteria: object, source: Source, dialect: Dialect = "lambda") -> Self | None:
+    def parse(cls, criteria: object, source: SourceKind, dialect: Dialect = "lambda") -> Self | None:
         """Read FilterCriteria as CreateEventSourceMapping and a template have it; None if it filters nothing.
 
         Raises
@@ -126,7 +127,7 @@ class FilterCriteria:
         return any(test(fields) for test in self._tests)
 
 
-def _fields(record: Mapping[str, Any], source: Source) -> Mapping[str, Any]:
+def _fields(record: Mapping[str, Any], source: SourceKind) -> Mapping[str, Any]:
     """A record as patterns see it: metadata beside the data field, which is decoded if it can be."""
     if source == "dynamodb":
         return record
@@ -209,7 +210,7 @@ def _merged(title: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _check_fields(title: str, pattern: Mapping[str, Any], source: Source) -> None:
+def _check_fields(title: str, pattern: Mapping[str, Any], source: SourceKind) -> None:
     """The top level must name fields that this source's records have, and data in the form that can match."""
     data_key = _DATA_KEYS[source]
     for name, value in pattern.items():

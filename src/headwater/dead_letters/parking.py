@@ -11,9 +11,9 @@ from msgspec import structs
 from headwater.attribute_values import AttributeMap, unmarshal_item
 from headwater.change_stream import cloud_events, dynamodb, kinesis
 from headwater.change_stream.records import ChangeRecord
+from headwater.change_stream.source_kinds import StreamKind
 from headwater.clock import timestamp
 from headwater.dead_letters.parked import ParkedRecords, ParkingLot
-from headwater.dead_letters.pointers import StreamKind
 from headwater.domain.events import EventTypes, UnknownEventError
 from headwater.event_store import codec
 from headwater.failures import JudgedError, name_of

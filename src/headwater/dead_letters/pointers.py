@@ -8,14 +8,13 @@ neither attempts nor an error.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
+from headwater.change_stream.source_kinds import StreamKind
 from headwater.clock import read_timestamp
 from headwater.failures import PermanentError
-
-type StreamKind = Literal["dynamodb", "kinesis"]
 
 #: Of the longest sequence number (SequenceNumber, Kinesis API reference).
 _MOST_DIGITS = 129

@@ -13,11 +13,12 @@ import orjson
 from headwater.change_stream import dynamodb, kinesis, sqs
 from headwater.change_stream.batch import BatchOutcome
 from headwater.change_stream.filters import FilterCriteria
+from headwater.change_stream.source_kinds import StreamKind
 from headwater.clock import timestamp, utc_now
 from headwater.dead_letters import pointers
 from headwater.dead_letters.parked import ParkedRecords, ParkingLot
 from headwater.dead_letters.parking import parsed
-from headwater.dead_letters.pointers import Pointer, StreamKind, UnknownPointerError
+from headwater.dead_letters.pointers import Pointer, UnknownPointerError
 from headwater.dead_letters.shards import Raw, RecordsGoneError, Shards
 from headwater.domain.events import EventTypes
 from headwater.incidents import Incidents

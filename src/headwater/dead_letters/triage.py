@@ -10,9 +10,9 @@ from typing import Any
 
 from headwater.change_stream import dynamodb, kinesis
 from headwater.change_stream.batch import BatchOutcome
+from headwater.change_stream.source_kinds import StreamKind
 from headwater.dead_letters.parking import Parking, PutAway
 from headwater.dead_letters.patience import Failed, Patience, Tried
-from headwater.dead_letters.pointers import StreamKind
 from headwater.failures import name_of, precedence
 
 type Raw = Mapping[str, Any]

@@ -8,25 +8,28 @@ and RecordsParked where there are any (acknowledged and not applied, until a red
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from headwater.change_stream.batch import BatchOutcome, records_of
+from headwater.change_stream.source_kinds import SourceKind
 from headwater.failures import FailureKind, kind_of, loggable
 from headwater.incidents import LoggedIncidents
 
 type Records = Sequence[Mapping[str, Any]]
-#: What a function reads; or what tells it of a batch, where a function reads several.
-type Source = Literal["dynamodb", "kinesis", "sqs"] | Callable[[Records], str]
 type Handler = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 
 logger = Logger()
 
 
-def batch_handler(function: str, source: Source, process: Callable[[Any], BatchOutcome]) -> Handler:
+def batch_handler(
+    function: str, source: SourceKind | Callable[[Records], str], process: Callable[[Any], BatchOutcome]
+) -> Handler:
     """The Lambda handler that gives ``process`` a batch's records and answers for it.
+
+    ``source`` is what the function reads; or what tells it of a batch, where the function reads several.
 
     A failed record is logged by its identifier and error, never by its content: records hold personal data.
     An exception that escapes ``process`` fails the whole batch, which Lambda then retries.

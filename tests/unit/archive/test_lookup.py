@@ -10,8 +10,9 @@ import pytest
 from headwater.archive.archiver import Archiver
 from headwater.archive.lookup import ArchivedRecords, NotArchivedError
 from headwater.change_stream import cloud_events, dynamodb, kinesis
+from headwater.change_stream.source_kinds import StreamKind
 from headwater.clock import timestamp
-from headwater.dead_letters.pointers import Pointer, StreamKind, parse
+from headwater.dead_letters.pointers import Pointer, parse
 from tests.fakes.events import EVENT_TYPES
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.object_store import InMemoryObjectStore

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from headwater.change_stream.filters import Dialect, FilterCriteria, FilterError, Source
+from headwater.change_stream.filters import Dialect, FilterCriteria, FilterError
+from headwater.change_stream.source_kinds import SourceKind
 
 
-def criteria(*patterns: Any, source: Source = "sqs", dialect: Dialect = "lambda") -> FilterCriteria:
+def criteria(*patterns: Any, source: SourceKind = "sqs", dialect: Dialect = "lambda") -> FilterCriteria:
     texts = [pattern if isinstance(pattern, str) else json.dumps(pattern) for pattern in patterns]
     parsed = FilterCriteria.parse({"Filters": [{"Pattern": text} for text in texts]}, source, dialect)
     assert parsed is not None
@@ -277,7 +278,7 @@ def test_pipes_know_neither_wildcard_nor_nested_anything_but(inner: str) -> None
     ],
 )
 def test_a_pattern_that_could_not_match_as_meant_is_refused_by_name(
-    pattern: Any, source: Source, complaint: str
+    pattern: Any, source: SourceKind, complaint: str
 ) -> None:
     with pytest.raises(FilterError) as refused:
         criteria(pattern, source=source)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from headwater.change_stream import kinesis
+from headwater.change_stream.source_kinds import StreamKind
 from headwater.dead_letters.parked import SqsParkingLot, decode
 from headwater.dead_letters.parking import item_of, parsed
-from headwater.dead_letters.pointers import StreamKind
 from tests.fakes.cloud import FakeAws
 from tests.fakes.events import EVENT_TYPES
 from tests.fakes.kinesis_records import InMemoryClaimStore, kinesis_record

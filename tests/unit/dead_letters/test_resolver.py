@@ -8,8 +8,9 @@ import pytest
 
 from headwater.change_stream import dynamodb, kinesis
 from headwater.change_stream.filters import FilterCriteria
+from headwater.change_stream.source_kinds import StreamKind
 from headwater.dead_letters.parked import ParkedRecords, SqsParkingLot, decode
-from headwater.dead_letters.pointers import Pointer, StreamKind
+from headwater.dead_letters.pointers import Pointer
 from headwater.dead_letters.resolver import FROM_ARCHIVE, Gates, Resolver
 from headwater.dead_letters.shards import Raw, RecordsGoneError
 from headwater.domain.events import PlayCompleted, RecordedEvent
