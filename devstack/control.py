@@ -15,7 +15,7 @@ import orjson
 
 from devstack.errors import DevstackError
 from devstack.functions import FunctionHost
-from devstack.mappings import Mappings
+from devstack.mappings.stack_mappings import Mappings
 from devstack.rehearsals import RehearsalError, Rehearsals
 from devstack.running import CONTROL_PATH, TOKEN_HEADER
 

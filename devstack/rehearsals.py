@@ -17,7 +17,7 @@ from cli.flow_graph import Station
 from cli.output import none_called
 from devstack.emulator import Emulator
 from devstack.errors import DevstackError
-from devstack.mappings import Mappings
+from devstack.mappings.stack_mappings import Mappings
 from devstack.refusals import Refusal
 from devstack.template import EventSourceMapping
 

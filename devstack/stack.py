@@ -34,7 +34,8 @@ from devstack.gateway import Gateway
 from devstack.kept_state import KeptState, Resumed
 from devstack.lambda_api import LambdaApi
 from devstack.mailbox import Mail
-from devstack.mappings import Destinations, Mappings
+from devstack.mappings.destinations import Destinations
+from devstack.mappings.stack_mappings import Mappings
 from devstack.poison import UnreadableEvent
 from devstack.rehearsals import Rehearsals
 from devstack.running import (

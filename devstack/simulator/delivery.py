@@ -27,7 +27,9 @@ from devstack.event_source_mapping import (
     failure_message,
     failure_object_key,
 )
-from devstack.mappings import Destinations, queue_message, queue_settings, stream_settings
+from devstack.mappings.destinations import Destinations
+from devstack.mappings.records import queue_message
+from devstack.mappings.settings import queue_settings, stream_settings
 from devstack.simulator.cloud import Cloud
 from devstack.simulator.cloud.shards import Shard, ShardLog
 from devstack.simulator.engine import Engine

@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from devstack.emulator import HOST
 from devstack.event_source_mapping import failed_identifiers
 from devstack.gateway import request_event
-from devstack.mappings import queue_message
+from devstack.mappings.records import queue_message
 from devstack.simulator.cloud import Cloud
 from devstack.simulator.cloud.sqs import BATCH_ENTRIES
 from devstack.simulator.engine import Engine

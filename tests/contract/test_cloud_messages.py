@@ -12,7 +12,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from devstack.mappings import queue_message
+from devstack.mappings.records import queue_message
 from headwater.change_stream import sqs as queue_records
 from tests.fakes.cloud import FakeAws
 from tests.fakes.moto import mock_aws

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 
-from devstack.mappings import dynamodb_record, kinesis_record
+from devstack.mappings.records import dynamodb_record, kinesis_record
 from headwater.change_stream import dynamodb as change_stream
 from headwater.change_stream.records import Operation
 from tests.fakes.cloud import FakeAws

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from devstack.demo.traffic import Api, Request
-from devstack.mappings import QUEUE_WAIT_SECONDS
+from devstack.mappings.drivers import QUEUE_WAIT_SECONDS
 from devstack.stack import LocalStack
 from tests.integration.devstack.processes import eventually
 

@@ -1295,7 +1295,7 @@ MUTATIONS = (
     Mutation(
         name="a-stopped-consumer-gets-nothing",
         rule="rehearsals: a stopped mapping delivers nothing until it is started",
-        module="devstack.mappings",
+        module="devstack.mappings.drivers",
         guard="                while not self._stopping and (self.paused or not (self._news or self._results)):\n",
         without="                while not self._stopping and not (self._news or self._results):\n",
         tests=("tests/e2e/test_rehearsals.py",),
@@ -1335,7 +1335,7 @@ MUTATIONS = (
     Mutation(
         name="partial-failures-counted",
         rule="make demo: a batch that failed in part is one that is tried again",
-        module="devstack.mappings",
+        module="devstack.mappings.drivers",
         guard="            self._console.retried(\n",
         without="            self._console.line(\n",
         tests=("tests/unit/devstack/test_console.py",),

@@ -13,7 +13,9 @@ import pytest
 from devstack.console import Console
 from devstack.event_source_mapping import StreamRecord
 from devstack.functions import FunctionHost, Outcome
-from devstack.mappings import Destinations, ShardReader, StreamDriver
+from devstack.mappings.destinations import Destinations
+from devstack.mappings.drivers import StreamDriver
+from devstack.mappings.shard_reader import ShardReader
 from devstack.stack import LocalStack
 from devstack.template import EventSourceMapping, Function
 from tests.integration.devstack.processes import eventually

@@ -14,7 +14,7 @@ from devstack.event_source_mapping import (
     StreamRecord,
     StreamShardMachine,
 )
-from devstack.mappings import stream_settings
+from devstack.mappings.settings import stream_settings
 from devstack.simulator.graph import Blueprint
 
 HOUR: Final = 3600.0

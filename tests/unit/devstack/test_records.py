@@ -4,7 +4,7 @@ import json
 
 import orjson
 
-from devstack.mappings import dynamodb_record, event_payload, kinesis_record, queue_message
+from devstack.mappings.records import dynamodb_record, event_payload, kinesis_record, queue_message
 
 STREAM_ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000"
 

@@ -13,7 +13,7 @@ from cli.console.pages.runbook import anchor
 from devstack.control import ControlApi
 from devstack.emulator import Emulator
 from devstack.errors import DevstackError
-from devstack.mappings import Mappings
+from devstack.mappings.stack_mappings import Mappings
 from devstack.refusals import Refusal
 from devstack.rehearsals import HOUR_SECONDS, KNOWN, RehearsalError, Rehearsals
 from devstack.running import TOKEN_HEADER

@@ -11,7 +11,8 @@ import pytest
 
 from devstack.console import Console
 from devstack.event_source_mapping import StreamRecord
-from devstack.mappings import EmulatorError, ShardReader, StreamClient
+from devstack.mappings.shard_reader import ShardReader
+from devstack.mappings.stream_client import EmulatorError, StreamClient
 from tests.integration.devstack.processes import eventually
 
 STREAM = "arn:aws:kinesis:us-east-1:000000000000:stream/s"
