@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from devstack.simulator import report
+from devstack.simulator.config import Config
 from devstack.simulator.graph import Blueprint
 from devstack.simulator.runner import resolve, run_set
 from devstack.simulator.shrink import shrink
-from devstack.simulator.world import Config, Result, simulate
+from devstack.simulator.simulation import Result, simulate
 
 #: Of larger sets, only the failing seeds get a line as they end.
 _TOLD_ONE_BY_ONE: Final = 20

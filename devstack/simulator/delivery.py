@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,14 +29,11 @@ from devstack.event_source_mapping import (
 from devstack.mappings.destinations import Destinations
 from devstack.mappings.records import queue_message
 from devstack.mappings.settings import queue_settings, stream_settings
-from devstack.simulator.cloud import Cloud
 from devstack.simulator.cloud.shards import Shard, ShardLog
-from devstack.simulator.engine import Engine
-from devstack.simulator.faults import FaultPlan
 from devstack.simulator.functions import Functions
 from devstack.simulator.lag import LagWatch
-from devstack.simulator.outages import TRIED_AGAIN_SECONDS, Outages
-from devstack.simulator.places import Place, place_of_item
+from devstack.simulator.places import Place, event_of
+from devstack.simulator.surroundings import Surroundings
 from devstack.template import EventSourceMapping, Pipe
 
 RETENTION_SECONDS: Final = {"dynamodb": 24 * 3600.0, "kinesis": 168 * 3600.0}
@@ -45,6 +41,8 @@ RETENTION_SECONDS: Final = {"dynamodb": 24 * 3600.0, "kinesis": 168 * 3600.0}
 POLL_SECONDS: Final = (0.25, 1.0)
 QUEUE_POLL_SECONDS: Final = 1.0
 THROTTLED_SECONDS: Final = 0.5
+#: An invocation that an outage prevents is tried again after so many seconds: the outage lasts for hours and days.
+TRIED_AGAIN_SECONDS: Final = 600.0
 #: How long after a restart an invocation from before it may still be at work.
 _LATE_SECONDS: Final = 90.0
 _TRIM_AT: Final = 2_000
@@ -66,19 +64,15 @@ class GivenUp:
         return self.stream_arn, self.shard_id, self.first, self.last
 
 
-class Surroundings(Protocol):
-    """What a driver needs of the world."""
+class DeliverySurroundings(Surroundings, Protocol):
+    """What a driver needs of the world besides."""
 
-    engine: Engine
-    faults: FaultPlan
     functions: Functions
-    cloud: Cloud
     given_up: list[GivenUp]
     lag: LagWatch
-    outages: Outages
 
-    def stir(self) -> None:
-        """Something may have been written: read the streams soon."""
+    def is_down(self, mapping: EventSourceMapping) -> bool:
+        """Whether a mapping's function is not invoked now."""
         ...
 
     def was_read(self, driver: StreamDriver) -> None:
@@ -91,7 +85,7 @@ class Surroundings(Protocol):
 
 
 class _Driver:
-    def __init__(self, world: Surroundings, mapping: EventSourceMapping) -> None:
+    def __init__(self, world: DeliverySurroundings, mapping: EventSourceMapping) -> None:
         self.world = world
         self.mapping = mapping
         #: Rises when the mapping restarts, so that what was under way before is forgotten.
@@ -116,7 +110,7 @@ class _Driver:
         if self._failing or (faults.rate and self._comes_again(records)):
             self.outage_until, self._failing = engine.now, False
         met = faults.counts.total()
-        if world.outages.down(mapping):
+        if world.is_down(mapping):
             ended, duration, self._failing = InvokeResult(throttled=True), TRIED_AGAIN_SECONDS, True
             met = -1
         elif faults.happens("throttle", 0.5):
@@ -160,7 +154,7 @@ class _Driver:
 class StreamDriver(_Driver):
     """One shard's delivery to one function."""
 
-    def __init__(self, world: Surroundings, mapping: EventSourceMapping, log: ShardLog, shard: Shard) -> None:
+    def __init__(self, world: DeliverySurroundings, mapping: EventSourceMapping, log: ShardLog, shard: Shard) -> None:
         super().__init__(world, mapping)
         self.log = log
         self.shard = shard
@@ -295,7 +289,7 @@ class StreamDriver(_Driver):
 class QueueDriver(_Driver):
     """A queue's delivery to one function."""
 
-    def __init__(self, world: Surroundings, mapping: EventSourceMapping) -> None:
+    def __init__(self, world: DeliverySurroundings, mapping: EventSourceMapping) -> None:
         super().__init__(world, mapping)
         self.name = mapping.source_arn.rpartition(":")[2]
         self.queue = world.cloud.queue(self.name)
@@ -370,26 +364,6 @@ class QueueDriver(_Driver):
             # What fails here comes back by itself, as on AWS.
             with suppress(BotoCoreError, ClientError):
                 self.world.cloud.sqs.delete_message_batch(QueueUrl=self.url, Entries=entries)
-
-
-def event_of(body: Any) -> Place:
-    """Aggregate id and version of the event in a stream record, of either kind.
-
-    Of another item its key and 0; of what is no event on Kinesis its partition key and 0.
-    """
-    if "dynamodb" in body:
-        keys = body["dynamodb"]["Keys"]
-        if "aggregate_id" not in keys:
-            return "".join(value["S"] for value in keys.values()), 0
-        return place_of_item(keys)
-    try:
-        envelope = orjson.loads(base64.b64decode(body["kinesis"]["data"]))
-        subject, version = envelope["subject"], int(envelope["sequence"])
-    except (KeyError, TypeError, ValueError):
-        subject, version = None, 0
-    if isinstance(subject, str) and "#" in subject:
-        return subject, version
-    return body["kinesis"]["partitionKey"], 0
 
 
 def trim(log: ShardLog, drivers: Iterable[StreamDriver]) -> None:

@@ -6,15 +6,16 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from devstack.simulator.cloud.items import base64_text
-from devstack.simulator.delivery import event_of
+from devstack.simulator.delivery import GivenUp
 from devstack.simulator.odd import addresses_in
 from devstack.simulator.operator import PARKED, UNRESOLVED
-from devstack.simulator.places import Place, key_of, place_of_item
+from devstack.simulator.places import Place, event_of, key_of, place_of_item
+from devstack.simulator.world import World
 from headwater import bootstrap
 from headwater.archive import bi_export, curated, reader
 from headwater.archive.envelope import change_record
@@ -26,10 +27,6 @@ from headwater.event_store import codec
 from headwater.limits import KinesisLimits
 from headwater.projections.projection import RESERVED_ATTRIBUTES, Projection, Rank
 from headwater.projections.read_models import Row
-
-if TYPE_CHECKING:
-    from devstack.simulator.delivery import GivenUp
-    from devstack.simulator.world import World
 
 
 def place_of(record: ChangeRecord) -> Place:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from devstack.simulator.places import Place
+from devstack.simulator.surroundings import Surroundings
 from headwater import bootstrap
 from headwater.clock import timestamp
 from headwater.domain.events import ActivityRecorded, NewEvent
 from headwater.event_store.store import Append
-
-if TYPE_CHECKING:
-    from devstack.simulator.places import Place
-    from devstack.simulator.world import World
 
 #: Of the commands that end, compared with other faults, so many are followed by such an event.
 _SCALE: Final = 0.1
@@ -24,7 +22,7 @@ _LATER: Final = 3.0
 class Expiry:
     """Appends activities that live for seconds; ``reborn`` are the places at which another one followed."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Surroundings) -> None:
         self._world = world
         self.reborn: set[Place] = set()
         self.pending = 0

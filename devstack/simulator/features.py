@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from devstack.errors import DevstackError
-from devstack.simulator import compacting, consumer_invariants, invariants, odd_invariants, tracking
+from devstack.simulator import (
+    compaction_invariants,
+    consumer_invariants,
+    invariants,
+    odd_invariants,
+    tracking_invariants,
+)
 from devstack.simulator.evidence import Evidence
 from devstack.simulator.faults import PROMISED, FaultKind
 from devstack.simulator.findings import Finding
@@ -47,7 +53,7 @@ FEATURES: Final[Sequence[Feature]] = (
     Feature(
         name="archive",
         functions=frozenset({"ArchiverFunction"}),
-        invariants=(invariants.archive_is_the_log, compacting.compacted_days_are_the_raw),
+        invariants=(invariants.archive_is_the_log, compaction_invariants.compacted_days_are_the_raw),
     ),
     Feature(
         name="fan-out",
@@ -124,9 +130,9 @@ FEATURES: Final[Sequence[Feature]] = (
         name="tracking",
         functions=frozenset({"ApplicationEnrichmentFunction", "ApplicationTargetFunction", "TrackerFunction"}),
         invariants=(
-            tracking.histories_are_the_actions,
-            tracking.applications_are_archived,
-            tracking.what_cannot_be_told_is_parked,
+            tracking_invariants.histories_are_the_actions,
+            tracking_invariants.applications_are_archived,
+            tracking_invariants.what_cannot_be_told_is_parked,
         ),
     ),
 )

@@ -19,20 +19,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args, get_type_hints
+from typing import Any, Final, NamedTuple, get_args, get_type_hints
 
 import orjson
 from botocore.exceptions import ClientError, ParamValidationError
 
 from devstack.simulator import defects
+from devstack.simulator.cloud.items import canonical
 from devstack.simulator.defects import Defect
 from devstack.simulator.places import Place, key_of, place_of_item
+from devstack.simulator.surroundings import Surroundings
+from devstack.simulator.workload import User
+from devstack.template import EventSourceMapping
 from headwater import bootstrap
 from headwater.domain.events import RecordedEvent
-
-if TYPE_CHECKING:
-    from devstack.simulator.world import World
-    from devstack.template import EventSourceMapping
 
 type Item = dict[str, Any]
 type Inject = Callable[[], bool]
@@ -97,8 +97,9 @@ class OddRecords:
     Seeds that follow each other go on in the list of kinds where the one before them ends.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Surroundings, users: Sequence[User]) -> None:
         self._world = world
+        self._users = users
         self._chance = random.Random(f"odd {world.config.seed}")  # noqa: S311  # a history, not a secret
         self._templates: dict[str, Item] = {}
         #: The last transaction of each table but that of the events.
@@ -577,7 +578,7 @@ class OddRecords:
     def _living(self, template: Item) -> tuple[str, int] | None:
         """An aggregate of somebody who is there, and its next version."""
         type_ = template["aggregate_id"]["S"].partition("#")[0]
-        users = [user for user in self._world.workload.users if user.active]
+        users = [user for user in self._users if user.active]
         if type_ not in {"user", "player"} or not users:
             return None
         aggregate_id = f"{type_}#{self._chance.choice(users).user_id}"
@@ -593,7 +594,7 @@ class OddRecords:
     def _stop(self, aggregate_id: str) -> None:
         """Whoever holds an odd event plays no more: the API cannot fold that history."""
         user_id = aggregate_id.partition("#")[2]
-        for user in self._world.workload.users:
+        for user in self._users:
             if user.user_id == user_id:
                 user.poisoned = True
 
@@ -772,8 +773,6 @@ def _padded(attribute: str, size: int, item: Item) -> Item:
 
 
 def _size(item: Item) -> int:
-    from devstack.simulator.cloud.items import canonical
-
     return canonical(item)[1]
 
 

@@ -13,10 +13,9 @@ from typing import Any, Final
 
 import orjson
 
-from devstack.simulator.delivery import event_of
 from devstack.simulator.evidence import Evidence, place_of
 from devstack.simulator.findings import Finding, Harm
-from devstack.simulator.places import Place, place_of_item
+from devstack.simulator.places import Place, event_of, place_of_item
 from headwater import bootstrap
 from headwater.applications.parking import CONSUMER as APPLICATION_STATUS
 from headwater.change_stream import cloud_events

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from devstack.simulator.delivery import event_of
+from devstack.simulator.cloud.sqs import Queue
 from devstack.simulator.faults import SimulatedCrash
-from devstack.simulator.places import Place
+from devstack.simulator.lag import LagWatch
+from devstack.simulator.places import Place, event_of
+from devstack.simulator.surroundings import Surroundings
 from headwater import bootstrap
+from headwater.change_stream.claim_checks import ClaimStore
 from headwater.dead_letters.parked import MalformedParkedError, decode
 from headwater.dead_letters.redrive import in_order
-
-if TYPE_CHECKING:
-    from devstack.simulator.cloud.sqs import Queue
-    from devstack.simulator.world import World
 
 PARKED: Final = "ParkedRecordsQueue"
 UNRESOLVED: Final = "UnresolvedPointersQueue"
@@ -51,8 +50,11 @@ class Operator:
     ``redriven`` counts messages by consumer; ``records`` are the events in them, by consumer.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Surroundings, queues: Sequence[str], claims: ClaimStore, lag: LagWatch) -> None:
         self._world = world
+        self._queues = queues
+        self._claims = claims
+        self._lag = lag
         self.rounds = 0
         self.redriven: Counter[str] = Counter()
         self.records: dict[str, set[Place]] = {}
@@ -67,7 +69,7 @@ class Operator:
         cloud = self._world.cloud
         yield cloud.queue(PARKED), ""
         yield cloud.queue(UNRESOLVED), FAILED_BATCHES
-        for name in self._world.blueprint.queues():
+        for name in self._queues:
             if found := _DEAD_LETTERS.fullmatch(name):
                 yield cloud.queue(name), f"{found[1]}Queue"
 
@@ -78,7 +80,7 @@ class Operator:
         outer, world.faults.in_function = world.faults.in_function, True
         outcome = "ended"
         try:
-            with world.lag.during(_Now(engine.now)):
+            with self._lag.during(_Now(engine.now)):
                 self._redrive_all()
         except (SimulatedCrash, ClientError, BotoCoreError) as error:
             outcome = type(error).__name__
@@ -118,7 +120,7 @@ class Operator:
                     lane, version, content = (target, ""), 0, message["Body"]
                 else:
                     try:
-                        content = decode(message["Body"], world.claims)
+                        content = decode(message["Body"], self._claims)
                     except MalformedParkedError:
                         # Whoever put it there: it stays, and shows again by itself.
                         continue

@@ -6,11 +6,12 @@ some of them nobody resolves the pointers until the stream has forgotten the rec
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final
 
-if TYPE_CHECKING:
-    from devstack.simulator.world import World
-    from devstack.template import EventSourceMapping
+from devstack.simulator.delivery import StreamDriver
+from devstack.simulator.surroundings import Surroundings
+from devstack.template import EventSourceMapping
 
 #: Of the decisions of a run whether such an outage begins.
 _SCALE: Final = 0.4
@@ -23,8 +24,6 @@ _LONGER: Final = (60.0, 1_800.0)
 _RESOLVER: Final = "DeadLettersFunction"
 #: Whose records are kept whole where they are given up: no pointer leads to them.
 _KEEPS_RECORDS: Final = "s3"
-#: An invocation that does not come about is tried again after so many seconds: it lasts for hours and days.
-TRIED_AGAIN_SECONDS: Final = 600.0
 
 
 class Outages:
@@ -33,8 +32,9 @@ class Outages:
     ``functions`` are those whose mapping has given up sound records for that reason.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Surroundings, streams: Sequence[StreamDriver]) -> None:
         self._world = world
+        self._streams = streams
         self._until: dict[str, float] = {}
         self.functions: set[str] = set()
         #: Whether one has lasted until its stream had forgotten the records.
@@ -67,7 +67,7 @@ class Outages:
         With ``forgotten`` nobody resolves the pointers to it before its stream has forgotten it.
         """
         world = self._world
-        drivers = [driver for driver in world.streams if driver.mapping.title == title]
+        drivers = [driver for driver in self._streams if driver.mapping.title == title]
         retention, age = (max(getattr(each.settings, name) for each in drivers) for name in ("retention", "age_limit"))
         longer = world.engine.chance.uniform(*_LONGER)
         self._until[title] = world.engine.now + age + longer
@@ -83,7 +83,7 @@ class Outages:
     def _chosen(self) -> str:
         titles = {
             driver.mapping.title
-            for driver in self._world.streams
+            for driver in self._streams
             if driver.mapping.on_failure and f":{_KEEPS_RECORDS}:" not in str(driver.mapping.on_failure)
         }
         return self._world.engine.chance.choice(sorted(titles))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
+
+import orjson
 
 _SEQUENCE: Final = b'"sequence":"'
 #: At the least and at the most: a foreign producer's may be more than ours, and DynamoDB takes 38.
@@ -18,6 +21,26 @@ type Place = tuple[str, int | Decimal]
 def place_of_item(item: Mapping[str, Any]) -> Place:
     """The place of an item of the events table, or of its key."""
     return item["aggregate_id"]["S"], number(item["version"]["N"])
+
+
+def event_of(body: Any) -> Place:
+    """Aggregate id and version of the event in a stream record, of either kind.
+
+    Of another item its key and 0; of what is no event on Kinesis its partition key and 0.
+    """
+    if "dynamodb" in body:
+        keys = body["dynamodb"]["Keys"]
+        if "aggregate_id" not in keys:
+            return "".join(value["S"] for value in keys.values()), 0
+        return place_of_item(keys)
+    try:
+        envelope = orjson.loads(base64.b64decode(body["kinesis"]["data"]))
+        subject, version = envelope["subject"], int(envelope["sequence"])
+    except (KeyError, TypeError, ValueError):
+        subject, version = None, 0
+    if isinstance(subject, str) and "#" in subject:
+        return subject, version
+    return body["kinesis"]["partitionKey"], 0
 
 
 def number(text: str) -> int | Decimal:

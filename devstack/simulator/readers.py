@@ -6,21 +6,20 @@ What they see may be a moment old. It must be an answer all the same: whatever s
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from devstack.simulator.findings import Finding, Harm
+from devstack.simulator.surroundings import Surroundings
+from devstack.simulator.workload import GAMES, User
 from headwater import bootstrap
 from headwater.batch_get import KeysUnreadError
 from headwater.domain.user import UserError
 from headwater.projections.leaderboard import GameNotFoundError
 from headwater.tracking.pages import ApplicationNotTrackedError
-
-if TYPE_CHECKING:
-    from devstack.simulator.world import World
 
 #: Of the commands that end, so many are followed by a look.
 _SHARE: Final = 0.1
@@ -31,10 +30,18 @@ _NOT_THERE: Final = (UserError, GameNotFoundError, ApplicationNotTrackedError)
 
 
 class Readers:
-    """Looks at what the read side shows. Its chance is its own; ``looks`` counts them."""
+    """Looks at what the read side shows. Its chance is its own; ``looks`` counts them.
 
-    def __init__(self, world: World) -> None:
+    Of a user whose history ``is_spoilt`` nothing need be shown.
+    """
+
+    def __init__(
+        self, world: Surroundings, users: Sequence[User], accounts: Sequence[str], *, is_spoilt: Callable[[str], bool]
+    ) -> None:
         self._world = world
+        self._users = users
+        self._accounts = accounts
+        self._is_spoilt = is_spoilt
         self._chance = random.Random(f"readers {world.config.seed}")  # noqa: S311  # a history, not a secret
         self._findings: list[Finding] = []
         self.looks = 0
@@ -46,10 +53,9 @@ class Readers:
 
     def look_at_all(self) -> None:
         """Everything is looked at once."""
-        world = self._world
-        for game in world.games:
+        for game in GAMES:
             self._look("", partial(_top, game))
-        for user in world.workload.users:
+        for user in self._users:
             if user.user_id:
                 self._look(user.user_id, partial(_read, user.user_id))
 
@@ -67,21 +73,21 @@ class Readers:
             pass
         except Exception as error:  # noqa: BLE001  # whatever it is, somebody sees an error page
             # Of whose history holds an odd event nobody can be told, unless the read side has it; of others always.
-            if not (user_id and (world.odd.holds(user_id) or world.poisons_hold(user_id))):
+            if not (user_id and self._is_spoilt(user_id)):
                 found = f"who looks at {user_id or 'a list'} gets {type(error).__name__}: {str(error)[:200]}"
                 self._findings.append(Finding(Harm.WRONG, f"user#{user_id}" if user_id else "", found))
         world.engine.now = began
 
     def _board(self) -> tuple[str, Callable[[], Any]]:
-        return "", partial(_top, self._chance.choice(self._world.games))
+        return "", partial(_top, self._chance.choice(GAMES))
 
     def _profile(self) -> tuple[str, Callable[[], Any]]:
-        known = [user.user_id for user in self._world.workload.users if user.user_id]
+        known = [user.user_id for user in self._users if user.user_id]
         user_id = self._chance.choice(known) if known else "nobody"
         return user_id, partial(_read, user_id)
 
     def _applications(self) -> tuple[str, Callable[[], Any]]:
-        account_id = self._chance.choice(self._world.applicants.accounts)
+        account_id = self._chance.choice(self._accounts)
         return "", partial(_list, account_id)
 
 

@@ -12,7 +12,7 @@ from devstack.simulator.findings import Harm
 from devstack.simulator.lag import MOST_SECONDS, percentile
 from devstack.simulator.runner import Verdict
 from devstack.simulator.shrink import entry, story
-from devstack.simulator.world import Result
+from devstack.simulator.simulation import Result
 
 #: So many seeds get a line in the picture.
 _CURVES: Final = 12

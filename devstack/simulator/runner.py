@@ -15,12 +15,13 @@ from multiprocessing.process import BaseProcess
 from typing import Final, cast
 
 from devstack.errors import DevstackError
+from devstack.simulator.config import Config
 from devstack.simulator.faults import FaultKind
 from devstack.simulator.features import FEATURES, Feature
 from devstack.simulator.findings import Harm
 from devstack.simulator.graph import Blueprint
 from devstack.simulator.lag import MOST_SECONDS, Lags, percentile, together
-from devstack.simulator.world import Config, Result, Within, simulate
+from devstack.simulator.simulation import Result, Within, simulate
 
 #: A fresh process now and then gives back what the interpreter keeps: memory stays flat however many seeds there are.
 _RUNS_PER_PROCESS: Final = 25

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Any, Final
 
+from devstack.simulator.config import Config
 from devstack.simulator.faults import PROMISED
 from devstack.simulator.findings import Finding
-from devstack.simulator.world import Config, Result
+from devstack.simulator.simulation import Result
 
 BUDGET_SECONDS: Final = 60.0
 _LINES: Final = 60

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from devstack.simulator.faults import SimulatedCrash
+from devstack.simulator.surroundings import Surroundings
 from headwater.accounts.commands import ChangeEmail, ChangeProfile, RecordActivity, RecordPlay, RegisterUser
 from headwater.accounts.passwords import Password
 from headwater.accounts.request_ledger import Receipt, RequestKey, RequestRepeatedError
-from headwater.accounts.use_cases import CommandContext, EmailTakenError
+from headwater.accounts.use_cases import Accounts, CommandContext, EmailTakenError
 from headwater.domain.events import MalformedEventError, UnknownEventError
 from headwater.domain.user import UserError
 from headwater.event_store.store import EventStoreError
-
-if TYPE_CHECKING:
-    from devstack.simulator.world import World
 
 GAMES: Final = ("chess", "go", "tetris", "backgammon")
 #: What a client tells its user instead of trying again.
@@ -87,13 +85,27 @@ class Workload:
 
     Half of the plays come in bursts of one player, so that versions of an aggregate lie close in time. Every fifth
     player is devoted and plays chess on fifteen days, told in any order: ten days in a row come about late.
+
+    ``written`` is called when a command has ended, ``ended`` when enough of them have. The API may fail for a user who
+    ``is_odd``.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(
+        self,
+        world: Surroundings,
+        accounts: Accounts,
+        *,
+        written: Callable[[], None],
+        ended: Callable[[], None],
+        is_odd: Callable[[str], bool],
+    ) -> None:
         self._world = world
         self._engine = world.engine
         self._chance = world.engine.chance
-        self._accounts = world.accounts
+        self._accounts = accounts
+        self._written = written
+        self._ended = ended
+        self._is_odd = is_odd
         self.users: list[User] = []
         self.produced = 0
         self.done = False
@@ -115,7 +127,7 @@ class Workload:
         if self.produced + self._under_way >= self._world.config.events:
             self.done = self.produced >= self._world.config.events
             if self.done:
-                self._world.production_ended()
+                self._ended()
                 return
         else:
             self._attempt(self._invent())
@@ -257,7 +269,7 @@ class Workload:
                 self._give_up(command)
         except Exception as error:
             # The API fails for whoever holds an odd event, and for nobody else.
-            if command.user is None or not self._world.odd.holds(command.user.user_id):
+            if command.user is None or not self._is_odd(command.user.user_id):
                 raise
             outcome = type(error).__name__
             self._give_up(command)
@@ -265,7 +277,7 @@ class Workload:
             faults.in_function = outer
         engine.now = began
         engine.note(f"{command.id} {command.kind} {outcome}")
-        self._world.written()
+        self._written()
 
     def _acknowledge(self, command: Command, receipt: Receipt) -> None:
         self._under_way -= 1

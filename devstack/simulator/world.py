@@ -1,21 +1,20 @@
-"""One run: a world from the template, a workload, faults, and then the proof."""
+"""Everything that happens in one run: a cloud from the templates, a workload, deliveries and faults."""
 
 from __future__ import annotations
 
-import gc
 import random
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 from devstack.event_source_mapping import StreamRecord
+from devstack.simulator.applicants import Applicants
 from devstack.simulator.bugs import REPAIRED_AFTER, Bugs
 from devstack.simulator.cloud import Cloud
 from devstack.simulator.compacting import Compacting
+from devstack.simulator.config import Config
 from devstack.simulator.delivery import (
     POLL_SECONDS,
     QUEUE_POLL_SECONDS,
@@ -27,15 +26,12 @@ from devstack.simulator.delivery import (
     trim,
 )
 from devstack.simulator.engine import Engine
-from devstack.simulator.evidence import Evidence
 from devstack.simulator.expiry import Expiry
-from devstack.simulator.faults import LARGEST_SKEW, FaultKind, FaultPlan
-from devstack.simulator.features import FEATURES, Feature, judged
+from devstack.simulator.faults import LARGEST_SKEW, FaultPlan
 from devstack.simulator.fibers import Own
-from devstack.simulator.findings import Finding, Harm
 from devstack.simulator.functions import Functions, hosted
 from devstack.simulator.graph import Blueprint
-from devstack.simulator.lag import Lags, LagWatch
+from devstack.simulator.lag import LagWatch
 from devstack.simulator.leases import LeaseWatch
 from devstack.simulator.newer_code import NewerCode
 from devstack.simulator.odd import OddRecords
@@ -44,7 +40,6 @@ from devstack.simulator.order import OrderWatch
 from devstack.simulator.outages import Outages
 from devstack.simulator.places import key_of
 from devstack.simulator.readers import Readers
-from devstack.simulator.tracking import Applicants
 from devstack.simulator.workload import GAMES, Workload
 from devstack.standing_in import standing_in
 from devstack.template import EventSourceMapping
@@ -69,98 +64,6 @@ _REDRIVE_ROUNDS: Final = 20
 _CONFIRMED: Final = {"S": "confirmed"}
 #: Produced events between two decisions about a split.
 _SPLIT_EVERY: Final = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """What one run is made of; equal configurations have equal histories.
-
-    ``events`` are acknowledged by the API, at ``rate`` a virtual second; ``newcomers`` is the share of registrations
-    until there are as many ``users``; ``faults`` is the probability at each call and decision. ``poisons`` are the
-    numbers of events after each of which a poison record follows that nothing cures. ``poison`` is the share of events
-    that come from newer code than the consumers', until that is deployed too and all that is parked is redriven (see
-    `World.run`). ``odd`` is the share of events that an odd record follows (see `devstack.simulator.odd`);
-    ``odd_only`` names the kinds to keep to. ``overrides`` change settings of mappings by title
-    (``*``: of all). A run with fewer ``events`` is the beginning of one with more, all else being equal.
-    """
-
-    seed: int
-    events: int
-    faults: float
-    users: int
-    newcomers: float
-    rate: float
-    poisons: tuple[int, ...] = ()
-    poison: float = 0.0
-    odd: float = 0.0
-    odd_only: tuple[str, ...] = ()
-    shards: int = 2
-    off: frozenset[FaultKind] = frozenset()
-    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    keep_trace: bool = False
-
-    @classmethod
-    def of(cls, seed: int, events: int, faults: float, *, poisons: int | None = None, **changes: Any) -> Config:
-        """The usual run of so many events. Every fifth seed meets a poison record, unless ``poisons`` says how many.
-
-        With a share ``poison`` of curable ones it meets no other, so that nothing need be left.
-        """
-        users = max(5, events // 40)
-        if poisons is None:
-            poisons = int(faults > 0 and seed % 5 == 0 and not changes.get("poison"))
-        defaults: dict[str, Any] = {
-            "users": users,
-            "newcomers": min(0.9, 2 * users / events),
-            "rate": min(250.0, max(20.0, events / 100)),
-            "poisons": tuple((index + 1) * events // (4 * poisons) for index in range(poisons)),
-            "shards": 2 if events <= 10_000 else 4,
-        }
-        return cls(seed=seed, events=events, faults=faults, **(defaults | changes))
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """A finding that breaks the run, and the invariant that it breaks."""
-
-    invariant: str
-    finding: Finding
-
-    def __str__(self) -> str:
-        return f"{self.invariant}: {self.finding}"
-
-
-@dataclass(slots=True)
-class Result:
-    """What a run came to. Times in seconds; ``backlog`` holds (virtual time, records) samples.
-
-    ``redriven`` counts the messages of dead letters that were redriven. ``odd`` counts the kinds of odd records that
-    were met, of all that there are in ``odd_kinds``; ``odd_refused`` are those that AWS did not take. ``waited`` is the
-    longest that a record of an aggregate without poison was on its stream before a mapping's checkpoint passed it;
-    ``lags`` are from an event's append to each consumer (see `devstack.simulator.lag`).
-    """
-
-    config: Config
-    events: int = 0
-    faults: Counter[FaultKind] = field(default_factory=Counter)
-    harms: Counter[Harm] = field(default_factory=Counter)
-    poisons: int = 0
-    redriven: int = 0
-    odd: Counter[str] = field(default_factory=Counter)
-    odd_kinds: frozenset[str] = frozenset()
-    odd_refused: frozenset[str] = frozenset()
-    waited: float = 0.0
-    emails: int = 0
-    drained: float | None = None
-    virtual: float = 0.0
-    wall: float = 0.0
-    steps: int = 0
-    invocations: int = 0
-    trace_hash: str = ""
-    violations: list[Violation] = field(default_factory=list)
-    backlog: list[tuple[float, int]] = field(default_factory=list)
-    failures: Counter[str] = field(default_factory=Counter)
-    lags: Lags = field(default_factory=dict)
-    trace: list[str] = field(default_factory=list)
 
 
 class World:
@@ -188,27 +91,28 @@ class World:
         self.poisoned: set[str] = set()
         self.poisons = 0
         self.finished: list[StreamDriver] = []
+        #: Outages look at it too: it is changed, never replaced.
         self.streams: list[StreamDriver] = []
         self.queues: list[QueueDriver] = []
         self.backlog_samples: list[tuple[float, int]] = []
-        self.accounts = bootstrap.accounts()
         self.claims = bootstrap.claim_store()
-        self.workload = Workload(self)
-        self.operator = Operator(self)
         self.waited = 0.0
         self.mappings = [self._overridden(mapping) for mapping in blueprint.hosted.mappings]
         self.table_stream = bootstrap.settings().events_table
         table_mappings = [mapping for mapping in self.mappings if f"table/{self.table_stream}/" in mapping.source_arn]
+        self.lag = LagWatch(engine.clock, self.suffers)
+        self.workload = Workload(
+            self, bootstrap.accounts(), written=self.written, ended=self.production_ended, is_odd=self.is_odd
+        )
+        self.operator = Operator(self, blueprint.queues(), self.claims, self.lag)
         self.applicants = Applicants(self)
-        self.odd = OddRecords(self)
-        self.outages = Outages(self)
+        self.odd = OddRecords(self, self.workload.users)
+        self.outages = Outages(self, self.streams)
         self.expiry = Expiry(self)
         self.compacting = Compacting(self)
-        self.readers = Readers(self)
-        self.games = GAMES
+        self.readers = Readers(self, self.workload.users, self.applicants.accounts, is_spoilt=self._is_spoilt)
         faults.refusals.tables = {bootstrap.settings().read_models_table}
         faults.refusals.targets = {bootstrap.settings().events_topic, bootstrap.settings().application_inbox_queue}
-        self.lag = LagWatch(engine.clock, self.suffers)
         self.leases = LeaseWatch(engine.clock, 2 * LARGEST_SKEW)
         self.order = OrderWatch(
             self.lag, fan_out_in_order=all(mapping.parallelization_factor == 1 for mapping in table_mappings)
@@ -456,9 +360,17 @@ class World:
             and not self._queued()
         )
 
-    def poisons_hold(self, user_id: str) -> bool:
-        """Whether one of a user's aggregates holds poison."""
-        return any(key_of(aggregate_id) == user_id for aggregate_id in self.poisoned)
+    def is_odd(self, user_id: str) -> bool:
+        """Whether one of a user's aggregates is odd."""
+        return self.odd.holds(user_id)
+
+    def _is_spoilt(self, user_id: str) -> bool:
+        """Whether one of a user's aggregates is odd, or holds poison."""
+        return self.is_odd(user_id) or any(key_of(aggregate_id) == user_id for aggregate_id in self.poisoned)
+
+    def is_down(self, mapping: EventSourceMapping) -> bool:
+        """Whether a mapping's function is not invoked now."""
+        return self.outages.down(mapping)
 
     def suffers(self, aggregate_id: str) -> bool:
         """Whether an aggregate holds, or is named by, something that is no sound event of ours, or is refused."""
@@ -498,7 +410,7 @@ class World:
     def _plan_queues(self) -> None:
         """Polls when a message becomes visible, at most once a second."""
         # A mapping that is switched off receives nothing.
-        driven = [driver for driver in self.queues if not self.outages.down(driver.mapping)]
+        driven = [driver for driver in self.queues if not self.is_down(driver.mapping)]
         times = [time for driver in driven if (time := driver.queue.next_visible_at) is not None]
         if not times:
             return
@@ -521,7 +433,7 @@ class World:
         if self.outages.functions:
             self.forget()
         for driver in self.queues:
-            if not self.outages.down(driver.mapping):
+            if not self.is_down(driver.mapping):
                 driver.poll()
         self._plan_queues()
 
@@ -551,11 +463,6 @@ class World:
         self.backlog_samples.append((self.engine.elapsed, self.backlog))
 
 
-#: A context that a run is put into: what removes a guard, for instance.
-type Within = Callable[[], AbstractContextManager[object]]
-type Progress = Callable[[int], None]
-
-
 @contextmanager
 def opened(config: Config, blueprint: Blueprint) -> Iterator[World]:
     """A world that is ready to run: its cloud is built, its functions are started."""
@@ -575,71 +482,3 @@ def opened(config: Config, blueprint: Blueprint) -> Iterator[World]:
         with standing_in("logger", log), standing_in("random", jitter):
             world.deliver(functions)
             yield world
-
-
-def simulate(
-    config: Config,
-    blueprint: Blueprint | None = None,
-    *,
-    features: Sequence[Feature] = FEATURES,
-    within: Within = nullcontext,
-    progress: Progress = lambda _: None,
-) -> Result:
-    """Runs one seed and judges it."""
-    began = time.perf_counter()
-    blueprint = blueprint or Blueprint.load()
-    judged(blueprint.hosted, features)
-    # Dictionaries by the million and hardly a cycle: the collector would only look at them again and again.
-    thresholds = gc.get_threshold()
-    gc.set_threshold(100_000, 50, 100)
-    try:
-        with within(), opened(config, blueprint) as world:
-            drained = world.run(progress)
-            result = verdict(world, drained, features)
-    finally:
-        gc.set_threshold(*thresholds)
-    result.wall = time.perf_counter() - began
-    return result
-
-
-def verdict(world: World, drained: float | None, features: Sequence[Feature] = FEATURES) -> Result:
-    """Judges a world that has run."""
-    result = Result(
-        world.config,
-        faults=world.faults.counts,
-        drained=drained,
-        poisons=world.poisons,
-        redriven=world.operator.redriven.total(),
-        odd=world.odd.met,
-        odd_kinds=frozenset(world.odd.kinds),
-        odd_refused=frozenset(world.odd.refused),
-        waited=world.waited,
-        emails=len(world.cloud.outbox),
-        virtual=world.engine.elapsed,
-        steps=world.engine.steps,
-        invocations=world.functions.invocations,
-        trace_hash=world.engine.trace_hash,
-        backlog=world.backlog_samples,
-        failures=world.functions.log.reasons,
-        lags=world.lag.lags,
-        trace=world.engine.trace,
-    )
-    world.faults.stop()
-    for driver in world.streams:
-        world.was_read(driver)
-    if drained is None:
-        finding = Finding(
-            Harm.WRONG, "", f"{world.backlog} records are left {world.engine.now - world.last_event_at:.0f} s on"
-        )
-        result.violations.append(Violation("backlog_reaches_zero", finding))
-    evidence = Evidence(world)
-    result.events = sum(map(len, evidence.log.values()))
-    findings: list[tuple[str, Finding]] = []
-    for feature in features:
-        for invariant in feature.invariants:
-            findings += [(invariant.__name__, finding) for finding in invariant(evidence)]
-    for name, finding in findings:
-        result.harms[finding.harm] += 1
-        if finding.harm.breaks:
-            result.violations.append(Violation(name, finding))
-    return result

@@ -14,7 +14,9 @@ from devstack.simulator.compacting import Compacting
 from devstack.simulator.faults import FaultPlan
 from devstack.simulator.functions import FUNCTION_PREFIX, Ended, Functions
 from devstack.simulator.graph import Blueprint
-from devstack.simulator.world import Config, World, opened, simulate
+from devstack.simulator.config import Config
+from devstack.simulator.simulation import simulate
+from devstack.simulator.world import World, opened
 from headwater.applications.parking import CONSUMER as APPLICATION_STATUS
 from headwater.archive.lookup import STREAM_REMEMBERS
 from headwater.dead_letters.parked import encode

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+from devstack.simulator.config import Config
 from devstack.simulator.graph import Blueprint
 from devstack.simulator.runner import run_set
-from devstack.simulator.world import Config, simulate
+from devstack.simulator.simulation import simulate
 
 
 def test_the_same_seed_takes_the_same_course(blueprint: Blueprint) -> None:

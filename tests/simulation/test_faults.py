@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from devstack.simulator.config import Config
 from devstack.simulator.evidence import Evidence
 from devstack.simulator.faults import PROMISED
 from devstack.simulator.findings import Harm
 from devstack.simulator.graph import Blueprint
 from devstack.simulator.invariants import archive_is_the_log, order_is_kept
 from devstack.simulator.lag import percentile, together
-from devstack.simulator.tracking import given_up_by_the_pipe
-from devstack.simulator.world import Config, Result, World, opened, simulate, verdict
+from devstack.simulator.simulation import Result, simulate, verdict
+from devstack.simulator.tracking_invariants import given_up_by_the_pipe
+from devstack.simulator.world import World, opened
 from headwater import bootstrap
 from headwater.applications.parking import CONSUMER
 from headwater.change_stream.records import Operation

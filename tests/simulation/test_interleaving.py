@@ -2,10 +2,11 @@
 
 import pytest
 
+from devstack.simulator.config import Config
 from devstack.simulator.engine import Engine
 from devstack.simulator.fibers import Fiber, Own
 from devstack.simulator.graph import Blueprint
-from devstack.simulator.world import Config, simulate
+from devstack.simulator.simulation import simulate
 from tests.simulation.test_faults import holds, met, only
 
 

@@ -12,6 +12,7 @@ from backports import zstd
 from devstack.simulator.cloud.items import encode
 from devstack.simulator.cloud.s3 import StoredObject
 from devstack.simulator.cloud.sesv2 import SentEmail
+from devstack.simulator.config import Config
 from devstack.simulator.consumer_invariants import each_change_is_told_once, each_user_is_greeted_once
 from devstack.simulator.delivery import GivenUp
 from devstack.simulator.evidence import Evidence
@@ -19,7 +20,8 @@ from devstack.simulator.faults import PROMISED
 from devstack.simulator.findings import Harm
 from devstack.simulator.graph import Blueprint
 from devstack.simulator.runner import run_set
-from devstack.simulator.world import Config, Result, World, opened, verdict
+from devstack.simulator.simulation import Result, verdict
+from devstack.simulator.world import World, opened
 from headwater.archive import bi_export
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.notifications import change_notice, welcome_email

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from devstack.event_source_mapping import StreamRecord
+from devstack.simulator.config import Config
 from devstack.simulator.graph import Blueprint
 from devstack.simulator.lag import LagWatch, percentile, together
-from devstack.simulator.world import Config, World, opened
+from devstack.simulator.world import World, opened
 
 PLACE = "player#u1", 1
 

@@ -2,10 +2,12 @@
 
 import pytest
 
+from devstack.simulator.config import Config
 from devstack.simulator.faults import PROMISED
 from devstack.simulator.findings import Harm
 from devstack.simulator.graph import Blueprint
-from devstack.simulator.world import Config, Result, opened, verdict
+from devstack.simulator.simulation import Result, verdict
+from devstack.simulator.world import opened
 
 #: Without the refusals, of which some may wait for good.
 CALM = PROMISED - {"throttle", "timeout", "lost_answer", "crash", "batch_bounds", "duplicate_delivery"}

@@ -5,11 +5,13 @@ from contextlib import contextmanager
 
 import pytest
 
+from devstack.simulator.config import Config
 from devstack.simulator.evidence import Evidence
 from devstack.simulator.findings import Harm
 from devstack.simulator.graph import Blueprint
 from devstack.simulator.odd import payload_schema
-from devstack.simulator.world import Config, World, opened, simulate, verdict
+from devstack.simulator.simulation import simulate, verdict
+from devstack.simulator.world import World, opened
 from tests.fakes.events import EVENT_TYPES
 from tests.simulation.test_invariants_can_fail import found
 

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from devstack.simulator.config import Config
 from devstack.simulator.faults import REFUSAL_KINDS
 from devstack.simulator.findings import Harm
 from devstack.simulator.graph import Blueprint
 from devstack.simulator.operator import PARKED
-from devstack.simulator.world import Config, World, opened, simulate, verdict
+from devstack.simulator.simulation import simulate, verdict
+from devstack.simulator.world import World, opened
 from headwater.change_stream import cloud_events
 from headwater.change_stream.batch import BatchOutcome
 from headwater.dead_letters.triage import Triage

@@ -10,9 +10,10 @@ from unittest.mock import patch
 import pytest
 
 from devstack.errors import DevstackError
+from devstack.simulator.config import Config
 from devstack.simulator.findings import Harm
 from devstack.simulator.runner import RunError, Verdict, run_set
-from devstack.simulator.world import Config, Result
+from devstack.simulator.simulation import Result
 from headwater.change_stream.batch import BatchOutcome
 
 CONFIGS = [Config.of(seed, 60, 0.05) for seed in (1, 2, 3)]

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from devstack.simulator.config import Config
 from devstack.simulator.faults import REFUSAL_KINDS
 from devstack.simulator.findings import Harm
 from devstack.simulator.graph import Blueprint
 from devstack.simulator.lag import percentile
 from devstack.simulator.runner import run_set
 from devstack.simulator.shrink import from_entry
-from devstack.simulator.world import Config, simulate
+from devstack.simulator.simulation import simulate
 
 REGRESSIONS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "regressions.json").read_text(encoding="utf-8"))
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from devstack.event_source_mapping import StreamRecord
 from devstack.simulator.cloud import Shard
-from devstack.simulator.delivery import event_of, reorder
+from devstack.simulator.delivery import reorder
+from devstack.simulator.places import event_of
 
 
 def shard_of(*places: tuple[str, int]) -> Shard:

@@ -7,9 +7,10 @@ from pathlib import Path
 from rich.console import Console
 
 from devstack.simulator import report
+from devstack.simulator.config import Config
 from devstack.simulator.findings import Finding, Harm
 from devstack.simulator.runner import Verdict
-from devstack.simulator.world import Config, Result, Violation
+from devstack.simulator.simulation import Result, Violation
 
 LOST = Violation("read_model", Finding(Harm.LOST, "player#abc", "version 3 waits nowhere"))
 

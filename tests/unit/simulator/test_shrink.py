@@ -3,9 +3,10 @@
 import json
 from dataclasses import replace
 
+from devstack.simulator.config import Config
 from devstack.simulator.findings import Finding, Harm
 from devstack.simulator.shrink import entry, from_entry, shrink, story
-from devstack.simulator.world import Config, Result, Violation
+from devstack.simulator.simulation import Result, Violation
 
 CONFIG = Config.of(7, 1_000, 0.05)
 FINDING = Finding(Harm.LOST, "player#abc", "version 3 waits nowhere")
