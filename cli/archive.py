@@ -21,20 +21,20 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from cli import given as checked
-from cli import saved_sql
-from cli.errors import QueryError
-from cli.output import counted, nearest, none_called, plain, say
-from cli.saved_sql import SavedQuery, SavedSqlError
-from cli.target import Target
 from headwater.archive import curated
 from headwater.archive.inventory import Damaged, Foreign, Names
+from operations.archive import saved_sql
+from operations.archive.saved_sql import SavedQuery, SavedSqlError
+from operations.errors import QueryError
+from operations.output import counted, nearest, none_called, plain, say
+from operations.target import Target
 
 if TYPE_CHECKING:
-    from cli.archive_objects import Objects
     from cli.athena import Bill
-    from cli.local_sql import Answer, LocalSql
-    from cli.tables import Table
     from headwater.archive.compaction import Day
+    from operations.archive.local_sql import Answer, LocalSql
+    from operations.archive.objects import Objects
+    from operations.archive.tables import Table
 
 # What answers SQL, draws and compacts is loaded by what uses it: a list of the saved queries waits for none of them.
 
@@ -212,8 +212,8 @@ def stats(target: Callable[[], Target], *, as_json: bool, since: datetime, folde
 
     Downloads and checks every object of the days. Exits with 3 where some are damaged or missing.
     """
-    from cli.local_sql import LocalSql
-    from cli.tables import TABLES
+    from operations.archive.local_sql import LocalSql
+    from operations.archive.tables import TABLES
 
     objects = _objects(target, folder)
     try:
@@ -332,8 +332,8 @@ class Met:
 
 
 def _ask(target: Callable[[], Target], folder: Path | None, sql: str, met: Met) -> "tuple[Answer, Bill | None]":
-    from cli.archive_objects import FolderObjects
-    from cli.local_sql import LocalSql
+    from operations.archive.local_sql import LocalSql
+    from operations.archive.objects import FolderObjects
 
     if folder is None:
         stack = target()
@@ -355,13 +355,13 @@ def _ask(target: Callable[[], Target], folder: Path | None, sql: str, met: Met) 
 
 
 def _objects(target: Callable[[], Target], folder: Path | None) -> "Objects":
-    from cli.archive_objects import FolderObjects
+    from operations.archive.objects import FolderObjects
 
     return FolderObjects(folder) if folder is not None else _bucket(target())
 
 
 def _bucket(stack: Target) -> "Objects":
-    from cli.archive_objects import BucketObjects
+    from operations.archive.objects import BucketObjects
 
     return BucketObjects(stack.client("s3"), stack.output("ArchiveBucketName"))
 
@@ -441,7 +441,7 @@ def _list(queries: Iterable[SavedQuery], *, as_json: bool) -> None:
 
 def _tell(foreign: Sequence[Foreign], damaged: Sequence[Damaged]) -> None:
     if foreign or damaged:
-        from cli.archive_objects import described
+        from operations.archive.objects import described
 
         for line in described(foreign, damaged):
             say(line, err=True)

@@ -9,9 +9,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from cli import athena_sql
-from cli.errors import QueryError
-from cli.local_sql import Answer
+from operations.archive import athena_sql
+from operations.archive.local_sql import Answer
+from operations.errors import QueryError
 
 if TYPE_CHECKING:
     from mypy_boto3_athena import AthenaClient

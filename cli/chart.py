@@ -6,9 +6,9 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.errors import QueryError
-from cli.local_sql import Answer
-from cli.saved_sql import Chart
+from operations.archive.local_sql import Answer
+from operations.archive.saved_sql import Chart
+from operations.errors import QueryError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import click
 
-from cli.output import plain
-from devstack.running import CONTROL_PATH, TOKEN_HEADER, RunningStack
+from operations.output import plain
+from operations.running import CONTROL_PATH, TOKEN_HEADER, RunningStack
 
 _TIMEOUT_SECONDS: Final = 30.0
 

@@ -12,18 +12,20 @@ from typing import Any, Final
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli import given, letters_view, redriving, waiting
-from cli.certainty import seen_within
-from cli.inventory import Inventory, consumer_of_queue, dead_letter_queues, opened
-from cli.kept import reason_option, recorder
-from cli.letters_view import contents, summary
-from cli.output import as_json as json_text
-from cli.output import none_called, print_json, say
-from cli.redriving import Redriving, demand_recognised
-from cli.target import Target
-from cli.waiting import DeadLetter
+from cli import given
+from cli.given import reason_option
 from headwater.change_stream.claim_checks import S3ClaimStore
 from headwater.dead_letters.redrive import StillFailingError, in_order
+from operations.certainty import seen_within
+from operations.dead_letters import redriving, view, waiting
+from operations.dead_letters.inventory import Inventory, consumer_of_queue, dead_letter_queues, opened
+from operations.dead_letters.redriving import Redriving, demand_recognised
+from operations.dead_letters.view import contents, summary
+from operations.dead_letters.waiting import DeadLetter
+from operations.kept import recorder
+from operations.output import as_json as json_text
+from operations.output import none_called, print_json, say
+from operations.target import Target
 
 WAITS: Final = 1
 NOT_SURE: Final = 3
@@ -79,7 +81,7 @@ def list_(
             for letter in letters:
                 click.echo(json_text(summary(letter, found.ids[letter.key])))
         else:
-            letters_view.print_groups(letters, found.ids, now)
+            view.print_groups(letters, found.ids, now)
         raise click.exceptions.Exit(WAITS)
 
 
@@ -235,12 +237,12 @@ def _redrive(found: Inventory, letters: Sequence[DeadLetter], redriving: Redrivi
     finally:
         # Also after Ctrl-C: what was taken off is gone, and the rest waits as before.
         if not as_json:
-            letters_view.print_results(results, found.ids, len(letters), dry_run=redriving is None)
+            view.print_results(results, found.ids, len(letters), dry_run=redriving is None)
     return sum(isinstance(done, Exception) for _, done in results)
 
 
 def _result(found: Inventory, letter: DeadLetter, done: str | Exception) -> dict[str, Any]:
-    outcome = {"error": letters_view.reason(done)} if isinstance(done, Exception) else {"done": done}
+    outcome = {"error": view.reason(done)} if isinstance(done, Exception) else {"done": done}
     return {
         "id": found.ids[letter.key],
         "consumer": letter.consumer,

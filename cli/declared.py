@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Final
 
 from cli.wiring.regions import by_hand
-from devstack.running import TEMPLATE_NAME
-from devstack.template import parsed
 from headwater.application import Application, load
+from operations.running import TEMPLATE_NAME
+from operations.template_document import parsed
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 TEMPLATE: Final = ROOT / TEMPLATE_NAME

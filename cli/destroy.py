@@ -12,9 +12,10 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.progress import track
 
-from cli.output import say
+from cli.command_line import command_line
 from cli.processes import stop_all
-from cli.target import LOCAL, command_line
+from operations.output import say
+from operations.target import LOCAL
 
 if TYPE_CHECKING:
     from boto3.session import Session

@@ -2,62 +2,28 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 import click
 import orjson
-from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli.command_line import command_line
 from cli.given import aggregate as given_aggregate
-from cli.kept import reason_option, recorder
-from cli.output import as_json as json_text
-from cli.output import plain, say
-from cli.target import Target, command_line
+from cli.given import reason_option
 from headwater.change_stream.dynamodb import as_delivered
-from headwater.domain.events import EventTypes, MalformedEventError, RecordedEvent, UnknownEventError
-from headwater.event_store import codec
 from headwater.event_store.dynamodb import DynamoDbEventStore
-
-type Item = Mapping[str, Any]
+from operations.mending import MENDABLE, Stored, as_mended, mended, read
+from operations.output import as_json as json_text
+from operations.output import plain, say
+from operations.target import Target
 
 #: What shows ids, for whoever knows none: the newest first.
 _IDS: Final = "SELECT aggregate_id, max(occurred_at) AS last FROM events_all GROUP BY 1 ORDER BY 2 DESC LIMIT 20"
-#: How the attributes that can be mended are stored. The key is none of them: it is what an event is found by.
-_MENDABLE: Final = {name: kind for name, kind in codec.KINDS.items() if name not in {"aggregate_id", "version"}}
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """One item of a history, and why it is no event that this code can read, if it is none."""
-
-    item: Item
-    event: RecordedEvent | None
-    wrong: str | None
-
-    @property
-    def version(self) -> Decimal:
-        """Its place; a foreign producer may have written a fraction."""
-        return Decimal(self.item["version"]["N"])
-
-    def text(self, name: str) -> str:
-        """An attribute as it is, readable or not; empty if there is none."""
-        attribute = self.item.get(name, {})
-        value = attribute.get("S", attribute.get("N"))
-        return json_text(as_delivered(attribute)) if attribute and value is None else str(value or "")
-
-
-def read(item: Item, types: EventTypes) -> Stored:
-    """The item with its event, checked as its readers check it."""
-    try:
-        return Stored(item, codec.decode(item, types), None)
-    except (MalformedEventError, UnknownEventError) as error:
-        return Stored(item, None, str(error))
 
 
 @click.group()
@@ -129,7 +95,7 @@ def mend(
     changes = _changes(aggregate, given)
     stack = target()
     if dry_run:
-        _, after = _to_mend(stack, aggregate, version, changes)
+        _, after = as_mended(stack, aggregate, version, changes)
         click.echo(json_text(_shown(after), indent=True))
         return
     kept = mended(stack, aggregate, version, changes, reason)
@@ -144,41 +110,6 @@ def mend(
     )
 
 
-def mended(stack: Target, aggregate: str, version: int, changes: Item, reason: str) -> str:
-    """Makes an event readable; gives the address of the record of it.
-
-    Raises
-    ------
-    click.ClickException
-        There is no such event, it can be read, it still could not be, or somebody else changed it; nothing was written.
-    """
-    before, _ = _to_mend(stack, aggregate, version, changes)
-    facts = {"mended": as_delivered(before.item), "unreadable": before.wrong, "changes": changes}
-    kept = recorder(stack, "mended", facts, verb="mend", done="mended", reason=reason)()
-    _write(stack.client("dynamodb"), stack.output("EventsTableName"), _key(aggregate, version), before.item, changes)
-    return kept
-
-
-def _to_mend(stack: Target, aggregate: str, version: int, changes: Item) -> tuple[Stored, Stored]:
-    """The event as it is and as it would be."""
-    table = stack.output("EventsTableName")
-    answer = stack.client("dynamodb").get_item(TableName=table, Key=_key(aggregate, version), ConsistentRead=True)
-    old = answer.get("Item")
-    if old is None:
-        raise click.ClickException(f"{table} has no version {version} of {aggregate}: 'events show' has its history")
-    types = stack.application().events
-    before, after = read(old, types), read({**old, **changes}, types)
-    if before.wrong is None:
-        raise click.ClickException(f"version {version} of {aggregate} can be read: events are never changed")
-    if after.wrong is not None:
-        raise click.ClickException(f"it could still not be read: {after.wrong}. Nothing was written")
-    return before, after
-
-
-def _key(aggregate: str, version: int) -> dict[str, Any]:
-    return {"aggregate_id": {"S": aggregate}, "version": {"N": str(version)}}
-
-
 def _changes(aggregate: str, given: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """The attributes that are to replace those that are stored, as DynamoDB has them."""
     values = {name.rstrip("_"): value for name, value in given.items() if value is not None}
@@ -187,7 +118,7 @@ def _changes(aggregate: str, given: Mapping[str, Any]) -> dict[str, dict[str, st
             values[name] = _json_object(name, values[name])
     # It is the part of the key before the #, and can be nothing else.
     values["aggregate_type"] = aggregate.partition("#")[0]
-    return {name: {_MENDABLE[name]: str(value)} for name, value in values.items()}
+    return {name: {MENDABLE[name]: str(value)} for name, value in values.items()}
 
 
 def _json_object(name: str, given: str) -> str:
@@ -209,35 +140,6 @@ def _json_object(name: str, given: str) -> str:
     if not isinstance(value, dict):
         raise click.BadParameter('it is not a JSON object, such as {"name": "Ada"}', param_hint=hint)
     return orjson.dumps(value).decode()
-
-
-def _write(dynamodb: Any, table: str, key: Item, old: Item, changes: Item) -> None:
-    """Replaces attributes of the item, if all that were read are still what they were."""
-    names = sorted({*changes, *(name for name in _MENDABLE if name in old)})
-    conditions = ["attribute_exists(aggregate_id)"]
-    values: dict[str, Any] = {}
-    for position, name in enumerate(names):
-        if name in old:
-            values[f":old{position}"] = old[name]
-            conditions.append(f"#n{position} = :old{position}")
-        else:
-            conditions.append(f"attribute_not_exists(#n{position})")
-        if name in changes:
-            values[f":new{position}"] = changes[name]
-    sets = ", ".join(f"#n{position} = :new{position}" for position, name in enumerate(names) if name in changes)
-    try:
-        dynamodb.update_item(
-            TableName=table,
-            Key=key,
-            UpdateExpression=f"SET {sets}",
-            ConditionExpression=" AND ".join(conditions),
-            ExpressionAttributeNames={f"#n{position}": name for position, name in enumerate(names)},
-            ExpressionAttributeValues=values,
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-            raise
-        raise click.ClickException("somebody else changed it meanwhile; nothing was written: look again") from error
 
 
 def _shown(stored: Stored) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a person gives a command, checked before any work starts: all words first, then each by its callback or type."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -76,5 +76,16 @@ def picture(_context: click.Context, _parameter: click.Parameter, path: Path | N
     return path
 
 
+def reason_option(help_: str) -> Callable[[Any], Any]:
+    """A command's ``--reason``, which says something."""
+    return click.option("--reason", required=True, callback=_reason, help=help_)
+
+
 def _today() -> str:
     return datetime.now(UTC).date().isoformat()
+
+
+def _reason(_context: click.Context, _option: click.Parameter, reason: str) -> str:
+    if not reason.strip():
+        raise click.BadParameter("say why")
+    return reason

@@ -8,10 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import given
-from cli.output import as_json as json_text
-from cli.output import counted, plain, shortened
-from cli.target import Target
-from devstack.mailbox import Mail, sent_mails
+from operations.mailbox import Mail, sent_mails
+from operations.output import as_json as json_text
+from operations.output import counted, plain, shortened
+from operations.target import Target
 
 
 @click.group()

@@ -16,7 +16,7 @@ from click.exceptions import NoSuchCommand, NoSuchOption
 from click.shell_completion import CompletionItem
 
 from cli.given import demand_text
-from cli.output import fitted, refusal
+from operations.output import fitted, refusal
 
 
 class _Command(NamedTuple):
@@ -167,7 +167,7 @@ def main(ctx: click.Context, stack: str, region: str | None) -> None:
 
     def target() -> object:
         # Resolved by the command that needs it, so that --help works with no stack at all.
-        from cli.target import resolve
+        from operations.target import resolve
 
         return resolve(stack, region)
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
-from cli import inventory
-from cli.archive_objects import BucketObjects
-from cli.flow_graph import FlowGraph
-from cli.output import counted
-from cli.target import Target
-from cli.waiting import DeadLetter
 from headwater.archive import curated
 from headwater.archive.inventory import Names, sorted_out
+from operations.archive.objects import BucketObjects
+from operations.dead_letters import inventory
+from operations.dead_letters.waiting import DeadLetter
+from operations.flow_graph import FlowGraph
+from operations.output import counted
+from operations.target import Target
 
 type Document = Mapping[str, Any]
 

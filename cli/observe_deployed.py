@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from cli.flow_graph import FlowGraph, Station
 from cli.observation import (
     Alarm,
     Archive,
@@ -25,9 +24,10 @@ from cli.observation import (
     troubles,
     watching,
 )
-from cli.queues import counted
-from cli.target import Target
 from cli.templates import documents, physical_ids
+from operations.dead_letters.queues import counted
+from operations.flow_graph import FlowGraph, Station
+from operations.target import Target
 
 EVERY_SECONDS: Final = 60.0
 #: CloudWatch has Lambda's figures of a minute some two minutes later; five minutes are always whole.

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from cli.control import Control
-from cli.flow_graph import FlowGraph, Station
 from cli.observation import Figures, LetterBox, Letters, Snapshot, limits, look_into_archive, troubles
-from cli.target import Target
 from cli.templates import documents
+from operations.flow_graph import FlowGraph, Station
+from operations.target import Target
 
 #: Between two looks; rates are over this time.
 EVERY_SECONDS: Final = 1.0

@@ -4,7 +4,7 @@ from cli.control import Control
 from cli.observation import Observer
 from cli.observe_deployed import DeployedObserver
 from cli.observe_local import LocalObserver
-from cli.target import Target
+from operations.target import Target
 
 
 def observer(target: Target) -> Observer:

@@ -7,11 +7,12 @@ import click
 from rich.console import Console
 from rich.progress import track
 
-from cli.kept import reason_option, recorder
-from cli.output import as_json as json_text
-from cli.output import say
-from cli.target import Target
+from cli.given import reason_option
 from headwater.clock import timestamp
+from operations.kept import recorder
+from operations.output import as_json as json_text
+from operations.output import say
+from operations.target import Target
 
 #: StopExecution, Step Functions API reference: the most characters of a cause.
 _CAUSE_CHARACTERS = 32_768

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from cli import given
 from cli.control import Control
-from cli.output import as_json as json_text
-from cli.output import plain, say
-from cli.target import Target
+from operations.output import as_json as json_text
+from operations.output import plain, say
+from operations.target import Target
 
 
 @click.group()

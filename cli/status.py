@@ -14,11 +14,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from cli.flow_graph import FlowGraph
 from cli.observation import Figures, Observer, Snapshot, archive_told, as_json, duration
-from cli.output import as_json as json_text
-from cli.output import counted, plain
-from cli.target import Target
+from operations.flow_graph import FlowGraph
+from operations.output import as_json as json_text
+from operations.output import counted, plain
+from operations.target import Target
 
 NEEDS_A_PERSON: Final = 1
 #: Rates are differences: what was seen once has none.

@@ -8,9 +8,9 @@ from typing import Any, Final
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli.target import Target
-from devstack.running import RECEIVER_NAME, TEMPLATE_NAME
-from devstack.template import TemplateError, parsed
+from operations.running import RECEIVER_NAME, TEMPLATE_NAME
+from operations.target import Target
+from operations.template_document import NoTemplateError, parsed
 
 #: The template's parameter that names the account domain's stack.
 _RECEIVER_PARAMETER: Final = "ReceiverStackName"
@@ -32,7 +32,7 @@ def documents(target: Target) -> list[dict[str, Any]]:
         found = [_template(target, target.stack_name)]
         with suppress(ClientError, KeyError):
             found.append(_template(target, _receiver(target)))
-    except (BotoCoreError, ClientError, TemplateError, OSError) as error:
+    except (BotoCoreError, ClientError, NoTemplateError, OSError) as error:
         raise click.ClickException(f"the template of {target.stack_name!r} cannot be read: {error}") from error
     return found
 

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import click
 
-from cli.output import say
-from devstack import mailbox
+from devstack import mail_pages
 from devstack import served_console as console
-from devstack.emulator import ACCESS_KEY, REGION, SECRET_KEY
 from devstack.errors import DevstackError
-from devstack.running import CONSOLE_PORT
 from devstack.stack import LocalStack, exit_on_signals
+from operations.output import say
+from operations.running import ACCESS_KEY, CONSOLE_PORT, REGION, SECRET_KEY
 
 
 class _OfMake(click.Option):
@@ -307,7 +306,7 @@ Up after {seconds:.1f} s{since}. Ctrl-C stops it and {end}.
 
 HTTP API   {stack.url}{tracking}
 AWS        {stack.endpoint_url}
-E-mails    {stack.url}{mailbox.PATH}
+E-mails    {stack.url}{mail_pages.PATH}
 Logs       {stack.run_folder / "logs"}
 Table      {events_table}
 

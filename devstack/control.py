@@ -17,7 +17,7 @@ from devstack.errors import DevstackError
 from devstack.functions import FunctionHost
 from devstack.mappings.stack_mappings import Mappings
 from devstack.rehearsals import RehearsalError, Rehearsals
-from devstack.running import CONTROL_PATH, TOKEN_HEADER
+from operations.running import CONTROL_PATH, TOKEN_HEADER
 
 type Answer = tuple[int, list[tuple[str, str]], bytes]
 

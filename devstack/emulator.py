@@ -18,12 +18,7 @@ from typing import Final, Self
 from devstack.emulator_child import REHEARSES
 from devstack.errors import DevstackError
 from devstack.refusals import HEARD_PATH, Refusal, line_of
-
-HOST: Final = "127.0.0.1"
-REGION: Final = "us-east-1"
-ACCOUNT_ID: Final = "000000000000"
-ACCESS_KEY: Final = "test"
-SECRET_KEY: Final = "test"  # noqa: S105 - the emulator checks no signature
+from operations.running import ACCESS_KEY, ACCOUNT_ID, HOST, REGION, SECRET_KEY
 
 START_TIMEOUT_SECONDS: Final = 30
 SAVE_TIMEOUT_SECONDS: Final = 30

@@ -6,8 +6,9 @@ import os
 import threading
 from typing import Final
 
-from devstack.emulator import HOST, NO_AWS_ACCOUNT
+from devstack.emulator import NO_AWS_ACCOUNT
 from devstack.errors import DevstackError
+from operations.running import HOST
 
 _process_is_free: Final = threading.Lock()
 

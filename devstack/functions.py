@@ -31,9 +31,9 @@ from typing import Any, Final, TextIO, cast
 import orjson
 
 from devstack.console import Console
-from devstack.emulator import ACCOUNT_ID, REGION
 from devstack.errors import DevstackError
 from devstack.template import Function
+from operations.running import ACCOUNT_ID, REGION
 
 REQUEST_LIMIT_BYTES: Final = 6_291_456
 RESPONSE_LIMIT_BYTES: Final = 6_291_556

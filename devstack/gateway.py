@@ -31,12 +31,12 @@ from waitress.server import create_server
 from devstack import lambda_api
 from devstack.console import Console
 from devstack.control import ControlApi
-from devstack.emulator import ACCOUNT_ID, HOST, require_free
+from devstack.emulator import require_free
 from devstack.functions import REQUEST_LIMIT_BYTES, Outcome
 from devstack.lambda_api import LambdaApi
-from devstack.mailbox import PATH, Page
-from devstack.running import CONTROL_PATH, TOKEN_HEADER
+from devstack.mail_pages import PATH, Page
 from devstack.template import Route, TemplateError
+from operations.running import ACCOUNT_ID, CONTROL_PATH, HOST, TOKEN_HEADER
 
 BODY_LIMIT_BYTES: Final = 10 * 1024 * 1024
 """Payload size of an HTTP API (API Gateway quotas)."""

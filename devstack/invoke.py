@@ -27,11 +27,11 @@ import boto3
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from devstack.emulator import ACCESS_KEY, ACCOUNT_ID, NO_AWS_ACCOUNT, REGION, SECRET_KEY
+from devstack.emulator import NO_AWS_ACCOUNT
 from devstack.errors import DevstackError
-from devstack.running import RECEIVER_NAME, TEMPLATE_NAME
 from devstack.stack import LocalStack
 from devstack.template import Template
+from operations.running import ACCESS_KEY, ACCOUNT_ID, RECEIVER_NAME, REGION, SECRET_KEY, TEMPLATE_NAME
 
 #: What each invocation was given and printed, by function.
 FOLDER: Final = Path(".cache/invoke")

@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Final
 
+import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from devstack.rehearsals import RehearsalError
@@ -46,9 +47,8 @@ class UnreadableEvent:
         return item["aggregate_id"]["S"], version, f"says schema version {schema}, which nobody knows"
 
     def mend(self, aggregate_id: str, version: int) -> None:
-        import click
-
-        from cli.events import mended, read
+        # Late: the functions' own copy of what it imports.
+        from operations.mending import mended, read
 
         key = {"aggregate_id": {"S": aggregate_id}, "version": {"N": str(version)}}
         with _answered():
@@ -74,7 +74,8 @@ class UnreadableEvent:
         RehearsalError
             There is none.
         """
-        from cli.events import read
+        # Late: the functions' own copy of what it imports.
+        from operations.mending import read
 
         pages = self._dynamodb.get_paginator("scan").paginate(TableName=self._table, ConsistentRead=True)
         known = self._stack().application().events

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from cli.flow_graph import Station
-from cli.output import none_called
 from devstack.emulator import Emulator
 from devstack.errors import DevstackError
 from devstack.mappings.stack_mappings import Mappings
 from devstack.refusals import Refusal
 from devstack.template import EventSourceMapping
+from operations.flow_graph import Station
+from operations.output import none_called
 
 HOUR_SECONDS: Final = 3600.0
 

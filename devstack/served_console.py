@@ -10,10 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from devstack.emulator import HOST, free_port, require_free
+from devstack.emulator import free_port, require_free
 from devstack.errors import DevstackError
-from devstack.running import CONSOLE_PORT, RUN_VARIABLE
 from devstack.stack import LocalStack
+from operations.running import CONSOLE_PORT, HOST, RUN_VARIABLE
+from operations.target import SETTINGS
 
 _START_SECONDS: Final = 30
 _STOP_SECONDS: Final = 3
@@ -41,8 +42,6 @@ def port(wanted: int | None) -> int:
 
 def fits(stack: LocalStack) -> bool:
     """Whether it is a stack of Headwater's, and no other template's: the console asks for what that has."""
-    from cli.target import SETTINGS
-
     return set(SETTINGS.values()) <= stack.outputs.keys()
 
 

@@ -23,7 +23,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from devstack import mailbox
+from devstack import mail_pages
 from devstack.console import Console
 from devstack.control import ControlApi
 from devstack.emulator import Emulator, require_free
@@ -33,12 +33,13 @@ from devstack.functions import FunctionHost, Outcome
 from devstack.gateway import Gateway
 from devstack.kept_state import KeptState, Resumed
 from devstack.lambda_api import LambdaApi
-from devstack.mailbox import Mail
 from devstack.mappings.destinations import Destinations
 from devstack.mappings.stack_mappings import Mappings
 from devstack.poison import UnreadableEvent
 from devstack.rehearsals import Rehearsals
-from devstack.running import (
+from devstack.template import HostedParts, LeftOut, Template
+from operations.mailbox import Mail, sent_mails
+from operations.running import (
     ANNOUNCEMENT,
     PID,
     RECEIVER_NAME,
@@ -49,7 +50,7 @@ from devstack.running import (
     local_session,
     running_stack,
 )
-from devstack.template import HostedParts, LeftOut, Template
+from operations.target import Target
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -235,15 +236,13 @@ class LocalStack:
         """Invoke a function and wait for its outcome."""
         return _started(self._host).invoke(logical_id, json.dumps(event).encode()).result()
 
-    def target(self, **given: Any) -> Any:
-        """This stack as the operator's command has it, `cli.target.Target`; what is given goes over that."""
-        from cli.target import Target
-
+    def target(self, **given: Any) -> Target:
+        """This stack as the operator's command has it; what is given goes over that."""
         return Target(local_session(), self.endpoint_url, self.outputs, self.url, **given)
 
     def sent_mails(self) -> list[Mail]:
         """E-mails that SES accepted, oldest first."""
-        return mailbox.sent_mails(self.endpoint_url)
+        return sent_mails(self.endpoint_url)
 
     @property
     def tried_again(self) -> int:
@@ -384,7 +383,7 @@ class LocalStack:
             part.gateway = Gateway(
                 _started(part.hosted).routes,
                 host.invoke,
-                mails=partial(mailbox.page, emulator.endpoint),
+                mails=partial(mail_pages.page, emulator.endpoint),
                 functions=LambdaApi(names, host.invoke),
                 control_api=control,
                 port=part.port,

@@ -17,20 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
-import yaml
-
-try:
-    # libyaml parses a template in an eighth of the time, where PyYAML was built with it: all its wheels are.
-    from yaml import CSafeLoader as SafeLoader
-except ImportError:
-    from yaml import SafeLoader  # type: ignore[assignment]
-
 from devstack.errors import DevstackError
 from headwater.change_stream.filters import Dialect, FilterCriteria, FilterError
 from headwater.change_stream.source_kinds import SourceKind
-
-type Node = Any
-"""A piece of the template: mappings, lists and scalars, intrinsics in their long form."""
+from operations.template_document import Node, NoTemplateError, parsed
 
 DATA_PLANE_TYPES: Final = frozenset(
     {
@@ -244,49 +234,6 @@ class HostedParts:
     outputs: Mapping[str, str]
 
 
-class _Loader(SafeLoader):
-    """YAML with CloudFormation's tags in their long form, and dates left as text."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def _construct_intrinsic(loader: _Loader, suffix: str, node: yaml.Node) -> Node:
-    value: Node
-    if isinstance(node, yaml.MappingNode):
-        value = loader.construct_mapping(node, deep=True)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        value = loader.construct_object(yaml.ScalarNode("tag:yaml.org,2002:str", node.value))
-    if suffix == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}": value}
-
-
-_Loader.add_multi_constructor("!", _construct_intrinsic)
-
-
-def parsed(text: bytes | str, name: str) -> dict[str, Node]:
-    """A template's document, with intrinsics in their long form; ``name`` is what errors call it.
-
-    Raises
-    ------
-    TemplateError
-        It is not YAML, or not a template.
-    """
-    try:
-        document = yaml.load(text.decode() if isinstance(text, bytes) else text, _Loader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TemplateError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict):
-        raise TemplateError(f"{name} is no CloudFormation template: it has no Resources")
-    return document
-
-
 @dataclass(slots=True)
 class Template:
     """A SAM template, split into what the emulator provisions and what devstack runs."""
@@ -307,10 +254,11 @@ class Template:
             Names the resource and the property that the local stack does not support.
         """
         try:
-            text = path.read_bytes()
+            template = cls(path, parsed(path.read_bytes(), str(path)))
         except OSError as error:
             raise TemplateError(f"{path} cannot be read: {error.strerror}") from error
-        template = cls(path, parsed(text, str(path)))
+        except NoTemplateError as error:
+            raise TemplateError(str(error)) from error
         template._sort_resources()
         template._collect_expressions()
         return template

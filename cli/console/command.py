@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.target import Target
-from devstack.emulator import HOST
-from devstack.running import CONSOLE_PORT
+from operations.running import CONSOLE_PORT, HOST
+from operations.target import Target
 
 if TYPE_CHECKING:
     import uvicorn

@@ -9,19 +9,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from cli.archive_objects import BucketObjects
 from cli.athena import Athena, Bill
 from cli.console.diagram import Diagram
 from cli.console.journey import Journeys
 from cli.console.logs import DeployedLogs, LocalLogs, Logs
 from cli.console.recent import RecentEvents
 from cli.control import Control
-from cli.errors import QueryError
-from cli.local_sql import Answer, GivenUpError, LocalSql, TooManyRowsError
 from cli.observation import Kept, Observer, Snapshot
-from cli.target import Target
 from cli.templates import physical_ids
 from headwater.archive.inventory import Damaged, Foreign
+from operations.archive.local_sql import Answer, GivenUpError, LocalSql, TooManyRowsError
+from operations.archive.objects import BucketObjects
+from operations.errors import QueryError
+from operations.target import Target
 
 #: Of the archive, in seconds: a listing of a day costs a request for each thousand objects.
 _LOCAL_TAIL_SECONDS: Final = 1.0

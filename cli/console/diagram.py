@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from cli.flow_graph import Edge, FlowGraph
+from operations.flow_graph import Edge, FlowGraph
 
 #: Pixels. A station that stands still tells more than others, and grows into the gap below it.
 WIDTH: Final = 148

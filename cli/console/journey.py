@@ -11,10 +11,10 @@ from typing import Any, Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli.flow_graph import MAIL, FlowGraph, Station
 from cli.observation import Letters
-from cli.waiting import DeadLetter
 from headwater.domain.events import RecordedEvent
+from operations.dead_letters.waiting import DeadLetter
+from operations.flow_graph import MAIL, FlowGraph, Station
 
 type State = Literal["done", "waiting", "parked", "unknown", "aside"]
 

@@ -15,10 +15,10 @@ from typing import Any, Final
 import orjson
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli.archive_objects import Objects
 from headwater.archive import curated, reader
 from headwater.archive.inventory import Names, sorted_out
 from headwater.archive.objects import ObjectNotFoundError
+from operations.archive.objects import Objects
 
 #: Events that are remembered, and objects that are read of what lies there already when the console starts.
 _REMEMBERED: Final = 50_000

@@ -1,6 +1,6 @@
 """The analysts' tables, views and saved queries in the template, and the list of queries in the docs.
 
-The sources are `cli/tables.py` and `analytics/`.
+The sources are `operations/archive/tables.py` and `analytics/`.
 
 A view is a Glue table whose text is the JSON that Athena itself writes for CREATE VIEW, in base64. CloudFormation
 encodes it when it deploys: so the template shows SQL that people can read, and the database's name can be a parameter.
@@ -11,10 +11,10 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from cli import athena_sql, saved_sql
-from cli.saved_sql import SavedQuery, View
-from cli.tables import FIRST_DAY, TABLES, Format, Table
 from cli.wiring.regions import Writer
+from operations.archive import athena_sql, saved_sql
+from operations.archive.saved_sql import SavedQuery, View
+from operations.archive.tables import FIRST_DAY, TABLES, Format, Table
 
 _WIDTH: Final = 120
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from devstack.demo.traffic import User
-from devstack.mailbox import Mail
 from headwater.archive import bi_export, curated, reader
 from headwater.archive.envelope import change_record
 from headwater.archive.inventory import Names, sorted_out
@@ -21,6 +20,7 @@ from headwater.attribute_values import unmarshal_item
 from headwater.change_stream.records import Operation
 from headwater.notifications import change_notice, welcome_email
 from headwater.projections.projection import Projection
+from operations.mailbox import Mail
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import click
 from rich.console import Console
 
-from cli.dead_letters import dead_letters
-from cli.inventory import opened
-from cli.target import Target
 from devstack.demo import traffic
 from devstack.stack import LocalStack
 from headwater.clock import timestamp
+from headwater.dead_letters.redrive import in_order
 from headwater.domain.events import PlayCompleted, RecordedEvent
 from headwater.event_store import codec
 from headwater.event_store.dynamodb import DynamoDbEventStore
 from headwater.ids import uuid7
+from operations.dead_letters import view
+from operations.dead_letters.inventory import opened
+from operations.dead_letters.redriving import Redriving
+from operations.target import Target
 
 _NEWER_SCHEMA = PlayCompleted.schema_version + 1
 
@@ -54,27 +55,38 @@ def strew(stack: LocalStack, people: Sequence[traffic.User], count: int) -> None
 
 def resolve(console: Console, stack: LocalStack, quiet_seconds: float) -> bool:
     """Prints what is parked, repairs the consumers, redrives, and prints what is left. Whether that is nothing."""
-    # It is quiet, and the emulator's counts are right at once.
-    target = stack.target(steady=0.0)
+    target = stack.target()
     console.rule("What is parked")
-    _command(target, "list")
+    _show(console, target)
     console.print(f"Repair: the consumers learn to read version {_NEWER_SCHEMA} of PlayCompleted, as by a deployment.")
     _learn()
     console.rule("Redrive")
-    _command(target, "redrive", "--all")
+    _redrive(target)
     stack.wait_until_quiet(quiet_seconds)
     console.rule("What is parked now")
-    _command(target, "list")
+    return _show(console, target)
+
+
+def _show(console: Console, target: Target) -> bool:
+    """Prints what waits, as `headwater dead-letters list` does. Whether that is nothing.
+
+    It is quiet, and the emulator's counts are right at once: nobody need wait to be sure.
+    """
     with opened(target) as found:
-        return not found.letters and not found.unseen
+        if found.letters:
+            view.print_groups(found.letters, found.ids, datetime.now(UTC))
+        nothing = not found.letters and not found.unseen
+        if nothing:
+            console.print("Nothing waits.")
+        return nothing
 
 
-def _command(target: Target, *arguments: str) -> None:
-    """Runs the operator's command."""
-    try:
-        dead_letters.main(list(arguments), prog_name="headwater", obj=lambda: target, standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
+def _redrive(target: Target) -> None:
+    """Processes again what waits, as `headwater dead-letters redrive --all` does, and prints what became of it."""
+    with opened(target) as found, target.as_function():
+        redrive = Redriving(target, found).redrive
+        results = list(in_order(found.letters, lambda letter: (letter.consumer, letter.aggregate), redrive))
+        view.print_results(results, found.ids, len(found.letters), dry_run=False)
 
 
 def _learn() -> None:

@@ -12,13 +12,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from cli.local_sql import Answer
-from cli.output import counted
 from devstack.demo.accounting import Mails, Station
 from devstack.demo.applications import Tally
 from devstack.demo.lag import Lag
 from devstack.demo.traffic import DAYS, User
-from devstack.mailbox import Mail
+from operations.archive.local_sql import Answer
+from operations.mailbox import Mail
+from operations.output import counted
 
 #: Rows of a query's answer that fit on a screen beside everything else.
 _ROWS_SHOWN = 8

@@ -12,17 +12,17 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cli import saved_sql
-from cli.archive_objects import BucketObjects
-from cli.local_sql import LocalSql
 from devstack.demo import accounting, applications, poison, report, traffic
 from devstack.demo.accounting import Station, TopicProbe
 from devstack.demo.lag import LagRecorder
 from devstack.demo.report import Outcome
 from devstack.errors import DevstackError
-from devstack.running import RUN_VARIABLE, STACK_NAME
 from devstack.stack import LocalStack
 from headwater.clock import timestamp, utc_now
+from operations.archive import saved_sql
+from operations.archive.local_sql import LocalSql
+from operations.archive.objects import BucketObjects
+from operations.running import RUN_VARIABLE, STACK_NAME
 
 #: Of the saved queries, those whose answers are shown, and the one that is drawn; beneath the project's folder.
 _SHOWN = ("badge-funnel", "streak-lengths", "user-as-of", "applications-by-status")

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import orjson
 
-from devstack.emulator import ACCOUNT_ID, REGION
 from devstack.event_source_mapping import (
     QueueMessage,
     StreamRecord,
 )
+from operations.running import ACCOUNT_ID, REGION
 
 ROLE_ARN: Final = f"arn:aws:iam::{ACCOUNT_ID}:role/devstack"
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import orjson
 
-from devstack.emulator import HOST
 from headwater.change_stream.source_kinds import StreamKind
+from operations.running import HOST
 
 RECONNECT_SECONDS: Final = 0.5
 DYNAMODB_RETENTION_SECONDS: Final = 24 * 3600

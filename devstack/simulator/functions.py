@@ -17,7 +17,6 @@ from typing import Any, Final
 import orjson
 
 from devstack import pipes
-from devstack.emulator import ACCOUNT_ID, REGION
 from devstack.event_source_mapping import InvokeResult
 from devstack.functions import shared_environment
 from devstack.simulator.cloud import Cloud
@@ -32,6 +31,7 @@ from headwater.archive import compaction, s3_objects
 from headwater.dead_letters.pointers import consumer_of
 from headwater.domain.events import EventTypes
 from headwater.settings import ReceiverSettings, Settings
+from operations.running import ACCOUNT_ID, REGION
 
 #: Before each function's logical id, in its name.
 FUNCTION_PREFIX: Final = "headwater-"

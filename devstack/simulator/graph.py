@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from devstack.emulator import ACCOUNT_ID, REGION
 from devstack.errors import DevstackError
 from devstack.simulator.cloud import Cloud, Index
-from devstack.template import HostedParts, Node, Template
+from devstack.template import HostedParts, Template
+from operations.running import ACCOUNT_ID, REGION
+from operations.template_document import Node
 
 #: What is deployed otherwise: archiver and export gather for seconds, so that a short run sees them at work often.
 PARAMETERS: Final = {

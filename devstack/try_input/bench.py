@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from devstack.emulator import HOST
 from devstack.event_source_mapping import failed_identifiers
 from devstack.gateway import request_event
 from devstack.mappings.records import queue_message
@@ -33,6 +32,7 @@ from devstack.try_input.records import given
 from devstack.try_input.traces import Before, Traces, watch
 from devstack.try_input.verdicts import Ended, Judge, Logged, Outcome, Run, read_models
 from headwater import bootstrap
+from operations.running import HOST
 
 #: Rounds of delivering on what was written, before something must go round in circles.
 _ROUNDS: Final = 20

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import plain
 from devstack.try_input.verdicts import Fate, Outcome, Run
+from operations.output import plain
 
 _WIDTH: Final = 80
 _TITLE_WIDTH: Final = 28

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from cli import saved_sql
-from cli.local_sql import LocalSql
 from headwater.archive.archiver import Archiver
+from operations.archive import saved_sql
+from operations.archive.local_sql import LocalSql
 from tests.cases.odd import KEY, odd_items, sound_item
 from tests.fakes.archived_objects import InMemoryObjects
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.object_store import InMemoryObjectStore
 from tests.fakes.stream_records import stream_record
-from tests.unit.cli.test_saved_queries import compact
+from tests.unit.operations.test_saved_queries import compact
 
 
 @pytest.fixture(scope="module", params=["raw", "compacted"])

@@ -7,8 +7,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from cli.archive_objects import BucketObjects, FolderObjects, Objects
 from headwater.archive.objects import ObjectNotFoundError
+from operations.archive.objects import BucketObjects, FolderObjects, Objects
 from tests.fakes.archived_objects import InMemoryObjects
 from tests.fakes.moto import mock_aws
 

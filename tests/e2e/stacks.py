@@ -7,7 +7,7 @@ module has a folder of its own: several may run at once, and none is taken for a
 from collections.abc import Mapping
 from pathlib import Path
 
-from devstack.running import RECEIVER_NAME, TEMPLATE_NAME
+from operations.running import RECEIVER_NAME, TEMPLATE_NAME
 
 ROOT = Path(__file__).parents[2]
 

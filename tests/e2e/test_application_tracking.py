@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import urllib3
 
-from devstack.running import RECEIVER_NAME
 from devstack.stack import LocalStack
 from devstack.template import Template
 from headwater.attribute_values import marshal_item
 from headwater.clock import timestamp, utc_now
+from operations.running import RECEIVER_NAME
 from tests.fakes.applications import action, application
 from tests.integration.devstack.processes import eventually
 

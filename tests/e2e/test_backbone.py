@@ -14,10 +14,10 @@ import urllib3
 from click.testing import CliRunner
 
 from cli.main import main as headwater
-from devstack import mailbox
 from devstack.demo.traffic import Api, Request, RequestRefusedError
-from devstack.running import running_stack
 from devstack.stack import LocalStack
+from operations import mailbox
+from operations.running import running_stack
 from tests.e2e.output import json_lines
 from tests.e2e.stacks import templates_in
 from tests.integration.devstack.processes import answers, eventually

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from cli.archive_objects import BucketObjects
-from cli.local_sql import LocalSql
-from devstack.emulator import ACCESS_KEY, NO_AWS_ACCOUNT, REGION, SECRET_KEY, Emulator
+from devstack.emulator import NO_AWS_ACCOUNT, Emulator
 from headwater.archive.archiver import Archiver
 from headwater.archive.compaction import CLAIMED_FOR
 from headwater.archive.objects import S3ObjectStore
+from operations.archive.local_sql import LocalSql
+from operations.archive.objects import BucketObjects
+from operations.running import ACCESS_KEY, REGION, SECRET_KEY
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.stream_records import play_records
 

@@ -13,8 +13,8 @@ import pytest
 import urllib3
 
 from devstack.errors import DevstackError
-from devstack.running import running_stack
 from devstack.stack import LocalStack, NotQuietError
+from operations.running import running_stack
 from tests.integration.devstack.processes import PARAMETERS, copy_of_project, devstack, eventually
 
 QUIET_SECONDS = 60

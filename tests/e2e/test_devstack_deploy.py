@@ -11,9 +11,10 @@ import boto3
 import pytest
 
 from devstack.deploy import rehearse
-from devstack.emulator import ACCESS_KEY, REGION, SECRET_KEY, Emulator
+from devstack.emulator import Emulator
 from devstack.errors import DevstackError
 from devstack.stack import ENDPOINT_PARAMETER
+from operations.running import ACCESS_KEY, REGION, SECRET_KEY
 from tests.infrastructure.expansion import RECEIVER, RELEASED, TEMPLATE, expanded
 
 SAM = """

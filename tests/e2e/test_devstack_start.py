@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from devstack.errors import DevstackError
-from devstack.running import running_stack
 from devstack.stack import LocalStack
+from operations.running import running_stack
 from tests.e2e.stacks import ROOT, templates_in
 from tests.integration.devstack.processes import (
     PARAMETERS,

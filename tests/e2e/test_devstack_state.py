@@ -14,8 +14,8 @@ from arcade.app import APP
 from devstack.demo import accounting
 from devstack.demo.traffic import Api, Request
 from devstack.errors import DevstackError
-from devstack.running import running_stack
 from devstack.stack import LocalStack
+from operations.running import running_stack
 from tests.integration.devstack.processes import PARAMETERS, copy_of_project, devstack, until_up
 
 QUIET_SECONDS = 60

@@ -15,9 +15,8 @@ import pytest
 
 from devstack.__main__ import _welcome
 from devstack.demo.traffic import Api, Request
-from devstack.emulator import ACCESS_KEY, REGION, SECRET_KEY
-from devstack.running import RUN_VARIABLE
 from devstack.stack import LocalStack
+from operations.running import ACCESS_KEY, REGION, RUN_VARIABLE, SECRET_KEY
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

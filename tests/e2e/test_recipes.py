@@ -23,6 +23,7 @@ PARTS = (
     "devstack",
     "docs",
     "events",
+    "operations",
     "schemas",
     "src",
     "statemachines",

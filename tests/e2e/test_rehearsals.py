@@ -9,14 +9,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cli.control import Control
-from cli.events import mended
-from cli.inventory import opened
 from cli.observation import LetterBox
-from cli.redriving import Redriving
-from cli.target import resolve
 from devstack.demo.traffic import Api, Request, RequestRefusedError
-from devstack.running import running_stack
 from devstack.stack import LocalStack
+from operations.dead_letters.inventory import opened
+from operations.dead_letters.redriving import Redriving
+from operations.mending import mended
+from operations.running import running_stack
+from operations.target import resolve
 from tests.integration.devstack.processes import eventually
 
 #: Whoever is throttled tries again for a while, as it must.

@@ -9,9 +9,9 @@ import click
 import pytest
 
 from cli.control import Control
-from cli.events import read
-from devstack.running import running_stack
 from devstack.stack import LocalStack
+from operations.mending import read
+from operations.running import running_stack
 from tests.e2e.test_rehearsals import Scene
 from tests.fakes.events import EVENT_TYPES
 from tests.integration.devstack.processes import PARAMETERS, copy_of_project

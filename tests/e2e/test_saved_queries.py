@@ -1,7 +1,7 @@
 """The saved queries over the archive that the local stack wrote of the demo's traffic.
 
 Their answers are worked out in Python from the event table, by the same code as for the made-up history of
-tests/unit/cli/test_saved_queries.py, which has what the demo has not: duplicates, removals, other months.
+tests/unit/operations/test_saved_queries.py, which has what the demo has not: duplicates, removals, other months.
 """
 
 import threading
@@ -12,17 +12,17 @@ from typing import Any
 import orjson
 import pytest
 
-from cli import saved_sql
-from cli.archive_objects import BucketObjects
-from cli.local_sql import LocalSql
 from devstack.demo import traffic
 from devstack.stack import LocalStack
 from headwater.domain.events import DomainEvent, RecordedEvent
 from headwater.event_store import codec
+from operations.archive import saved_sql
+from operations.archive.local_sql import LocalSql
+from operations.archive.objects import BucketObjects
 from tests.fakes.events import EVENT_TYPES
-from tests.unit.cli import test_saved_queries as worked_out
+from tests.unit.operations import test_saved_queries as worked_out
 
-#: A stack of its own and half a minute; tests/unit/cli/test_saved_queries.py works out the same answers without one.
+#: A stack of its own and half a minute; tests/unit/operations/test_saved_queries.py works them out without one.
 pytestmark = pytest.mark.slow
 
 USERS, PLAYS = 15, 300

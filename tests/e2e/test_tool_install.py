@@ -23,10 +23,16 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 #: Of the project, what a build takes: no environment, and nothing that an earlier build left.
-PARTS = ("analytics", "cli", "devstack", "requirements", "src", "LICENSE", "README.md", "pyproject.toml")
+PARTS = ("analytics", "cli", "devstack", "operations", "requirements", "src", "LICENSE", "README.md", "pyproject.toml")
 LISTS = ("runtime.in", "duckdb.in", "command.in")
 #: The folders that the wheel holds whole, with their place in it.
-PLACES = {"analytics": "analytics", "cli": "cli", "devstack": "devstack", "src/headwater": "headwater"}
+PLACES = {
+    "analytics": "analytics",
+    "cli": "cli",
+    "devstack": "devstack",
+    "operations": "operations",
+    "src/headwater": "headwater",
+}
 
 #: Imports every module of the command; tells where it came from, then what packages the wheel's modules ask for.
 IMPORTS = """
@@ -39,9 +45,10 @@ def noting(name, globals=None, locals=None, fromlist=(), level=0):
     return import_(name, globals, locals, fromlist, level)
 
 builtins.__import__ = noting
-import cli
-for each in pkgutil.walk_packages(cli.__path__, "cli."):
-    importlib.import_module(each.name)
+import cli, operations
+for package in cli, operations:
+    for each in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(each.name)
 print(cli.__file__)
 print(*sorted(asked - sys.stdlib_module_names))
 """
@@ -115,7 +122,10 @@ def test_the_command_imports_nothing_that_it_does_not_require(installed: Path, t
     """What the local stack and the tests take more, such as ministack, is not there for it."""
     place, packages = python(installed, tmp_path, "-c", IMPORTS, str(installed)).splitlines()
     distributions = metadata.packages_distributions()
-    asked = {*packages.split(), *imported_late(installed / "cli")}
+    asked = {
+        *packages.split(),
+        *(name for folder in ("cli", "operations") for name in imported_late(installed / folder)),
+    }
     taken = {canonicalize_name(name) for package in asked for name in distributions.get(package, ())}
 
     assert Path(place).is_relative_to(installed)

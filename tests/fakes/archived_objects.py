@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from cli.archive_objects import StoredObject
 from headwater.archive.objects import ObjectNotFoundError
+from operations.archive.objects import StoredObject
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class InMemoryObjects:
-    """Implements `cli.archive_objects.Objects` over objects by key; ``downloads`` lists what was read."""
+    """Implements `operations.archive.objects.Objects` over objects by key; ``downloads`` lists what was read."""
 
     def __init__(self, objects: dict[str, bytes]) -> None:
         self.objects = objects

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from cli.waiting import PARKED, DeadLetter
+from operations.dead_letters.waiting import PARKED, DeadLetter
 
 
 def dead_letter(**changed: Any) -> DeadLetter:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import cast
 
-from cli.flow_graph import Edge, FlowGraph, Station
 from cli.observation import Figures, LetterBox, Letters, Snapshot, Trouble
+from operations.flow_graph import Edge, FlowGraph, Station
 
 GRAPH = FlowGraph(
     {name: Station(name, kind) for name, kind in (("Log", "table"), ("BoardFunction", "function"))},

@@ -9,10 +9,10 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from cli import athena_sql, saved_sql
-from cli.tables import TABLES, Format
 from headwater.archive import envelope
 from headwater.archive.archiver import Archiver
+from operations.archive import athena_sql, saved_sql
+from operations.archive.tables import TABLES, Format
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.object_store import InMemoryObjectStore
 from tests.fakes.stream_records import play_records

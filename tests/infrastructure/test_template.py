@@ -15,8 +15,6 @@ from typing import Any, Final, cast
 import pytest
 
 from arcade.app import APP
-from cli.inventory import dead_letter_queues, pending_queues
-from cli.target import SETTINGS
 from cli.wiring.facts import logical_id
 from devstack.console import Console
 from devstack.functions import FunctionHost
@@ -37,6 +35,8 @@ from headwater.limits import DynamoDbLimits
 from headwater.notifications.mailer import QUOTA_RETRY_AFTER
 from headwater.projections.dynamodb import RANKINGS_INDEX
 from headwater.settings import Settings
+from operations.dead_letters.inventory import dead_letter_queues, pending_queues
+from operations.target import SETTINGS
 from tests.fakes.applications import InMemoryApplications, InMemoryInbox, InMemoryParking, action, application, record
 from tests.fakes.odd_objects import FOREIGN
 from tests.fakes.patience import patience

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from cli.queues import held
+from operations.dead_letters.queues import held
 from tests.fakes.moto import mock_aws
 
 if TYPE_CHECKING:

@@ -23,12 +23,12 @@ import pytest
 from backports import zstd
 from ministack.services import stepfunctions
 
-from cli.archive_objects import BucketObjects
-from cli.local_sql import LocalSql
 from devstack.template import Template
 from headwater import bootstrap
 from headwater.archive import curated
 from headwater.archive.inventory import Names
+from operations.archive.local_sql import LocalSql
+from operations.archive.objects import BucketObjects
 from tests.fakes import duckdb_engine
 from tests.infrastructure.expansion import PROJECT
 from tests.infrastructure.iam import Call, calls_of, denied

@@ -16,10 +16,10 @@ from click.testing import CliRunner
 
 from cli.console.command import console
 from cli.control import Control
-from cli.target import Target
 from devstack.errors import DevstackError
-from devstack.running import RunningStack
 from devstack.served_console import port
+from operations.running import RunningStack
+from operations.target import Target
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,7 +68,7 @@ PROGRAM = """
 import sys, time
 import cli.observer
 from cli.console.command import console
-from cli.target import SETTINGS, Target
+from operations.target import SETTINGS, Target
 from tests.fakes.observer import Looking
 
 class Slow(Looking):

@@ -12,13 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from cli import waiting
-from cli.certainty import Clock
 from cli.dead_letters import dead_letters
-from cli.inventory import Inventory, opened
-from cli.queues import Message
-from cli.target import SETTINGS as OUTPUTS
-from cli.target import Target
 from headwater import bootstrap
 from headwater.change_stream.claim_checks import S3ClaimStore
 from headwater.dead_letters.parked import encode
@@ -26,6 +20,12 @@ from headwater.dead_letters.redrive import Discarded, GivenUp, Redrive
 from headwater.domain.events import PlayCompleted, RecordedEvent, UnknownEventError
 from headwater.event_store import codec
 from headwater.projections.leaderboard import LEADERBOARD
+from operations.certainty import Clock
+from operations.dead_letters import waiting
+from operations.dead_letters.inventory import Inventory, opened
+from operations.dead_letters.queues import Message
+from operations.target import SETTINGS as OUTPUTS
+from operations.target import Target
 from tests.fakes.events import AT, recorded
 from tests.fakes.kinesis_records import kinesis_batch, kinesis_record
 from tests.fakes.parking_lot import InMemoryParkingLot, parking
@@ -98,7 +98,7 @@ class Scene:
 @pytest.fixture
 def scene(stack: None, monkeypatch: pytest.MonkeyPatch) -> Scene:
     # It has one server, and would sleep for each empty queue.
-    monkeypatch.setattr("cli.queues._WAIT_SECONDS", 0)
+    monkeypatch.setattr("operations.dead_letters.queues._WAIT_SECONDS", 0)
     return Scene()
 
 
@@ -115,7 +115,7 @@ def test_row_25_one_odd_message_does_not_hide_the_others(scene: Scene, monkeypat
 
     assert sorted(letter["reason"] for letter in scene.listed()) == ["records not found", *["unknown shape"] * 4]
     assert scene.run("list").exit_code == 1
-    monkeypatch.setattr("cli.waiting.of_parked", broken)
+    monkeypatch.setattr("operations.dead_letters.waiting.of_parked", broken)
     errors = [letter["error"] for letter in scene.listed() if letter["in"] == "ParkedRecordsQueue"]
     assert errors == ["RuntimeError: nobody thought of this one"]
 

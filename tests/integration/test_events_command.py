@@ -11,13 +11,13 @@ from click.testing import CliRunner, Result
 
 from cli.events import events
 from cli.main import main
-from cli.target import Target
 from headwater import bootstrap
 from headwater.attribute_values import AttributeMap
 from headwater.change_stream import kinesis as kinesis_stream
 from headwater.domain.events import PlayCompleted, RecordedEvent
 from headwater.event_store import codec
 from headwater.projections.leaderboard import LEADERBOARD
+from operations.target import Target
 from tests.fakes.events import AT, EVENT_TYPES, recorded
 from tests.infrastructure.expansion import expanded
 from tests.infrastructure.iam import Call, allows, calls_of
@@ -193,7 +193,7 @@ def test_an_event_that_somebody_changed_meanwhile_is_left_as_it_is(
         bootstrap.dynamodb().put_item(TableName=SETTINGS["EVENTS_TABLE"], Item=theirs)
         return ""
 
-    monkeypatch.setattr("cli.events.recorder", lambda *_, **__: meanwhile)
+    monkeypatch.setattr("operations.mending.recorder", lambda *_, **__: meanwhile)
     refused = shop.mend("--data", json.dumps(DATA))
 
     assert refused.exit_code == 1
@@ -236,7 +236,7 @@ def test_the_policy_for_mending_allows_what_the_commands_call(stack: None, monke
 def test_aws_that_refuses_is_one_line(stack: None, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = Shop({})
     bootstrap.dynamodb().delete_table(TableName=SETTINGS["EVENTS_TABLE"])
-    monkeypatch.setattr("cli.target.resolve", lambda *_: shop.target)
+    monkeypatch.setattr("operations.target.resolve", lambda *_: shop.target)
 
     shown = CliRunner().invoke(main, ["events", "show", PLAYER])
 
@@ -246,7 +246,7 @@ def test_aws_that_refuses_is_one_line(stack: None, monkeypatch: pytest.MonkeyPat
 
 def test_what_to_run_next_is_for_the_same_stack(stack: None, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = Shop({"type": {"NULL": True}})
-    monkeypatch.setattr("cli.target.resolve", lambda *_: shop.target)
+    monkeypatch.setattr("operations.target.resolve", lambda *_: shop.target)
     mend = ["events", "mend", PLAYER, "2", "--type", "PlayCompleted", "--reason", "r"]
 
     mended = CliRunner().invoke(main, ["--stack", "headwater-dev", "--region", "eu-west-1", *mend])
@@ -259,7 +259,7 @@ def test_what_to_run_next_is_for_the_same_stack(stack: None, monkeypatch: pytest
 
 def test_the_runbooks_procedure_for_an_event_that_cannot_be_read(stack: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """FAULTS rows 20 and 51: find, look, mend, redrive, verify."""
-    monkeypatch.setattr("cli.queues._WAIT_SECONDS", 0)
+    monkeypatch.setattr("operations.dead_letters.queues._WAIT_SECONDS", 0)
     # Given what a foreign producer appended between two plays; fan_out judges it, and its neighbours flow
     shop = Shop(SPOILT["data is no JSON"][0])
     bootstrap.kinesis().create_stream(StreamName=SETTINGS["EVENTS_STREAM"], ShardCount=1)

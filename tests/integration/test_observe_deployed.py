@@ -10,10 +10,10 @@ from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 
 from cli import observe_deployed
-from cli.flow_graph import Edge, FlowGraph, Station
 from cli.observation import Archive, LetterBox, Letters
 from cli.observe_deployed import DeployedObserver
-from cli.target import Target
+from operations.flow_graph import Edge, FlowGraph, Station
+from operations.target import Target
 
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 GRAPH = FlowGraph(

@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 
 from cli.main import main
 from cli.processes import processes
-from cli.target import Target
 from headwater import bootstrap
+from operations.target import Target
 from tests.integration.stream_functions import SETTINGS, stack
 
 __all__ = ["stack"]

@@ -265,7 +265,7 @@ MUTATIONS = (
     Mutation(
         name="views-read-what-both-engines-read",
         rule="archive: no text that somebody appended ends an analyst's query",
-        module="cli.saved_sql",
+        module="operations.archive.saved_sql",
         guard='_PATTERNS: Final = {"moment": _MOMENT, "whole_number": WHOLE_NUMBER}\n',
         without='_PATTERNS: Final = {"moment": ".+", "whole_number": ".+"}\n',
         tests=("tests/cases/test_archive_sql.py",),
@@ -943,18 +943,18 @@ MUTATIONS = (
     Mutation(
         name="a-compacted-day-is-the-published-one",
         rule="local SQL: a compacted object counts if it is the one that was published",
-        module="cli.local_sql",
+        module="operations.archive.local_sql",
         guard="            if self._hashes.get(key, digest) != digest and key.startswith(table.prefix)\n",
         without="            if self._hashes.get(key, digest) != digest and not key\n",
-        tests=("tests/unit/cli/test_local_sql.py",),
+        tests=("tests/unit/operations/test_local_sql.py",),
     ),
     Mutation(
         name="a-damaged-compacted-day-is-read-from-raw",
         rule="local SQL: a damaged compacted day is answered from raw",
-        module="cli.local_sql",
+        module="operations.archive.local_sql",
         guard="                self._withdrawn[table.name].add(dt)\n",
         without="                pass\n",
-        tests=("tests/unit/cli/test_local_sql.py",),
+        tests=("tests/unit/operations/test_local_sql.py",),
     ),
     Mutation(
         name="a-damaged-export-is-left",
@@ -1023,7 +1023,7 @@ MUTATIONS = (
     Mutation(
         name="nothing-waits-for-a-minute",
         rule="dead letters: nothing waits only if all counts were zero for a minute",
-        module="cli.certainty",
+        module="operations.certainty",
         guard="        if passed >= steady:\n",
         without="        if True:\n",
         tests=("tests/integration/test_dead_letters_command.py",),
@@ -1031,7 +1031,7 @@ MUTATIONS = (
     Mutation(
         name="what-is-on-its-way-waits",
         rule="dead letters: failed batches and what is set aside count too",
-        module="cli.inventory",
+        module="operations.dead_letters.inventory",
         guard="            counts |= {name: counted(sqs, url) for name, url in pending.items()}\n",
         without="",
         tests=("tests/integration/test_dead_letters_command.py",),
@@ -1039,7 +1039,7 @@ MUTATIONS = (
     Mutation(
         name="an-empty-id-is-nobodys",
         rule="dead letters: an id that is empty finds none, though every one begins so",
-        module="cli.inventory",
+        module="operations.dead_letters.inventory",
         guard="        if not wanted:\n",
         without="        if wanted is None:\n",
         tests=("tests/integration/test_dead_letters_command.py",),
@@ -1047,7 +1047,7 @@ MUTATIONS = (
     Mutation(
         name="what-is-in-flight-waits",
         rule="dead letters: messages in somebody else's hands count too",
-        module="cli.queues",
+        module="operations.dead_letters.queues",
         guard='    "ApproximateNumberOfMessagesNotVisible",\n',
         without="",
         tests=("tests/integration/test_dead_letters_command.py", "tests/integration/test_cli_queues.py"),
@@ -1055,7 +1055,7 @@ MUTATIONS = (
     Mutation(
         name="what-is-delayed-waits",
         rule="dead letters: delayed messages count too",
-        module="cli.queues",
+        module="operations.dead_letters.queues",
         guard='    "ApproximateNumberOfMessagesDelayed",\n',
         without="",
         tests=("tests/integration/test_dead_letters_command.py", "tests/integration/test_cli_queues.py"),
@@ -1071,7 +1071,7 @@ MUTATIONS = (
     Mutation(
         name="what-is-looked-at-is-held",
         rule="dead letters: nobody else gets what a command works on, until it shows it again",
-        module="cli.inventory",
+        module="operations.dead_letters.inventory",
         guard="                holds.push(manager)\n",
         without="                pass\n",
         tests=("tests/integration/test_dead_letters_command.py",),
@@ -1079,7 +1079,7 @@ MUTATIONS = (
     Mutation(
         name="a-readable-event-is-never-mended",
         rule="items are immutable",
-        module="cli.events",
+        module="operations.mending",
         guard="    if before.wrong is None:\n",
         without="    if False:\n",
         tests=("tests/integration/test_events_command.py",),
@@ -1087,7 +1087,7 @@ MUTATIONS = (
     Mutation(
         name="a-mended-event-can-be-read",
         rule="read once, completely: what is written can be read",
-        module="cli.events",
+        module="operations.mending",
         guard="    if after.wrong is not None:\n",
         without="    if False:\n",
         tests=("tests/integration/test_events_command.py",),
@@ -1095,7 +1095,7 @@ MUTATIONS = (
     Mutation(
         name="mended-over-what-was-read",
         rule="no write without a condition",
-        module="cli.events",
+        module="operations.mending",
         guard='ConditionExpression=" AND ".join(conditions),',
         without='ConditionExpression=" OR ".join(conditions),',
         tests=("tests/integration/test_events_command.py",),
@@ -1119,7 +1119,7 @@ MUTATIONS = (
     Mutation(
         name="fan-outs-letters-stand-for-their-events",
         rule="6, parking: what fan_out parked is given up event by event",
-        module="cli.redriving",
+        module="operations.dead_letters.redriving",
         guard="    if letter.consumer != _FAN_OUT:\n",
         without="    if True:\n",
         tests=("tests/integration/test_dead_letters_command.py",),

@@ -11,16 +11,16 @@ import pytest
 
 from arcade.app import APP
 from devstack.simulator.compacting import Compacting
+from devstack.simulator.config import Config
 from devstack.simulator.faults import FaultPlan
 from devstack.simulator.functions import FUNCTION_PREFIX, Ended, Functions
 from devstack.simulator.graph import Blueprint
-from devstack.simulator.config import Config
 from devstack.simulator.simulation import simulate
 from devstack.simulator.world import World, opened
 from headwater.applications.parking import CONSUMER as APPLICATION_STATUS
 from headwater.archive.lookup import STREAM_REMEMBERS
-from headwater.dead_letters.parked import encode
 from headwater.change_stream.source_kinds import StreamKind
+from headwater.dead_letters.parked import encode
 from tests.fakes.parking_lot import InMemoryParkingLot, parking
 from tests.fakes.pointers import from_lambda, from_pipe
 from tests.infrastructure.iam import Call, calls_of

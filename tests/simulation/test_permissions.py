@@ -8,7 +8,8 @@ import copy
 import pytest
 
 from devstack.simulator.graph import RECEIVER, TEMPLATE
-from devstack.template import Node, Template
+from devstack.template import Template
+from operations.template_document import Node
 from tests.infrastructure.iam import Call, denied, statements
 from tests.simulation.recorded_calls import recorded
 

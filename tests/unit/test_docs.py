@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from cli.console.pages.runbook import anchor
-from cli.flow_graph import FlowGraph
 from cli.observation import Figures, Snapshot, troubles
-from devstack.template import parsed
+from operations.flow_graph import FlowGraph
+from operations.template_document import parsed
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

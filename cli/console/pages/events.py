@@ -15,9 +15,9 @@ from starlette.routing import Route
 
 from cli.console.pages.shared import RefusedError, desk, event, fragment, live, number_of, served, shown
 from cli.console.recent import Seen
-from cli.events import Stored, read
 from headwater.clock import read_timestamp
 from headwater.event_store.dynamodb import DynamoDbEventStore
+from operations.mending import Stored, read
 
 _SHOWN: Final = 50
 #: A foreign producer may have written a fraction.

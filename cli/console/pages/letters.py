@@ -9,15 +9,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from cli import redriving
 from cli.console.pages.shared import RefusedError, back_to, changing, desk, form_of, served, shown
-from cli.inventory import Inventory, counts, opened
-from cli.letters_view import cause, contents, reason, summary
 from cli.observation import Letters
-from cli.redriving import Redriving
-from cli.waiting import DeadLetter, on_their_way
 from headwater.change_stream.claim_checks import S3ClaimStore
 from headwater.dead_letters.redrive import HeldUpError, in_order
+from operations.dead_letters import redriving
+from operations.dead_letters.inventory import Inventory, counts, opened
+from operations.dead_letters.redriving import Redriving
+from operations.dead_letters.view import cause, contents, reason, summary
+from operations.dead_letters.waiting import DeadLetter, on_their_way
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from cli import chart, saved_sql
-from cli.archive_objects import described
+from cli import chart
 from cli.chart import ChartError
 from cli.console import redaction
 from cli.console.desk import Answered
 from cli.console.pages.shared import RefusedError, desk, served, shown
-from cli.errors import QueryError
-from cli.local_sql import Answer
-from cli.saved_sql import SavedQuery
-from cli.tables import TABLES
+from operations.archive import saved_sql
+from operations.archive.local_sql import Answer
+from operations.archive.objects import described
+from operations.archive.saved_sql import SavedQuery
+from operations.archive.tables import TABLES
+from operations.errors import QueryError
 
 _SHOWN: Final = 500
 #: Characters of a cell, and of a name in the chart.

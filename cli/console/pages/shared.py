@@ -14,13 +14,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
-from cli import letters_view
 from cli.console import redaction
 from cli.console.desk import Desk
 from cli.observation import archive_told, duration
-from cli.output import as_json, counted
-from cli.output import refusal as aws_refusal
-from devstack.running import is_alive
+from operations.dead_letters import view
+from operations.output import as_json, counted
+from operations.output import refusal as aws_refusal
+from operations.running import is_alive
 
 FOLDER: Final = Path(__file__).resolve().parent.parent
 
@@ -91,13 +91,13 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {
-        "age": letters_view.age,
+        "age": view.age,
         "archive_told": archive_told,
         "base64": _base64,
         "counted": counted,
         "duration": duration,
         "field": _field,
-        "left": letters_view.left,
+        "left": view.left,
         "page_of": page_of,
         "pretty": pretty,
         "redacted": redaction.text,

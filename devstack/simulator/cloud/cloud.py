@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from devstack.emulator import ACCOUNT_ID, REGION
 from devstack.simulator.cloud.client import CallFaults, NoFaults, Surroundings
 from devstack.simulator.cloud.dynamodb import DynamoDb, Index, Table, items_of
 from devstack.simulator.cloud.dynamodbstreams import DynamoDbStreams
@@ -19,6 +18,7 @@ from devstack.simulator.cloud.sesv2 import SentEmail, SesV2
 from devstack.simulator.cloud.shards import ShardLog
 from devstack.simulator.cloud.sns import FilterPolicy, Sns, Topic
 from devstack.simulator.cloud.sqs import RETENTION_SECONDS, Queue, Sqs
+from operations.running import ACCOUNT_ID, REGION
 
 type KeyType = Literal["S", "N", "B"]
 

@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 import orjson
 
-from devstack.emulator import REGION
 from devstack.simulator.cloud import expressions
 from devstack.simulator.cloud.client import Answer, Client, Parameters, Surroundings, operation
 from devstack.simulator.cloud.errors import parameter_error, transaction_cancelled
@@ -31,6 +30,7 @@ from devstack.simulator.cloud.items import (
     key_value,
 )
 from devstack.simulator.cloud.shards import ShardLog
+from operations.running import REGION
 
 ITEM_BYTES: Final = 400 * 1024
 TRANSACTION_ITEMS: Final = 100

@@ -10,11 +10,11 @@ import base64
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from devstack.emulator import ACCOUNT_ID, REGION
 from devstack.event_source_mapping import StreamRecord
 from devstack.simulator.cloud.client import Answer, Client, Parameters, Surroundings, operation
 from devstack.simulator.cloud.errors import parameter_error
 from devstack.simulator.cloud.shards import Shard, ShardLog
+from operations.running import ACCOUNT_ID, REGION
 
 RECORDS: Final = 500
 RECORD_BYTES: Final = 1024 * 1024

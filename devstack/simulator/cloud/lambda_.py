@@ -8,8 +8,8 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 
-from devstack.emulator import ACCOUNT_ID, REGION
 from devstack.simulator.cloud.client import Answer, Client, Parameters, Surroundings, operation
+from operations.running import ACCOUNT_ID, REGION
 
 #: Takes an event's JSON; gives the answer's, or the error object's with Lambda's word for it ("Unhandled").
 type Invoked = Callable[[bytes], tuple[bytes, str | None]]

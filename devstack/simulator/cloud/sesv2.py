@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from devstack.emulator import REGION
 from devstack.simulator.cloud.client import Answer, Client, Parameters, Surroundings, operation
+from operations.running import REGION
 
 RECIPIENTS: Final = 50
 

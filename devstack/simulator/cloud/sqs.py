@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from devstack.emulator import ACCOUNT_ID, REGION
 from devstack.simulator.cloud.client import Answer, Client, Parameters, Surroundings, operation
+from operations.running import ACCOUNT_ID, REGION
 
 MESSAGE_BYTES: Final = 1024 * 1024
 BATCH_ENTRIES: Final = 10

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from devstack.running import running_stack
+from operations.running import running_stack
 
 PROJECT = Path(__file__).parent / "project"
 ROOT = Path(__file__).parents[3]

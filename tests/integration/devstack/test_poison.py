@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from cli.events import read
 from devstack.poison import UnreadableEvent
 from devstack.rehearsals import RehearsalError
 from headwater import bootstrap
+from operations.mending import read
 from tests.fakes.events import EVENT_TYPES
 from tests.integration.stream_functions import SETTINGS, stack
 from tests.integration.test_events_command import PLAYER, Shop

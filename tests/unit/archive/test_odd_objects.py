@@ -12,7 +12,6 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.local_sql import LocalSql
 from devstack.demo import accounting
 from headwater.archive import reader
 from headwater.archive.archiver import Archiver
@@ -22,6 +21,7 @@ from headwater.archive.day_claims import DayClaims
 from headwater.archive.inventory import Names, is_day, sorted_out
 from headwater.archive.lookup import ArchivedRecords, NotArchivedError
 from headwater.dead_letters.pointers import parse
+from operations.archive.local_sql import LocalSql
 from tests.fakes.archived_objects import InMemoryObjects
 from tests.fakes.cloud import FakeAws
 from tests.fakes.compaction_objects import InMemoryArchive

@@ -12,12 +12,12 @@ from backports import zstd
 from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
-from cli import saved_sql
 from cli.main import main
-from cli.target import Target
 from headwater.archive.archiver import Archiver
 from headwater.archive.compaction import Compaction, Day
 from headwater.archive.growing_objects import ObjectChangedError
+from operations.archive import saved_sql
+from operations.target import Target
 from tests.fakes import duckdb_engine
 from tests.fakes.athena_client import AthenaThatAnswers, page, state
 from tests.fakes.incidents import RecordedIncidents
@@ -246,7 +246,7 @@ def test_a_deployed_stack_is_asked_through_athena(monkeypatch: pytest.MonkeyPatc
     client = AthenaThatAnswers([done], [page({"game": "varchar", "plays": "bigint"}, ("game", "plays"), ("go", "7"))])
     outputs = {"AnalyticsWorkGroupName": "dev-analytics", "AnalyticsDatabase": "headwater_dev"}
     target = Target(cast("Any", Clients(client)), None, outputs)
-    monkeypatch.setattr("cli.target.resolve", lambda stack, _: target if stack == "headwater-dev" else None)
+    monkeypatch.setattr("operations.target.resolve", lambda stack, _: target if stack == "headwater-dev" else None)
 
     sql = "SELECT url_extract_host('x') AS game, count(*) AS plays FROM plays"
     asked = CliRunner().invoke(main, ["--stack", "headwater-dev", "archive", "query", sql, "--format", "csv"])
@@ -369,7 +369,7 @@ def stack(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["S3Client"]
         for path in folder.rglob("*.zst"):
             s3.put_object(Bucket="archive", Key=path.relative_to(folder).as_posix(), Body=path.read_bytes())
         target = Target(session, None, {"ArchiveBucketName": "archive"})
-        monkeypatch.setattr("cli.target.resolve", lambda *_: target)
+        monkeypatch.setattr("operations.target.resolve", lambda *_: target)
         yield s3
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from cli.athena import Athena, AthenaError
-from cli.athena_sql import TranslationError
+from operations.archive.athena_sql import TranslationError
 from tests.fakes.athena_client import AthenaThatAnswers, page, state
 
 if TYPE_CHECKING:

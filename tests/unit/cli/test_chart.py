@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from cli import chart
 from cli.chart import ChartError
-from cli.local_sql import Answer
-from cli.saved_sql import Chart
+from operations.archive.local_sql import Answer
+from operations.archive.saved_sql import Chart
 
 DAYS = [date(2026, 1, day) for day in range(1, 5)]
 

@@ -19,7 +19,7 @@ def _no_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def resolve(*_: object) -> None:
         raise AssertionError("a stack was looked for")
 
-    monkeypatch.setattr("cli.target.resolve", resolve)
+    monkeypatch.setattr("operations.target.resolve", resolve)
     monkeypatch.chdir(tmp_path)
 
 

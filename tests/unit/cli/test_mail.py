@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli import mail
-from devstack.mailbox import Mail
+from operations.mailbox import Mail
 
 IDS = ("01000000-aaaa-7000-8000-000000000001", "0100000f-aaaa-7000-8000-000000000002")
 

@@ -17,18 +17,18 @@ _WATCHED = {
     "aws_lambda_powertools",
     "boto3",
     "botocore",
-    "cli.queues",
-    "devstack.stack",
-    "devstack.template",
+    "devstack",
     "duckdb",
     "matplotlib",
+    "operations.dead_letters.queues",
+    "operations.template_document",
     "rich.console",
     "sqlglot",
     "starlette",
     "uvicorn",
     "yaml",
 }
-_LETTERS = {"botocore", "cli.queues", "rich.console"}
+_LETTERS = {"botocore", "operations.dead_letters.queues", "rich.console"}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_command_that_is_stopped_does_not_end_as_one_that_found_something(monk
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cli.target.resolve", stopped)
+    monkeypatch.setattr("operations.target.resolve", stopped)
 
     result = CliRunner().invoke(main, ["dead-letters", "list"])
 

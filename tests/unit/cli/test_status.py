@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli import observe_local
-from cli.flow_graph import Edge, FlowGraph, Station
 from cli.observation import (
     HELD_AGAIN_SECONDS,
     LOOK_AGAIN_SECONDS,
@@ -29,7 +28,8 @@ from cli.observation import (
 )
 from cli.observe_local import LocalObserver
 from cli.status import status
-from cli.target import Target
+from operations.flow_graph import Edge, FlowGraph, Station
+from operations.target import Target
 from tests.fakes.dead_letters import dead_letter
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -10,7 +10,7 @@ import pytest
 
 from cli.console import desk as desks
 from cli.console.desk import Desk
-from cli.errors import QueryError
+from operations.errors import QueryError
 from tests.fakes.archived_objects import InMemoryObjects
 from tests.fakes.queries import ENDLESS
 

@@ -22,12 +22,12 @@ from cli.console.pages import events
 from cli.console.pages.shared import environment, fragment
 from cli.console.recent import RecentEvents
 from cli.console.redaction import HIDDEN
-from cli.flow_graph import Edge, FlowGraph, Station
-from cli.local_sql import Answer
 from cli.observation import Figures, Letters, Snapshot
-from cli.target import Target
-from cli.waiting import DeadLetter
-from devstack.running import RunningStack
+from operations.archive.local_sql import Answer
+from operations.dead_letters.waiting import DeadLetter
+from operations.flow_graph import Edge, FlowGraph, Station
+from operations.running import RunningStack
+from operations.target import Target
 from tests.fakes.dead_letters import dead_letter
 from tests.fakes.observer import GRAPH, Looking
 

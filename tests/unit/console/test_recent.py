@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from backports import zstd
 
-from cli.archive_objects import FolderObjects
 from cli.console.recent import RecentEvents
 from headwater.archive import envelope
 from headwater.domain.events import PlayCompleted
 from headwater.event_store import codec
+from operations.archive.objects import FolderObjects
 from tests.fakes.events import AT, recorded
 from tests.fakes.stream_records import stream_record
 

@@ -4,8 +4,8 @@ from collections import Counter
 
 from devstack.demo.accounting import Station, differences, mails
 from devstack.demo.traffic import Request, User
-from devstack.mailbox import Mail
 from headwater.notifications import change_notice, welcome_email
+from operations.mailbox import Mail
 
 PLAYS_ALONE = frozenset({"player"})
 

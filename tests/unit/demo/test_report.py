@@ -16,7 +16,7 @@ from devstack.demo.applications import Tally
 from devstack.demo.lag import Lag
 from devstack.demo.report import Outcome
 from devstack.demo.traffic import cast
-from devstack.mailbox import Mail
+from operations.mailbox import Mail
 
 VERDICT = "Every event is at every station, and every e-mail was sent, once."
 LONG_NAME = "Wolfeschlegelsteinhausenbergerdorff the Bold, of the upper lake"

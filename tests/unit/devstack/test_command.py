@@ -7,8 +7,8 @@ from click.testing import CliRunner
 
 from devstack.__main__ import main
 from devstack.errors import DevstackError
-from devstack.running import RunningStack
 from devstack.stack import LocalStack
+from operations.running import RunningStack
 
 
 @pytest.mark.parametrize(

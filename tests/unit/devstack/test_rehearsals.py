@@ -16,8 +16,8 @@ from devstack.errors import DevstackError
 from devstack.mappings.stack_mappings import Mappings
 from devstack.refusals import Refusal
 from devstack.rehearsals import HOUR_SECONDS, KNOWN, RehearsalError, Rehearsals
-from devstack.running import TOKEN_HEADER
 from devstack.template import EventSourceMapping
+from operations.running import TOKEN_HEADER
 
 ROOT = Path(__file__).parents[3]
 

@@ -4,16 +4,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import click
-
-from cli.output import as_json
-from cli.target import Target
 from headwater.clock import timestamp
-
-
-def reason_option(help_: str) -> Callable[[Any], Any]:
-    """A command's ``--reason``, which says something."""
-    return click.option("--reason", required=True, callback=_stated, help=help_)
+from operations.output import as_json
+from operations.target import Target
 
 
 def recorder(
@@ -38,9 +31,3 @@ def recorder(
         return f"s3://{bucket}/{key}"
 
     return keep
-
-
-def _stated(_context: click.Context, _option: click.Parameter, reason: str) -> str:
-    if not reason.strip():
-        raise click.BadParameter("say why")
-    return reason

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from cli import athena_sql
 from headwater.archive import curated
 from headwater.archive.inventory import Names
+from operations.archive import athena_sql
 
 #: The first day, and month, that the tables know; nothing was archived before.
 FIRST_DAY: Final = "2025-01-01"

@@ -17,10 +17,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from cli.errors import QueryError
 from headwater.archive.curated import WHOLE_NUMBER
+from operations.errors import QueryError
 
-FOLDER: Final = Path(__file__).resolve().parent.parent / "analytics"
+FOLDER: Final = Path(__file__).resolve().parents[2] / "analytics"
 
 type Kind = Literal["text", "number", "day", "moment"]
 

@@ -1,7 +1,6 @@
 """Which stack a command works on: the one running on this machine, or a deployed one."""
 
 import os
-import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.certainty import STEADY_SECONDS, Clock
-from cli.output import refusal
-from devstack.running import RunningStack, running_stack
+from operations.certainty import STEADY_SECONDS, Clock
+from operations.output import refusal
+from operations.running import RunningStack, running_stack
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -149,15 +148,6 @@ def resolve(stack: str, region: str | None) -> Target:
     import boto3  # late: a large import
 
     return _target(boto3.session.Session(region_name=region), None, stack)
-
-
-def command_line() -> str:
-    """How the command that is running began, for what it suggests to run next: on the same stack."""
-    given = click.get_current_context().find_root().params
-    words = ["headwater"]
-    if (stack := given.get("stack", LOCAL)) != LOCAL:
-        words += ["--stack", stack, *(("--region", given["region"]) if given.get("region") else ())]
-    return shlex.join(words)
 
 
 def _target(

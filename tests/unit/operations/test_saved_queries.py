@@ -10,8 +10,6 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from cli import saved_sql
-from cli.local_sql import LocalSql
 from headwater.archive import reader
 from headwater.archive.archiver import Archiver
 from headwater.archive.boundary import Boundary
@@ -31,6 +29,8 @@ from headwater.domain.events import (
 )
 from headwater.event_store import codec
 from headwater.event_store.store import Append
+from operations.archive import saved_sql
+from operations.archive.local_sql import LocalSql
 from tests.fakes.archived_objects import InMemoryObjects
 from tests.fakes.compaction_objects import InMemoryArchive
 from tests.fakes.event_store import InMemoryEventStore

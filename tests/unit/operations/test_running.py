@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.running import running_stack
+from operations.running import running_stack
 
 type Start = Callable[[Path, str, str], None]
 
@@ -63,7 +63,7 @@ def test_a_run_that_stops_while_it_is_looked_up_is_none(
         (run / "stack.json").unlink()
         return True
 
-    monkeypatch.setattr("devstack.running.is_alive", alive)
+    monkeypatch.setattr("operations.running.is_alive", alive)
 
     assert url(tmp_path) is None
 

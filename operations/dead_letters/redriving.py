@@ -7,16 +7,16 @@ from typing import Any, Final
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli import waiting
-from cli.inventory import Inventory, dead_letter_queues
-from cli.kept import recorder
-from cli.letters_view import RedriveFailedError, summary
-from cli.output import as_json as json_text
-from cli.target import Target
-from cli.waiting import DeadLetter
 from headwater.change_stream.records import MalformedRecordError
 from headwater.dead_letters.redrive import Discarded as PassedOver
 from headwater.dead_letters.unresolved import REASON
+from operations.dead_letters import waiting
+from operations.dead_letters.inventory import Inventory, dead_letter_queues
+from operations.dead_letters.view import RedriveFailedError, summary
+from operations.dead_letters.waiting import DeadLetter
+from operations.kept import recorder
+from operations.output import as_json as json_text
+from operations.target import Target
 
 #: What cannot be read is judged by it, once, for all that stand behind it.
 _FAN_OUT: Final = "fan_out"

@@ -12,9 +12,6 @@ import orjson
 import pytest
 from backports import zstd
 
-from cli import saved_sql
-from cli.local_sql import GivenUpError, LocalSql, LocalSqlError, TooManyRowsError
-from cli.tables import TABLES
 from headwater.archive import curated
 from headwater.archive.archiver import Archiver
 from headwater.archive.boundary import Boundary
@@ -23,6 +20,9 @@ from headwater.archive.day_claims import DayClaims
 from headwater.archive.envelope import change_record
 from headwater.archive.objects import ObjectNotFoundError
 from headwater.change_stream.dynamodb import parse
+from operations.archive import saved_sql
+from operations.archive.local_sql import GivenUpError, LocalSql, LocalSqlError, TooManyRowsError
+from operations.archive.tables import TABLES
 from tests.fakes import duckdb_engine
 from tests.fakes.archived_objects import InMemoryObjects
 from tests.fakes.compaction_objects import InMemoryArchive

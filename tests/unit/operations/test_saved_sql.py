@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cli import saved_sql
-from cli.saved_sql import Chart, Parameter, SavedSqlError
+from operations.archive import saved_sql
+from operations.archive.saved_sql import Chart, Parameter, SavedSqlError
 
 HEADER = "-- title: T\n-- about: A.\n-- cost: c\n"
 

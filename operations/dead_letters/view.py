@@ -11,12 +11,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from cli import waiting
-from cli.output import counted, plain
-from cli.waiting import DeadLetter
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.clock import timestamp
 from headwater.dead_letters.redrive import HeldUpError, StillFailingError
+from operations.dead_letters import waiting
+from operations.dead_letters.waiting import DeadLetter
+from operations.output import counted, plain
 
 type Ids = Mapping[str, str]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from cli import waiting
-from cli.inventory import dead_letter_queues
-from cli.queues import Message
+from operations.dead_letters import waiting
+from operations.dead_letters.inventory import dead_letter_queues
+from operations.dead_letters.queues import Message
 from tests.fakes.kinesis_records import InMemoryClaimStore
 from tests.fakes.pointers import from_lambda
 

@@ -9,10 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from devstack.emulator import ACCESS_KEY, REGION, SECRET_KEY
-
 if TYPE_CHECKING:
     from boto3.session import Session
+
+HOST: Final = "127.0.0.1"
+"""Everything of a local stack is on loopback, in the account and Region of its emulator."""
+REGION: Final = "us-east-1"
+ACCOUNT_ID: Final = "000000000000"
+ACCESS_KEY: Final = "test"
+SECRET_KEY: Final = "test"  # noqa: S105 - the emulator checks no signature
 
 STACK_NAME: Final = "local"
 TEMPLATE_NAME: Final = "template.yaml"

@@ -1,7 +1,7 @@
 """Athena's SQL over an archive on this machine: its objects in DuckDB, under the names that Athena has for them.
 
 For asking the archive without Athena: the local stack's, a downloaded one, a test of a saved query. What may answer
-differently is refused by name: see `cli.athena_sql`.
+differently is refused by name: see `operations.archive.athena_sql`.
 """
 
 import hashlib
@@ -17,14 +17,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from cli import archive_objects, athena_sql, saved_sql
-from cli.archive_objects import Objects, StoredObject
-from cli.athena_sql import TranslationError
-from cli.errors import QueryError
-from cli.tables import TABLES, Format, Table
 from headwater.archive import reader
 from headwater.archive.inventory import Damaged, Foreign, Names, sorted_out
 from headwater.archive.objects import ObjectNotFoundError
+from operations.archive import athena_sql, saved_sql
+from operations.archive.athena_sql import TranslationError
+from operations.archive.objects import Objects, StoredObject, checked_list, checked_parquet, digests
+from operations.archive.objects import missing as missing_objects
+from operations.archive.tables import TABLES, Format, Table
+from operations.errors import QueryError
 
 _DOWNLOADS = 8
 #: Tries to read an archive that is compacted meanwhile; each reads again only what is new.
@@ -295,10 +296,10 @@ class LocalSql:
         lines = self._lines()
         others = [
             Damaged(key, "it is not the object that was published")
-            for key, digest in archive_objects.digests(lines).items()
+            for key, digest in digests(lines).items()
             if self._hashes.get(key, digest) != digest and key.startswith(table.prefix)
         ]
-        found = [*archive_objects.missing(table, lines, self._rows), *others]
+        found = [*missing_objects(table, lines, self._rows), *others]
         return [each for each in found if each.key not in known]
 
     def _fetch_table(self, table: Table) -> None:
@@ -327,9 +328,9 @@ class LocalSql:
                 case Format.RAW:
                     reader.count((body,))
                 case Format.BOUNDARY:
-                    self._lists[key] = archive_objects.checked_list(body)
+                    self._lists[key] = checked_list(body)
                 case Format.CURATED:
-                    self._rows[key] = archive_objects.checked_parquet(self._duckdb, path, key, table)
+                    self._rows[key] = checked_parquet(self._duckdb, path, key, table)
                     self._hashes[key] = hashlib.sha256(body).hexdigest()
         except ValueError as error:
             # Read again by the next query: it is named each time, and few there are.

@@ -24,8 +24,8 @@ from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
-from cli.errors import QueryError
-from cli.output import none_called, plain
+from operations.errors import QueryError
+from operations.output import none_called, plain
 
 # What the parser has to say of a statement that is no query, is said by the refusal.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cli.console.pages.shared import environment
-from cli.letters_view import age, left
+from operations.dead_letters.view import age, left
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import click
 
-from cli import waiting
-from cli.output import shortened
-from cli.queues import HOLD_SECONDS, Held, Message, counted, held
-from cli.target import Target
-from cli.waiting import DeadLetter
 from headwater.archive.objects import GIVEN_UP
 from headwater.change_stream.claim_checks import S3ClaimStore
+from operations.dead_letters import waiting
+from operations.dead_letters.queues import HOLD_SECONDS, Held, Message, counted, held
+from operations.dead_letters.waiting import DeadLetter
+from operations.output import shortened
+from operations.target import Target
 
 _QUEUE_URL: Final = re.compile(r"(\w+)QueueUrl")
 _DEAD_LETTER_QUEUE_URL: Final = re.compile(r"(\w+?)(Subscription)?DeadLetterQueueUrl")

@@ -1,12 +1,11 @@
-"""The e-mails that the emulator's SES accepted, to look at: as pages beside the API, and for `headwater mail`."""
+"""The e-mails that the emulator's SES accepted, as pages beside the API."""
 
 from __future__ import annotations
 
 import html
-import json
-import urllib.request
-from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Final
+
+from operations.mailbox import Mail, sent_mails
 
 PATH: Final = "/_mails"
 """Where the local stack shows them. API Gateway has no such path: nothing of the application is hidden by it."""
@@ -39,36 +38,6 @@ _ROW: Final = (
     '      <tr><td>{to}</td><td>{subject}</td><td><a href="{path}/{id}">HTML</a></td>'
     '<td><a href="{path}/{id}.txt">text</a></td></tr>'
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mail:
-    """One e-mail that SES accepted."""
-
-    message_id: str
-    sender: str
-    to: tuple[str, ...]
-    subject: str
-    text: str
-    html: str
-
-    @classmethod
-    def of(cls, kept: dict[str, Any]) -> Self:
-        return cls(
-            message_id=kept["MessageId"],
-            sender=kept["Source"],
-            to=tuple(kept["To"]),
-            subject=kept["Subject"],
-            text=kept["BodyText"],
-            html=kept["BodyHtml"],
-        )
-
-
-def sent_mails(endpoint_url: str) -> list[Mail]:
-    """What the emulator's SES accepted, oldest first."""
-    with urllib.request.urlopen(f"{endpoint_url}/_ministack/ses/messages", timeout=10) as answer:  # noqa: S310
-        accounts: dict[str, list[dict[str, Any]]] = json.loads(answer.read())["messages"]
-    return [Mail.of(kept) for mails in accounts.values() for kept in mails]
 
 
 def page(endpoint_url: str, path: str) -> Page:

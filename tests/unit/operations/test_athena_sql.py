@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli.athena_sql import MACROS, TranslationError, athena_type, duckdb_type, select, tables, to_duckdb
+from operations.archive.athena_sql import MACROS, TranslationError, athena_type, duckdb_type, select, tables, to_duckdb
 from tests.fakes import duckdb_engine
 from tests.fakes.calls import calls_of
 

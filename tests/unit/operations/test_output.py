@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from cli.output import counted, fitted, nearest, none_called, say, shortened
+from operations.output import counted, fitted, nearest, none_called, say, shortened
 from tests.fakes.terminal import Terminal
 
 

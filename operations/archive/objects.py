@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from mypy_boto3_s3 import S3Client
 
-    from cli.tables import Table
+    from operations.archive.tables import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def checked_parquet(engine: "DuckDBPyConnection", path: Path, key: str, table: "
     """
     import duckdb
 
-    from cli import athena_sql  # late: a large import
+    from operations.archive import athena_sql
 
     try:
         relation = engine.read_parquet(str(path), hive_partitioning=False)

@@ -9,7 +9,6 @@ from typing import Any, Final
 import orjson
 from botocore.exceptions import ClientError
 
-from cli.queues import HOLD_SECONDS, Message
 from headwater.change_stream.batch import records_of
 from headwater.change_stream.claim_checks import ClaimStore
 from headwater.clock import read_timestamp
@@ -17,6 +16,7 @@ from headwater.dead_letters import parked, pointers
 from headwater.dead_letters.parked import MalformedParkedError
 from headwater.dead_letters.pointers import UnknownPointerError
 from headwater.dead_letters.unresolved import REASON
+from operations.dead_letters.queues import HOLD_SECONDS, Message
 
 PARKED: Final = "ParkedRecordsQueue"
 UNRESOLVED: Final = "UnresolvedPointersQueue"

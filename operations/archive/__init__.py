@@ -1,0 +1,1 @@
+"""The archive as Athena's tables, asked on this machine."""

@@ -1,0 +1,1 @@
+"""What consumers gave up: found, shown, redriven or discarded."""
