@@ -13,7 +13,6 @@ import contextlib
 import ipaddress
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -31,6 +30,7 @@ from devstack.emulator import NO_AWS_ACCOUNT
 from devstack.errors import DevstackError
 from devstack.stack import LocalStack
 from devstack.template import Template
+from operations.intrinsics import Intrinsics, UnknownIntrinsicError, pseudo_parameters
 from operations.running import ACCESS_KEY, ACCOUNT_ID, RECEIVER_NAME, REGION, SECRET_KEY, TEMPLATE_NAME
 
 #: What each invocation was given and printed, by function.
@@ -65,25 +65,25 @@ def parts(root: Path) -> list[Part]:
     ]
 
 
-def environment(variables: Mapping[str, Any], names: Mapping[str, str], endpoint: str) -> dict[str, str]:
-    """The variables of Globals, each reference replaced by what ``names`` holds for it."""
-    resolved = {variable: _resolved(value, names) for variable, value in variables.items()}
+def environment(document: Mapping[str, Any], names: Mapping[str, str], endpoint: str) -> dict[str, str]:
+    """The variables of the template's Globals, with what ``names`` holds for each reference.
+
+    Raises
+    ------
+    DevstackError
+        They refer to something else.
+    """
+    intrinsics = Intrinsics.over(names, document)
+    variables = document["Globals"]["Function"]["Environment"]["Variables"]
+    try:
+        resolved = {variable: intrinsics.text(value) for variable, value in variables.items()}
+    except UnknownIntrinsicError as error:
+        raise DevstackError(f"the functions' environment cannot be made: {error}") from error
     return {**resolved, "AWS_ENDPOINT_URL": endpoint}
 
 
-def _resolved(value: Any, names: Mapping[str, str]) -> str:
-    match value:
-        case {"Ref": str(name)}:
-            return names[name]
-        case {"Fn::Sub": [str(text), _]}:
-            # What is put together is the address of another stack's queue; all stacks here have one account.
-            known = {**names, "AWS::Region": REGION, "AWS::URLSuffix": "amazonaws.com", "Account": ACCOUNT_ID}
-            return re.sub(r"\$\{([^}]+)\}", lambda match: known[match[1]], text)
-    return str(value)
-
-
 def stack_names(endpoint: str, table: str) -> dict[str, str]:
-    """Physical ids and parameters, by logical name, of the first stack in the emulator that has such a table."""
+    """Physical ids and parameters, by name, of the first stack in the emulator that has such a table."""
     client = boto3.client(
         "cloudformation",
         endpoint_url=endpoint,
@@ -96,7 +96,8 @@ def stack_names(endpoint: str, table: str) -> dict[str, str]:
             resources = client.describe_stack_resources(StackName=stack["StackName"])["StackResources"]
             names = {resource["LogicalResourceId"]: resource.get("PhysicalResourceId", "") for resource in resources}
             if table in names:
-                return names | {entry["ParameterKey"]: entry["ParameterValue"] for entry in stack.get("Parameters", [])}
+                names |= {entry["ParameterKey"]: entry["ParameterValue"] for entry in stack.get("Parameters", [])}
+                return names | pseudo_parameters(region=REGION, account=ACCOUNT_ID, stack=stack["StackName"])
     except (BotoCoreError, ClientError, ValueError) as error:
         raise DevstackError(f"no emulator answers at {endpoint} ({error}): start one with `make run`") from error
     raise DevstackError(f"no stack at {endpoint} has {table}: use the endpoint that `make run` prints")
@@ -149,8 +150,8 @@ async def invoke(root: Path, endpoint: str, functions: Collection[str], sam: Seq
     failed = 0
     async with _reachable(endpoint) as address:
         for name in chosen:
-            variables = known[name].template.document["Globals"]["Function"]["Environment"]["Variables"]
-            values = environment(variables, stack_names(endpoint, known[name].table), address)
+            names = stack_names(endpoint, known[name].table)
+            values = environment(known[name].template.document, names, address)
             given = folder / f"{name}.env.json"
             given.write_text(json.dumps({"Parameters": values}, indent=2), encoding="utf-8")
             event = root / "events" / f"{name}.json"

@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from devstack.errors import DevstackError
 from devstack.template import Template
+from operations.intrinsics import Intrinsics, UnknownIntrinsicError, references
 
 #: The longest names that hold a stack's, by type: property and characters, of each service's API reference.
 _LONGEST: Final[Mapping[str, tuple[str, int]]] = {
@@ -98,16 +100,23 @@ def _overrides(given: str | Sequence[str]) -> dict[str, str]:
 
 def too_long(deployment: Deployment, region: str) -> Iterator[str]:
     """The names that a stack of this name would give, and that a service refuses for their length."""
-    for logical_id, resource in deployment.template.document["Resources"].items():
+    document = deployment.template.document
+    names = {name: deployment.parameter(name) or "" for name in document.get("Parameters") or ()}
+    names |= {"AWS::StackName": deployment.stack, "AWS::Region": region}
+    intrinsics = Intrinsics.over(names, document)
+    for logical_id, resource in document["Resources"].items():
         name, longest = _LONGEST.get(resource["Type"], ("", 0))
-        match (resource.get("Properties") or {}).get(name):
-            case {"Fn::Sub": str(pattern)}:
-                made = pattern.replace("${AWS::StackName}", deployment.stack).replace("${AWS::Region}", region)
-                if "${" not in made and len(made) > longest:
-                    yield (
-                        f"{logical_id} would be called {made}, {len(made)} characters of at most {longest}: choose a "
-                        f"stack name of at most {len(deployment.stack) - (len(made) - longest)} characters"
-                    )
+        node = (resource.get("Properties") or {}).get(name)
+        if node is None or "AWS::StackName" not in references(node):
+            continue
+        # What holds a name that only AWS gives is passed over.
+        with suppress(UnknownIntrinsicError):
+            made = intrinsics.text(node)
+            if len(made) > longest:
+                yield (
+                    f"{logical_id} would be called {made}, {len(made)} characters of at most {longest}: choose a "
+                    f"stack name of at most {len(deployment.stack) - (len(made) - longest)} characters"
+                )
 
 
 def state_of(stack: str, client: Any) -> str | None:

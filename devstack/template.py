@@ -2,7 +2,7 @@
 
 The template stays the only source. Everything that CloudFormation computes (``!Ref``, ``!Sub``, parameters, conditions)
 is computed by the emulator's CloudFormation: the *data-plane template* is the template without what devstack does
-itself, plus one Output per value that devstack has to know. There is no second evaluator of intrinsics.
+itself, plus one Output per value that devstack has to know.
 
 What is not supported is refused by name when the stack starts, never ignored.
 """
@@ -10,7 +10,6 @@ What is not supported is refused by name when the stack starts, never ignored.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +19,8 @@ from typing import Any, Final, Self
 from devstack.errors import DevstackError
 from headwater.change_stream.filters import Dialect, FilterCriteria, FilterError
 from headwater.change_stream.source_kinds import SourceKind
-from operations.template_document import Node, NoTemplateError, parsed
+from operations.intrinsics import Node, is_intrinsic, outermost, references
+from operations.template_document import NoTemplateError, parsed
 
 DATA_PLANE_TYPES: Final = frozenset(
     {
@@ -137,8 +137,6 @@ _PIPE_STREAM_PROPERTIES: Final = frozenset(
 )
 
 _KINDS: Final[Mapping[str, SourceKind]] = {"DynamoDB": "dynamodb", "Kinesis": "kinesis", "SQS": "sqs"}
-
-_SUBSTITUTION = re.compile(r"\$\{([^!][^}]*)\}")
 
 
 class TemplateError(DevstackError):
@@ -389,7 +387,7 @@ class Template:
                     # An API is what devstack replaces, and nobody is asked who they are.
                     if key not in {"ApiId", "Auth"}:
                         self._expect(node, f"{title}.{key}")
-                if (criteria := settings.get("FilterCriteria")) and not any(_intrinsics(criteria)):
+                if (criteria := settings.get("FilterCriteria")) and not any(outermost(criteria)):
                     # Before anything is started; one with intrinsics is read once they are resolved.
                     _filters(title, criteria, _KINDS[event["Type"]])
 
@@ -405,11 +403,11 @@ class Template:
             parameters = properties.get("SourceParameters") or {}
             self._expect(parameters, f"{name}.SourceParameters")
             _pipe_source(name, parameters)
-            if (criteria := parameters.get("FilterCriteria")) and not any(_intrinsics(criteria)):
+            if (criteria := parameters.get("FilterCriteria")) and not any(outermost(criteria)):
                 _filters(name, criteria, "dynamodb", "pipes")
 
     def _expect(self, node: Node, where: str) -> None:
-        for expression in _intrinsics(node):
+        for expression in outermost(node):
             missing = self._not_kept(expression)
             if missing:
                 raise TemplateError(f"{where} refers to {min(missing)}, which the local stack leaves out")
@@ -417,7 +415,7 @@ class Template:
             self._output_names.setdefault(_canonical(expression), f"Devstack{len(self._output_names)}")
 
     def _resolved(self, node: Node, outputs: Mapping[str, str]) -> Node:
-        if _is_intrinsic(node):
+        if is_intrinsic(node):
             return outputs[self._output_names[_canonical(node)]] if _canonical(node) in self._output_names else node
         if isinstance(node, dict):
             return {key: self._resolved(value, outputs) for key, value in node.items()}
@@ -427,7 +425,7 @@ class Template:
 
     def _not_kept(self, node: Node) -> set[str]:
         """Resources of the template that ``node`` refers to and the data plane lacks."""
-        return {name for name in _references(node) if name in self.document["Resources"] and name not in self._kept}
+        return {name for name in references(node) if name in self.document["Resources"] and name not in self._kept}
 
     def _functions(self) -> Iterator[tuple[str, dict[str, Node]]]:
         shared = (self.document.get("Globals") or {}).get("Function") or {}
@@ -447,7 +445,7 @@ class Template:
     def _local(self, event: Node) -> Node:
         """The event with the stream itself in place of an enhanced fan-out consumer, which gets the same records."""
         settings = event.get("Properties") or {}
-        for name in _references(settings.get("Stream")):
+        for name in references(settings.get("Stream")):
             resource = self.document["Resources"].get(name) or {}
             if resource.get("Type") == _STREAM_CONSUMER:
                 return {**event, "Properties": {**settings, "Stream": resource["Properties"]["StreamARN"]}}
@@ -468,50 +466,6 @@ def _reason(kind: str) -> str:
 
 def _environment(properties: Mapping[str, Node]) -> dict[str, Node]:
     return (properties.get("Environment") or {}).get("Variables") or {}
-
-
-def _is_intrinsic(node: Node) -> bool:
-    if not isinstance(node, dict) or len(node) != 1:
-        return False
-    key = next(iter(node))
-    return key == "Ref" or str(key).startswith("Fn::")
-
-
-def _intrinsics(node: Node) -> Iterator[Node]:
-    """The outermost intrinsics in ``node``."""
-    if _is_intrinsic(node):
-        yield node
-    elif isinstance(node, dict):
-        for value in node.values():
-            yield from _intrinsics(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _intrinsics(value)
-
-
-def _references(node: Node) -> Iterator[str]:
-    """Names that the intrinsics in ``node`` refer to: resources, parameters and pseudo parameters."""
-    if isinstance(node, list):
-        for value in node:
-            yield from _references(value)
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            if key == "Ref":
-                yield value
-            elif key == "Fn::GetAtt":
-                yield (value.split(".") if isinstance(value, str) else value)[0]
-            elif key == "Fn::Sub":
-                yield from _sub_references(value)
-            elif key != "DependsOn":
-                yield from _references(value)
-
-
-def _sub_references(value: Node) -> Iterator[str]:
-    text, variables = (value, {}) if isinstance(value, str) else (value[0], value[1])
-    yield from _references(list(variables.values()))
-    for name in _SUBSTITUTION.findall(text):
-        if name not in variables:
-            yield name.split(".")[0]
 
 
 def _canonical(node: Node) -> str:

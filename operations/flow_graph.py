@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
-type Node = Any
+from operations.intrinsics import Node, resources
 
 #: What a resource is to whoever looks at the flow.
 KINDS: Final[Mapping[str, str]] = {
@@ -34,7 +34,6 @@ _CLAIMS: Final = "/claims/"
 #: The memory of requests, effects and failures, by the name of its output: no events flow into it.
 _MEMORY: Final = ("LedgerTableName",)
 _EVENTS: Final = "EventsTableName"
-_SUBSTITUTION: Final = re.compile(r"\$\{([A-Za-z0-9]+)(?:\.[A-Za-z]+)?\}")
 MAIL: Final = "E-mail"
 #: The trade's, not an application's. An id that has others in upper case keeps them so.
 _INITIALS: Final = {"api", "aws", "bi", "csv", "http", "id", "io", "json", "sms", "sql", "ui", "url"}
@@ -97,7 +96,7 @@ class FlowGraph:
             stations[MAIL] = Station(MAIL, "mail")
         edges = [edge for edge in dict.fromkeys(edges) if {edge.source, edge.target} <= stations.keys()]
         joined = {end for edge in edges for end in (edge.source, edge.target)}
-        events = next(iter(_references((documents[0].get("Outputs") or {}).get(_EVENTS, {}))), "")
+        events = next(iter(resources((documents[0].get("Outputs") or {}).get(_EVENTS, {}))), "")
         return cls({name: station for name, station in stations.items() if name in joined}, edges, events)
 
     @cached_property
@@ -155,21 +154,21 @@ class _Document:
         for resource in self._resources.values():
             for key, node in _walk(resource.get("Properties") or {}):
                 if key in {"OnFailure", "DeadLetterConfig", "RedrivePolicy"}:
-                    found |= _references(node)
+                    found |= resources(node)
         outputs = self._document.get("Outputs") or {}
         for name in (*_MEMORY, "ParkedRecordsQueueUrl", "SetAsideQueueUrl", "UnresolvedPointersQueueUrl"):
-            found |= _references(outputs.get(name, {}))
+            found |= resources(outputs.get(name, {}))
         # A function that only failures reach is of their side too.
         for name, properties in self._of_type("AWS::Serverless::Function"):
             events = (properties.get("Events") or {}).values()
-            sources = [_references(each.get("Properties", {}).get("Queue", {})) for each in events]
+            sources = [resources(each.get("Properties", {}).get("Queue", {})) for each in events]
             if sources and all(source and source <= found for source in sources):
                 found.add(name)
         return found
 
     def edges(self, queues: Mapping[str, str]) -> Iterator[Edge]:
         consumers = {
-            name: _references(properties["StreamARN"])
+            name: resources(properties["StreamARN"])
             for name, properties in self._of_type("AWS::Kinesis::StreamConsumer")
         }
         for name, properties in self._of_type("AWS::Serverless::Function"):
@@ -183,12 +182,12 @@ class _Document:
                 yield from self._written(name, properties.get("Role", {}), queues)
         for _, properties in self._of_type("AWS::SNS::Subscription"):
             types = (properties.get("FilterPolicy") or {}).get("type")
-            for topic in _references(properties["TopicArn"]):
-                for queue in _references(properties["Endpoint"]):
+            for topic in resources(properties["TopicArn"]):
+                for queue in resources(properties["Endpoint"]):
                     yield Edge(topic, queue, tuple(map(str, types)) if types else None)
         for name, properties in self._of_type("AWS::Pipes::Pipe"):
-            stages = [*_references(properties.get("Enrichment", {})), *_references(properties.get("Target", {}))]
-            for source in _references(properties["Source"]):
+            stages = [*resources(properties.get("Enrichment", {})), *resources(properties.get("Target", {}))]
+            for source in resources(properties["Source"]):
                 for before, after in zip([source, name, *stages], [name, *stages], strict=False):
                     yield Edge(before, after, title=name)
 
@@ -196,12 +195,12 @@ class _Document:
     def _sources(settings: Mapping[str, Node], consumers: Mapping[str, set[str]]) -> set[str]:
         found: set[str] = set()
         for key in ("ApiId", "Queue", "Stream"):
-            for reference in _references(settings.get(key, {})):
+            for reference in resources(settings.get(key, {})):
                 found |= consumers.get(reference, {reference})
         return found
 
     def _written(self, name: str, role: Node, queues: Mapping[str, str]) -> Iterator[Edge]:
-        for reference in sorted(_references(role)):
+        for reference in sorted(resources(role)):
             properties = self._resources.get(reference, {}).get("Properties") or {}
             for policy in properties.get("Policies") or ():
                 for statement in policy["PolicyDocument"]["Statement"]:
@@ -215,7 +214,7 @@ class _Document:
         if "ses:SendEmail" in actions:
             yield Edge(name, MAIL)
         elif _CLAIMS not in text:
-            for target in sorted(_references(resource)):
+            for target in sorted(resources(resource)):
                 yield Edge(name, target)
             for suffix, queue in queues.items():
                 if f'{suffix}"' in text and "sqs:SendMessage" in actions:
@@ -242,17 +241,3 @@ def _spelled(word: str) -> str:
     if word.lower() in _INITIALS or (len(word) > 1 and word.isupper()):
         return word.upper()
     return word.lower()
-
-
-def _references(node: Node) -> set[str]:
-    """Logical ids that a node refers to."""
-    found = set()
-    for key, value in _walk(node):
-        match key, value:
-            case "Ref", str(name):
-                found.add(name)
-            case "Fn::GetAtt", [str(name), *_]:
-                found.add(name)
-            case "Fn::Sub", str(text) | [str(text), *_]:
-                found |= set(_SUBSTITUTION.findall(text))
-    return {name for name in found if not name.startswith("AWS::")}

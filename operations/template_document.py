@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import yaml
+
+from operations.intrinsics import Node
 
 try:
     # libyaml parses a template in an eighth of the time, where PyYAML was built with it: all its wheels are.
     from yaml import CSafeLoader as SafeLoader
 except ImportError:
     from yaml import SafeLoader  # type: ignore[assignment]
-
-type Node = Any
-"""A piece of a template: mappings, lists and scalars, intrinsics in their long form."""
 
 
 class NoTemplateError(Exception):

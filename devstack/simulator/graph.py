@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any, Final
 from devstack.errors import DevstackError
 from devstack.simulator.cloud import Cloud, Index
 from devstack.template import HostedParts, Template
+from operations.intrinsics import Intrinsics, Node, UnknownIntrinsicError, pseudo_parameters
 from operations.running import ACCOUNT_ID, REGION
-from operations.template_document import Node
 
 #: What is deployed otherwise: archiver and export gather for seconds, so that a short run sees them at work often.
 PARAMETERS: Final = {
@@ -26,8 +25,6 @@ TEMPLATE: Final = Path(__file__).parents[2] / "template.yaml"
 RECEIVER: Final = TEMPLATE.with_name("receiver.yaml")
 #: The templates' stacks, by the names that each has of the other by default.
 STACK_NAMES: Final = {TEMPLATE.name: "headwater", RECEIVER.name: "headwater-receiver"}
-
-_SUBSTITUTION = re.compile(r"\$\{([^}]+)\}")
 
 
 class GraphError(DevstackError):
@@ -55,60 +52,37 @@ class _Stack:
         return name if given is None else self.value(given)
 
     def value(self, node: Node) -> str:
-        """The few intrinsics that the templates' data plane uses, over resources that are named by logical ids."""
-        if not isinstance(node, Mapping):
-            return str(node)
-        match next(iter(node.items())):
-            case "Ref", str(name):
-                return self._reference(name)
-            case "Fn::GetAtt", [name, "Arn"]:
-                return self._arn(name)
-            case "Fn::GetAtt", [name, "StreamArn"]:
-                return f"{self._arn(name)}/stream/2026-01-01T00:00:00.000"
-            case "Fn::GetAtt", [name, "QueueName"]:
-                return self.queue_name(name)
-            case "Fn::Sub", str(text):
-                return _SUBSTITUTION.sub(lambda match: self._reference(match[1]), text)
-            case "Fn::Sub", [str(text), Mapping() as variables]:
-                own = {name: self.value(inner) for name, inner in variables.items()}
-                return _SUBSTITUTION.sub(lambda match: own.get(match[1]) or self._reference(match[1]), text)
-            case "Fn::If", [str(condition), then, otherwise]:
-                return self.value(then if self._holds(self.conditions[condition]) else otherwise)
-            case "Fn::FindInMap", [str(name), key, str(entry)]:
-                return str(self.mappings[name][self.value(key)][entry])
-        raise GraphError(f"the simulator cannot compute {dict(node)}: add it to devstack/simulator/graph.py")
+        """What a node comes to, over resources that are named by logical ids.
 
-    def _holds(self, condition: Node) -> bool:
-        match next(iter(condition.items())):
-            case "Fn::Equals", [left, right]:
-                return self.value(left) == self.value(right)
-            case "Fn::Not", [inner]:
-                return not self._holds(inner)
-            case "Fn::And", parts:
-                return all(map(self._holds, parts))
-            case "Fn::Or", parts:
-                return any(map(self._holds, parts))
-            case "Condition", str(name):
-                return self._holds(self.conditions[name])
-        raise GraphError(f"the simulator cannot compute {condition}: add it to devstack/simulator/graph.py")
+        Raises
+        ------
+        GraphError
+            It holds an intrinsic, or a name, that nobody here knows.
+        """
+        try:
+            return Intrinsics(self._reference, self._attribute, self.conditions, self.mappings).text(node)
+        except UnknownIntrinsicError as error:
+            raise GraphError(f"the simulator cannot build the template: {error}") from error
 
     def _arn(self, name: str) -> str:
         kind = self.resources[name]["Type"]
         return arn(kind, self.queue_name(name) if kind == "AWS::SQS::Queue" else name)
 
+    def _attribute(self, name: str, attribute: str) -> str:
+        match attribute:
+            case "Arn":
+                return self._arn(name)
+            case "StreamArn":
+                return f"{self._arn(name)}/stream/2026-01-01T00:00:00.000"
+            case "QueueName":
+                return self.queue_name(name)
+        raise UnknownIntrinsicError(f"{attribute} of {name} is not known here")
+
     def _reference(self, name: str) -> str:
-        pseudo = {
-            "AWS::Region": REGION,
-            "AWS::AccountId": ACCOUNT_ID,
-            "AWS::Partition": "aws",
-            "AWS::URLSuffix": "amazonaws.com",
-        }
         if name in self.parameters:
             return self.parameters[name]
-        if name in pseudo:
-            return pseudo[name]
         if name not in self.resources:
-            raise GraphError(f"the simulator knows no {name!r}, which the template refers to")
+            raise UnknownIntrinsicError(f"{name!r} is not known here")
         kind = self.resources[name]["Type"]
         if kind in {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}:
             return arn(kind, name)
@@ -138,7 +112,9 @@ class Blueprint:
             template = Template.load(path)
             plane = template.data_plane()
             values = {name: str(node.get("Default", "")) for name, node in template.parameters.items()}
-            values |= {**PARAMETERS, **(parameters or {}), "AWS::StackName": STACK_NAMES.get(path.name, "headwater")}
+            name = STACK_NAMES.get(path.name, "headwater")
+            values |= {**PARAMETERS, **(parameters or {})}
+            values |= pseudo_parameters(region=REGION, account=ACCOUNT_ID, stack=name)
             stack = _Stack(plane["Resources"], values, plane.get("Conditions") or {}, plane.get("Mappings") or {})
             outputs = {name: stack.value(node["Value"]) for name, node in plane["Outputs"].items()}
             hosted.append(template.resolve(outputs))

@@ -6,6 +6,7 @@ Each rule gives what breaks it, in words. `broken/` has a template for each that
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from operations.intrinsics import resources
 from tests.infrastructure.expansion import Node
 
 type Rule = Callable[[Node], Iterator[str]]
@@ -69,7 +70,7 @@ def a_pipe_comes_late(template: Node) -> Iterator[str]:
         if not any(mappings.get(other, {}).get("EventSourceArn") == pipe["Source"] for other in waits_for):
             yield f"{name}: DependsOn names no event source mapping of the stream that it reads"
         role = pipe["RoleArn"]["Fn::GetAtt"][0]
-        if late := sorted(_referred(template["Resources"][role]) & functions):
+        if late := sorted(resources(template["Resources"][role]) & functions):
             yield f"{name}: its role is made only after {', '.join(late)}: name them in it"
 
 
@@ -101,7 +102,7 @@ def access_logs_are_vended(template: Node) -> Iterator[str]:
     """
     groups = dict(_of(template, "AWS::Logs::LogGroup"))
     for name, stage in _of(template, "AWS::ApiGatewayV2::Stage"):
-        for group in _referred(stage.get("AccessLogSettings", {})) & groups.keys():
+        for group in resources(stage.get("AccessLogSettings", {})) & groups.keys():
             if "/aws/vendedlogs/" not in str(groups[group]["LogGroupName"]):
                 yield f"{name}: its access log's group {group} is not under /aws/vendedlogs/"
 
@@ -207,22 +208,6 @@ def _of(template: Node, kind: str) -> Iterator[tuple[str, Node]]:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value] if value else []
-
-
-def _referred(node: Any) -> set[str]:
-    """The logical ids that a node refers to."""
-    match node:
-        case {"Ref": str(name)}:
-            return {name}
-        case {"Fn::GetAtt": [str(name), *_]}:
-            return {name}
-        case dict():
-            return set[str]().union(*map(_referred, node.values()))
-        case list():
-            return set[str]().union(*map(_referred, node))
-        case str():
-            return {part.split(".")[0].split("}")[0] for part in node.split("${")[1:]}
-    return set()
 
 
 def _texts(node: Any, path: str = "") -> Iterator[tuple[str, str]]:

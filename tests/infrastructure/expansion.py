@@ -15,6 +15,8 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
+from operations.intrinsics import Intrinsics
+
 type Node = dict[str, Any]
 
 PROJECT: Final = Path(__file__).resolve().parent.parent.parent
@@ -52,9 +54,9 @@ def expanded(path: Path = TEMPLATE) -> Node:
 def looked_up(node: Any, template: Node) -> Any:
     """The node with what the defaults of the parameters of EventsStream choose: values of mappings, and sources."""
     match node:
-        case {"Fn::FindInMap": [str(name), key, str(entry)]}:
-            key = template["Parameters"][key["Ref"]]["Default"] if isinstance(key, dict) else key
-            return template["Mappings"][name][key][entry]
+        case {"Fn::FindInMap": _}:
+            defaults = {name: str(each.get("Default", "")) for name, each in template["Parameters"].items()}
+            return Intrinsics.over(defaults, template).value(node)
         case {"Fn::If": ["HasEnhancedFanOut", _, without]}:
             return without
         case dict():

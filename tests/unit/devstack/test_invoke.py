@@ -11,10 +11,12 @@ import pytest
 
 from devstack import invoke
 from devstack.errors import DevstackError
+from operations.intrinsics import pseudo_parameters
 
 PROJECT = Path(__file__).parents[3]
 
 #: Stands for `sam local invoke`: prints what it was given; of two functions one raises, and one cannot be started.
+PSEUDO = pseudo_parameters(region="us-east-1", account="000000000000", stack="local")
 SAM = """
 import json, sys
 name = sys.argv[1]
@@ -34,7 +36,7 @@ async def reachable(endpoint: str) -> AsyncIterator[str]:
 def names(endpoint: str, table: str) -> dict[str, str]:
     """What a stack has for whatever its functions' variables refer to."""
     text = "".join((PROJECT / name).read_text(encoding="utf-8") for name in ("template.yaml", "receiver.yaml"))
-    return {name: f"the-{name}" for name in re.findall(r"[A-Z]\w+", text)}
+    return {**{name: f"the-{name}" for name in re.findall(r"[A-Z]\w+", text)}, **PSEUDO}
 
 
 @pytest.fixture
@@ -101,18 +103,33 @@ def test_what_counts_as_gone_wrong(code: int, answer: bytes, problem: str | None
 
 
 def test_each_variable_has_the_name_of_its_stack() -> None:
+    account = {"Fn::If": ["IsHere", {"Ref": "AWS::AccountId"}, "elsewhere"]}
     variables: dict[str, Any] = {
         "TABLE": {"Ref": "EventsTable"},
-        "QUEUE": {"Fn::Sub": ["https://sqs.${AWS::Region}.x/${Account}/${Receiver}-inbox", {"Account": "y"}]},
+        "QUEUE": {"Fn::Sub": ["https://sqs.${AWS::Region}.x/${Account}/${Receiver}-inbox", {"Account": account}]},
+        "TARGET": {"Fn::Sub": "${AWS::StackName}-Target"},
         "LEVEL": "INFO",
         "AWS_ENDPOINT_URL": {"Ref": "AwsEndpointUrl"},
     }
 
-    made = invoke.environment(variables, {"EventsTable": "t-1", "Receiver": "r", "AwsEndpointUrl": ""}, "http://e")
+    names = {
+        "EventsTable": "t-1",
+        "Receiver": "r",
+        "AwsEndpointUrl": "",
+        **PSEUDO,
+    }
+
+    document = {
+        "Globals": {"Function": {"Environment": {"Variables": variables}}},
+        "Conditions": {"IsHere": {"Fn::Equals": [{"Ref": "Receiver"}, "r"]}},
+    }
+
+    made = invoke.environment(document, names, "http://e")
 
     assert made == {
         "TABLE": "t-1",
         "QUEUE": "https://sqs.us-east-1.x/000000000000/r-inbox",
+        "TARGET": "local-Target",
         "LEVEL": "INFO",
         "AWS_ENDPOINT_URL": "http://e",
     }
