@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli import event_schemas
-from cli.declared import ROOT, TEMPLATE, application
-from cli.wiring import fixtures, regions, sql, template
+from cli.wiring import fixtures, regions, schemas, sql, template
+from cli.wiring.declared import ROOT, TEMPLATE, application
 from cli.wiring.facts import Facts
 from cli.wiring.regions import MarkError
 from headwater.declarations import DeclarationError
@@ -54,7 +53,7 @@ def _files() -> Iterator[_File]:
         text = path.read_text("utf-8")
         anew = regions.written(text, writers, path.name)
         yield _File(path, anew, {f"{_shown(path)}: {name}": "is stale" for name in regions.stale(text, anew)})
-    for path, anew in [*event_schemas.written().items(), *fixtures.missing(Facts(application()), ROOT / "events")]:
+    for path, anew in [*schemas.written().items(), *fixtures.missing(Facts(application()), ROOT / "events")]:
         wrong = "is missing" if not path.exists() else "is stale" if path.read_text("utf-8") != anew else ""
         yield _File(path, anew, {_shown(path): wrong} if wrong else {})
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from cli.declared import application
 from cli.wiring import sql
+from cli.wiring.declared import application
 from cli.wiring.facts import Facts
 from cli.wiring.regions import Writer
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from jsonschema import Draft202012Validator
 
-from cli import event_schemas
+from cli.wiring import schemas
 from headwater.domain.events import (
     ActivityRecorded,
     BadgeEarned,
@@ -149,7 +149,7 @@ def test_what_tests_append_must_be_valid() -> None:
 
 
 def test_the_schemas_are_written_from_the_classes() -> None:
-    for path, text in event_schemas.written().items():
+    for path, text in schemas.written().items():
         assert path.read_text("utf-8") == text, "run make wiring"
 
 

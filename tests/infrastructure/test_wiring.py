@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cli import event_schemas
 from cli.wiring import __main__ as wiring
+from cli.wiring import schemas
 from tests.infrastructure.expansion import PROJECT
 
 
@@ -26,7 +26,7 @@ def test_what_is_stale_is_named_and_left_as_it_is(
     monkeypatch.setattr(wiring, "ROOT", tmp_path)
     shutil.copytree(PROJECT / "events", tmp_path / "events")
     (tmp_path / "events" / "LeaderboardFunction.json").unlink()
-    monkeypatch.setattr(event_schemas, "written", dict)
+    monkeypatch.setattr(schemas, "written", dict)
 
     assert wiring.main(["--check"]) == 1
     told = capsys.readouterr()

@@ -9,7 +9,7 @@ import pytest
 
 from devstack.simulator.graph import RECEIVER, TEMPLATE
 from devstack.template import Template
-from operations.template_document import Node
+from operations.intrinsics import Node
 from tests.infrastructure.iam import Call, denied, statements
 from tests.simulation.recorded_calls import recorded
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from cli.declared import TEMPLATE
+from cli.wiring.declared import TEMPLATE
 from cli.wiring.regions import inside
 from tests.infrastructure import expansion, test_alarms, test_rights, test_template
 from tests.infrastructure.alarms import Alarm

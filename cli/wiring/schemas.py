@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import msgspec
 
-from cli.declared import application
+from cli.wiring.declared import application
 from headwater.domain.constraints import annotations, for_schema
 from headwater.domain.events import DomainEvent
 
-FOLDER: Final = Path(__file__).resolve().parent.parent / "schemas"
+FOLDER: Final = Path(__file__).resolve().parents[2] / "schemas"
 
 
 def written() -> dict[Path, str]:

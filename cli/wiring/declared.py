@@ -9,7 +9,7 @@ from headwater.application import Application, load
 from operations.running import TEMPLATE_NAME
 from operations.template_document import parsed
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 TEMPLATE: Final = ROOT / TEMPLATE_NAME
 
 
