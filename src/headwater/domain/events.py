@@ -176,7 +176,7 @@ class BadgeEarned(DomainEvent, frozen=True, kw_only=True):
     plain_key: ClassVar[bool] = False
     key_limits: ClassVar[Limits] = Limits(max_length=250)
     user_id: Annotated[Uuid, INHERITED, Meta(description="The player's user id.")]
-    badge: Annotated[str, Limits(pattern=_SLUG), Meta(description="The badge's id."), example("first-play")]
+    badge: Annotated[str, Limits(pattern=_SLUG), Meta(description="The badge's id."), example("a-badge")]
     game: Annotated[Game | None, Meta(description="The game that it was earned in; null for a badge across games.")]
     title: Annotated[
         str, Limits(min_length=1, max_length=100), Meta(description="What people see."), example("First play")
