@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Final
 
-from headwater.application import Application
+from headwater.application import Application, logical_id
 from headwater.dead_letters.set_aside import PAUSES
 from headwater.domain.events import DomainEvent
 from headwater.effects.consumer import OUTAGE_PAUSES
@@ -23,11 +23,6 @@ RECEIVES: Final = 10
 #: The same of FailedBatchesQueue.
 FAILED_BATCH_HIDDEN: Final = timedelta(minutes=30)
 FAILED_BATCH_RECEIVES: Final = 4
-
-
-def logical_id(name: str) -> str:
-    """``welcome_email`` is WelcomeEmail in a template."""
-    return "".join(word.capitalize() for word in name.split("_"))
 
 
 def _keys(types: Iterable[type[DomainEvent]]) -> list[str]:

@@ -10,11 +10,14 @@ from typing import Final
 from devstack.simulator.cloud.sesv2 import SentEmail
 from devstack.simulator.evidence import Evidence
 from devstack.simulator.findings import Finding, Harm
+from headwater import bootstrap
 from headwater.accounts import cleanup
 from headwater.accounts import preferences as default_resources
 from headwater.accounts.preferences import DEFAULTS
+from headwater.application import logical_id
 from headwater.domain.events import RecordedEvent, UserDeleted, UserEmailChanged, UserProfileChanged, UserRegistered
 from headwater.domain.user import email_key
+from headwater.failures import PERMANENT_ERRORS, JudgedError
 from headwater.notifications import change_notice, welcome_email
 from headwater.notifications.templating import one_line
 
@@ -39,6 +42,31 @@ class Due:
     @property
     def effect_id(self) -> str:
         return f"{self.event.event_id}#{self.name}" if self.name else self.event.event_id
+
+
+def each_effect_is_done(evidence: Evidence) -> Iterator[Finding]:
+    """Whatever an event leads to is done, or somebody knows that it waits: by each effect that is declared."""
+    parked = evidence.parked(_FAN_OUT)
+    states = {item["pk"]: item.get("state") for item in evidence.items("LedgerTable")}
+    for name, declared in bootstrap.application().effects.items():
+        waiting = _waiting(evidence, logical_id(name))
+        consumer = bootstrap.effect(name)
+        for event in evidence.events(*{each.aggregate_type for each in declared.on}):
+            try:
+                due = consumer.effect_ids(event)
+            except (JudgedError, *PERMANENT_ERRORS):
+                # What it reads besides is somebody's odd record by now: it is judged by what it has done of this event.
+                due = [pk.split("#", 2)[2] for pk in states if pk.startswith(f"effect#{name}#{event.event_id}")]
+                due = due or [event.event_id]
+            for effect_id in due:
+                if states.get(f"effect#{name}#{effect_id}") in {"confirmed", "refused"}:
+                    continue
+                if event.event_id in waiting:
+                    yield Finding(Harm.HELD, event.aggregate_id, f"its {name} waits in a dead-letter queue")
+                elif (event.aggregate_id, event.version) in parked:
+                    yield Finding(Harm.PARKED, event.aggregate_id, f"its {name} waits in FailedBatchesQueue")
+                else:
+                    yield Finding(Harm.LOST, event.aggregate_id, f"its {name} was not done, and waits nowhere")
 
 
 def each_user_is_greeted_once(evidence: Evidence) -> Iterator[Finding]:

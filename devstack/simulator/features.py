@@ -1,8 +1,9 @@
 """What the simulator must know of a feature, in one place: `FEATURES`.
 
 Functions and mappings come from template.yaml by themselves. What cannot be read from there is what a feature owes: the
-invariants by which its effects are judged. A function without a feature here is refused by name, so that no consumer
-is simulated without being judged. To add one: write its invariants in `invariants` and its line below.
+invariants by which its effects are judged. What the application declares is judged by its declaration: the rows of a
+projection by the fold of the log, an effect by the ledger of what was done; a feature may add its own beside that. Any
+other function without a feature here is refused by name, so that none is simulated without being judged.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from devstack.errors import DevstackError
+from devstack.functions import shared_environment
 from devstack.simulator import (
     compaction_invariants,
     consumer_invariants,
@@ -23,6 +25,7 @@ from devstack.simulator.evidence import Evidence
 from devstack.simulator.faults import PROMISED, FaultKind
 from devstack.simulator.findings import Finding
 from devstack.template import HostedParts
+from headwater.application import function_of, load
 
 type Invariant = Callable[[Evidence], Iterable[Finding]]
 
@@ -60,31 +63,18 @@ FEATURES: Final[Sequence[Feature]] = (
         functions=frozenset({"FanOutFunction"}),
         invariants=(invariants.order_is_kept, invariants.parked_is_poisoned),
     ),
-    Feature(
-        name="player profiles",
-        functions=frozenset({"PlayerProfilesFunction"}),
-        invariants=(invariants.profiles_are_the_fold,),
-    ),
-    Feature(
-        name="leaderboard",
-        functions=frozenset({"LeaderboardFunction"}),
-        invariants=(invariants.leaderboards_are_the_fold,),
-    ),
+    Feature(name="read models", invariants=(invariants.read_models_are_the_fold,)),
     Feature(
         name="badges",
         functions=frozenset({"BadgesFunction"}),
-        invariants=(invariants.progress_is_the_fold, invariants.badges_are_earned_once),
-    ),
-    Feature(
-        name="achievements",
-        functions=frozenset({"AchievementsFunction"}),
-        invariants=(invariants.achievements_are_the_fold,),
+        invariants=(invariants.badges_are_earned_once,),
     ),
     Feature(
         name="export for dashboards",
         functions=frozenset({"BiExportFunction"}),
         invariants=(invariants.export_is_the_log,),
     ),
+    Feature(name="effects", invariants=(consumer_invariants.each_effect_is_done,)),
     Feature(
         name="welcome e-mail",
         functions=frozenset({"WelcomeEmailFunction"}),
@@ -146,7 +136,9 @@ def judged(parts: HostedParts, features: Sequence[Feature] = FEATURES) -> None:
     UnjudgedFunctionError
         Names the function that has none.
     """
+    application = load(shared_environment(parts.functions.values())["APPLICATION"])
     known = {function for feature in features for function in feature.functions}
+    known |= {function_of(name) for name in (*application.projections, *application.effects)}
     for function in (function for mapping in parts.mappings for function in mapping.functions):
         if function not in known:
             raise UnjudgedFunctionError(

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 from devstack.simulator.evidence import Evidence, digest, place_of
 from devstack.simulator.findings import Finding, Harm
 from devstack.simulator.operator import FAILED_BATCHES, UNRESOLVED
 from devstack.simulator.places import Place
+from headwater import bootstrap
+from headwater.application import function_of
 from headwater.applications.parking import CONSUMER as APPLICATION_STATUS
 from headwater.badges.progress import BADGE_PROGRESS
 from headwater.change_stream.records import Operation
 from headwater.domain.badges import Award, no_progress, record_play
 from headwater.domain.events import PlayCompleted, RecordedEvent
 from headwater.failures import PERMANENT_ERRORS, PermanentError
-from headwater.projections.achievements import ACHIEVEMENTS
-from headwater.projections.leaderboard import LEADERBOARD
-from headwater.projections.player_profiles import PLAYER_PROFILES
 from headwater.projections.projection import Projection
 from headwater.projections.read_models import Row
 
@@ -178,66 +177,39 @@ def pointers_are_resolved(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(harm, "", f"{UNRESOLVED} still holds {message}")
 
 
-def profiles_are_the_fold(evidence: Evidence) -> Iterator[Finding]:
-    """Each profile is what a pure fold of its events says."""
-    return read_model_is_the_fold(
-        evidence, PLAYER_PROFILES, "PlayerProfilesFunction", lambda state: int(state["plays"])
-    )
+def read_models_are_the_fold(evidence: Evidence) -> Iterator[Finding]:
+    """Each row of each projection is what a pure fold of the log says, and no other row is there."""
+    for projection in bootstrap.application().projections.values():
+        yield from _is_the_fold(evidence, projection)
+        if projection.part:
+            yield from _parts_are_the_checkpoints(evidence, projection)
 
 
-def progress_is_the_fold(evidence: Evidence) -> Iterator[Finding]:
-    """Each player's progress is what a pure fold of its events says."""
-
-    def plays(state: Mapping[str, Any]) -> int:
-        return sum(game["plays"] for game in state["games"].values())
-
-    return read_model_is_the_fold(evidence, BADGE_PROGRESS, "BadgesFunction", plays)
-
-
-def achievements_are_the_fold(evidence: Evidence) -> Iterator[Finding]:
-    """Each user's achievements are what a pure fold of plays and awards says."""
-
-    def effects(state: Mapping[str, Any]) -> int:
-        return int(sum(game["plays"] for game in state["games"].values()) + len(state["earned"]))
-
-    return read_model_is_the_fold(evidence, ACHIEVEMENTS, "AchievementsFunction", effects)
-
-
-def leaderboards_are_the_fold(evidence: Evidence) -> Iterator[Finding]:
-    """Each checkpoint is what a pure fold says; each row and its rank are what the checkpoint says, and no other is."""
-
-    def plays(state: Mapping[str, Any]) -> int:
-        return int(sum(part["plays"] for part in state["parts"].values()))
-
-    yield from read_model_is_the_fold(evidence, LEADERBOARD, "LeaderboardFunction", plays)
-    rows = evidence.rows(LEADERBOARD)
+def _parts_are_the_checkpoints(evidence: Evidence, projection: Projection) -> Iterator[Finding]:
+    """Each part's row and its rank are what the checkpoint says."""
+    rows = evidence.rows(projection)
     rows = {key: row for key, row in rows.items() if key.partition("#")[0] not in evidence.odd_keys}
     stored = {key: row for key, row in rows.items() if "#" in key}
     due = {
-        f"{user_id}#{game}": state
-        for user_id in rows.keys() - stored.keys()
-        for game, state in (rows[user_id].state or {"parts": {}})["parts"].items()
+        f"{owner}#{part}": state
+        for owner in rows.keys() - stored.keys()
+        for part, state in (rows[owner].state or {"parts": {}})["parts"].items()
     }
     for key, state in due.items():
         row = stored.pop(key, None)
         if row is None:
-            yield Finding(Harm.LOST, f"player#{key}", f"{LEADERBOARD.name} has no row that its checkpoint speaks of")
-        elif (row.state, row.rank) != (state, LEADERBOARD.ranked(key, state)):
-            yield Finding(Harm.WRONG, f"player#{key}", f"{LEADERBOARD.name} has a row other than its checkpoint says")
+            yield Finding(Harm.LOST, key, f"{projection.name} has no row that its checkpoint speaks of")
+        elif (row.state, row.rank) != (state, projection.ranked(key, state)):
+            yield Finding(Harm.WRONG, key, f"{projection.name} has a row other than its checkpoint says")
     for key, row in stored.items():
         if row.state is not None or row.rank is not None:
-            yield Finding(Harm.WRONG, f"player#{key}", f"{LEADERBOARD.name} has a row that its checkpoint lacks")
+            yield Finding(Harm.WRONG, key, f"{projection.name} has a row that its checkpoint lacks")
 
 
-def read_model_is_the_fold(
-    evidence: Evidence, projection: Projection, function: str, count: Callable[[Mapping[str, Any]], int]
-) -> Iterator[Finding]:
-    """Rows of a projection: applied versions reach the head, and the state is the fold of just these events.
-
-    ``count`` is how many effects a state has taken in: it tells a doubled one from a lost one.
-    """
+def _is_the_fold(evidence: Evidence, projection: Projection) -> Iterator[Finding]:
+    """Applied versions reach the head, and the state is the fold of just these events."""
     rows = {key: row for key, row in evidence.rows(projection).items() if not (projection.part and "#" in key)}
-    parked = evidence.parked(function) | evidence.parked(_FAN_OUT)
+    parked = evidence.parked(function_of(projection.name)) | evidence.parked(_FAN_OUT)
     aggregates = {aggregate_id for aggregate_id, _ in parked}
     histories: dict[str, dict[str, list[RecordedEvent]]] = {}
     for aggregate_id, events in evidence.log.items():
@@ -270,7 +242,7 @@ def read_model_is_the_fold(
                     yield Finding(Harm.LOST, event.aggregate_id, found)
         expected = projection.fold(reached)
         if row.state != expected:
-            yield Finding(_harm(row.state, expected, count), f"player#{key}", _difference(projection, row, expected))
+            yield Finding(_harm(projection, row.state, reached), key, _difference(projection, row, expected))
     for key in rows:
         if key.partition("#")[0] not in evidence.odd_keys:
             yield Finding(Harm.WRONG, key, f"{projection.name} has a row that no event made")
@@ -337,13 +309,14 @@ def export_is_the_log(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(Harm.WRONG, line["aggregate_id"], f"the export has version {line['version']} of nothing")
 
 
-def _harm(
-    state: Mapping[str, Any] | None, expected: Mapping[str, Any] | None, count: Callable[[Mapping[str, Any]], int]
-) -> Harm:
-    if state is None or expected is None:
-        return Harm.WRONG
-    taken, due = count(state), count(expected)
-    return Harm.DOUBLED if taken > due else Harm.LOST if taken < due else Harm.WRONG
+def _harm(projection: Projection, state: Mapping[str, Any] | None, reached: Sequence[RecordedEvent]) -> Harm:
+    """What has become of a row that is no fold of its events: one of them is not in it, or is in it twice."""
+    for number, event in enumerate(reached):
+        if state == projection.fold([*reached[:number], *reached[number + 1 :]]):
+            return Harm.LOST
+        if state == projection.fold([*reached[: number + 1], event, *reached[number + 1 :]]):
+            return Harm.DOUBLED
+    return Harm.WRONG
 
 
 def _difference(projection: Projection, row: Row, expected: Mapping[str, Any] | None) -> str:

@@ -84,6 +84,16 @@ class Application:
         object.__setattr__(self, "effects", {each.name: each for feature in self.features for each in feature.effects})
 
 
+def logical_id(name: str) -> str:
+    """What a template's resources are called by a consumer's name: ``welcome_email`` is WelcomeEmail."""
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def function_of(consumer: str) -> str:
+    """The logical id of a consumer's function."""
+    return f"{logical_id(consumer)}Function"
+
+
 def load(module: str) -> Application:
     """The application that a module holds.
 

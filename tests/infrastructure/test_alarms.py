@@ -12,7 +12,7 @@ from typing import Any, Final, get_args
 import pytest
 
 from arcade.app import APP
-from cli.wiring.facts import logical_id
+from headwater.application import logical_id
 from headwater.functions import entry
 from headwater.incidents import Incident, LoggedIncidents
 from tests.infrastructure import expansion

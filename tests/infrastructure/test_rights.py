@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from arcade.app import APP
-from cli.wiring.facts import logical_id
+from headwater.application import logical_id
 from headwater.effects.effect import Effect
 from headwater.projections.projection import Projection
 from tests.infrastructure.expansion import Node

@@ -15,9 +15,9 @@ from typing import Any, Final, cast
 import pytest
 
 from arcade.app import APP
-from cli.wiring.facts import logical_id
 from devstack.console import Console
 from devstack.functions import FunctionHost
+from headwater.application import logical_id
 from headwater.applications.enrichment import Enrichment
 from headwater.applications.target import Target
 from headwater.archive import bi_export, curated

@@ -9,9 +9,8 @@ from typing import ClassVar
 import pytest
 
 from arcade.app import APP
-from cli.wiring.facts import logical_id
 from headwater import bootstrap
-from headwater.application import RESERVED_CONSUMERS, Application, Feature, load
+from headwater.application import RESERVED_CONSUMERS, Application, Feature, load, logical_id
 from headwater.dead_letters.pointers import consumer_of
 from headwater.declarations import DeclarationError
 from headwater.domain.events import DomainEvent

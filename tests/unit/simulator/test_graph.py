@@ -52,8 +52,8 @@ def test_an_intrinsic_that_it_cannot_compute_is_refused(tmp_path: Path) -> None:
 
 def test_a_function_that_nothing_judges_is_refused_by_name() -> None:
     blueprint = Blueprint.load()
-    badgeless = [feature for feature in FEATURES if feature.name != "badges"]
+    untracked = [feature for feature in FEATURES if feature.name != "tracking"]
 
     judged(blueprint.hosted)
-    with pytest.raises(UnjudgedFunctionError, match="BadgesFunction"):
-        judged(blueprint.hosted, badgeless)
+    with pytest.raises(UnjudgedFunctionError, match="ApplicationEnrichmentFunction"):
+        judged(blueprint.hosted, untracked)
