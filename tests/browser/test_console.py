@@ -148,6 +148,21 @@ def test_a_read_model_is_a_card_on_a_phone(console: Console, page: Page) -> None
     expect(table.locator("td[data-name='kept by']").first).to_be_visible()
 
 
+def test_a_wide_answer_scrolls_by_itself_on_a_phone_and_breaks_no_id(console: Console, page: Page) -> None:
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.goto(f"{console.url}/query")
+    page.get_by_label("One SELECT").fill(
+        "SELECT user_id, event_id, game, played_at, recorded_at, dt FROM plays LIMIT 3"
+    )
+    page.get_by_role("button", name="Ask").click()
+    expect(page.get_by_role("heading", name="3 rows")).to_be_visible(timeout=PATIENCE)
+
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
+    lines = "cells => cells.map(cell => { const all = document.createRange(); all.selectNodeContents(cell); "
+    lines += "return all.getClientRects().length; })"
+    assert set(page.locator(".answer td").evaluate_all(lines)) == {1}
+
+
 def test_events_that_nothing_fits_are_told_so(console: Console, page: Page) -> None:
     page.goto(f"{console.url}/events?text=nobody")
     expect(page.get_by_text("No event that this console has seen fits.")).to_be_visible()
