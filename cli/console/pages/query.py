@@ -114,6 +114,9 @@ def _chart(answered: Answered, saved: SavedQuery | None) -> str | None:
     answer = Answer(answer.columns, drawable)
     try:
         drawn = saved.chart if saved is not None and saved.chart is not None else chart.guessed(answer)
+        if drawn.kind == "bar" and len(answer.rows) > _SHOWN:
+            # Bars as thin as that say nothing, and each takes a millisecond of all pages' time.
+            return None
         with tempfile.TemporaryDirectory(prefix="headwater-chart-") as folder:
             path = Path(folder) / "chart.svg"
             chart.draw(answer, drawn, saved.title if saved is not None else "", path)

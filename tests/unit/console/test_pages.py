@@ -165,6 +165,23 @@ def test_a_chart_names_no_more_than_the_table_shows(looking: Looking, monkeypatc
     assert drawn[0].rows == [(HIDDEN, 7, "x" * 40 + "… and 2,960 characters more")]
 
 
+@pytest.mark.parametrize(("rows", "pictures"), [(500, 1), (501, 0)])
+def test_no_more_bars_are_drawn_than_rows_are_shown(
+    looking: Looking, monkeypatch: pytest.MonkeyPatch, rows: int, pictures: int
+) -> None:
+    drawn: list[Answer] = []
+
+    def draw(answer: Answer, *_: object) -> None:
+        drawn.append(answer)
+        raise ChartError
+
+    monkeypatch.setattr(chart, "draw", draw)
+    monkeypatch.setattr(Asked, "answer", Answer(("name", "plays"), [(f"n{row}", row) for row in range(rows)]))
+    posted(console(looking), "/query", sql="SELECT 1")
+
+    assert len(drawn) == pictures
+
+
 def test_a_number_that_cannot_be_drawn_is_in_the_table(looking: Looking, monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(10**400) in answering(looking, monkeypatch, "x", 10**400)
 
