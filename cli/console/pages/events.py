@@ -51,12 +51,13 @@ def events(request: Request) -> Response:
     recent.refresh()
     newest = list(recent.newest())
     last = newest[0].number if newest else 0
-    found = list(islice(filter(filters.lets_through, newest), _SHOWN))
+    found = list(islice(filter(filters.lets_through, newest), _SHOWN + 1))
     types = recent.types()
     return shown(
         request,
         "events.html",
-        events=found,
+        events=found[:_SHOWN],
+        older=len(found) > _SHOWN,
         last=last,
         filters=filters,
         types=types,

@@ -20,7 +20,7 @@ from cli.console.journey import Journeys, _of_entry, _why
 from cli.console.logs import Logs
 from cli.console.pages import events
 from cli.console.pages.shared import environment, fragment
-from cli.console.recent import RecentEvents
+from cli.console.recent import RecentEvents, Seen
 from cli.console.redaction import HIDDEN
 from cli.observation import Figures, Letters, Snapshot
 from operations.archive.local_sql import Answer
@@ -308,6 +308,34 @@ def test_a_dead_letter_of_a_thousand_levels_is_shown_to_a_depth(looking: Looking
 
     assert answer.status_code == 200
     assert "… and more" in answer.text
+
+
+@pytest.mark.parametrize(("number", "said"), [(50, False), (51, True)])
+def test_a_list_that_leaves_events_out_says_so(looking: Looking, number: int, said: bool) -> None:
+    seen = [
+        Seen(
+            number=each,
+            event_id=f"e{each}",
+            aggregate_id="user#ada",
+            version=each,
+            type="UserRenamed",
+            occurred_at="",
+            captured_at="",
+            object="",
+            causation_id="",
+            correlation_id="",
+        )
+        for each in range(number, 0, -1)
+    ]
+    desk = Desk(Target(None, None, {}, stack_name="dev"), looking, changes=False)  # type: ignore[arg-type] # no AWS
+    desk.recent = cast(
+        "RecentEvents",
+        SimpleNamespace(refresh=lambda: None, newest=lambda: iter(seen), types=lambda: ["UserRenamed"], trouble=None),
+    )
+    shown = TestClient(application(desk, PORT), base_url=OWN).get("/events").text
+
+    assert shown.count('href="/journey?') == 50
+    assert ("Older ones are not listed" in shown) is said
 
 
 def test_a_trouble_of_the_tail_is_said_once_and_then_taken_back(
