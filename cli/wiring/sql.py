@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from cli.wiring.regions import Writer
+from headwater.application import logical_id
 from operations.archive import athena_sql, saved_sql
 from operations.archive.saved_sql import SavedQuery, View
 from operations.archive.tables import FIRST_DAY, TABLES, Format, Table
@@ -73,7 +74,7 @@ def _table(table: Table, about: Mapping[str, str]) -> Iterator[str]:
     source = table.partitions and table.prefix.partition("=")[2].rstrip("/")
     yield from _comment(_REASONS[table.format])
     # `events` is a name that the events table's own resource has already.
-    yield f"  {_logical_id(table.name)}{'CuratedTable' if table.format is Format.CURATED else 'Table'}:"
+    yield f"  {logical_id(table.name)}{'CuratedTable' if table.format is Format.CURATED else 'Table'}:"
     yield from _head("AWS::Glue::Table")
     yield "      DatabaseName: !Ref AnalyticsDatabase"
     yield "      TableInput:"
@@ -116,7 +117,7 @@ def _table(table: Table, about: Mapping[str, str]) -> Iterator[str]:
 
 def _view(view: View) -> Iterator[str]:
     yield from _comment(f"{view.about} (analytics/views/{view.name}.sql)")
-    yield f"  {_logical_id(view.name)}View:"
+    yield f"  {logical_id(view.name)}View:"
     yield from _head("AWS::Glue::Table")
     yield "      DatabaseName: !Ref AnalyticsDatabase"
     yield "      TableInput:"
@@ -157,7 +158,7 @@ def one_line(sql: str) -> str:
 
 def _query(query: SavedQuery) -> Iterator[str]:
     yield from _comment(f"Reads {query.cost} (analytics/queries/{query.name}.sql).")
-    yield f"  {_logical_id(query.name)}Query:"
+    yield f"  {logical_id(query.name.replace('-', '_'))}Query:"
     yield "    Type: AWS::Athena::NamedQuery"
     yield "    Condition: IsAws"
     yield "    Properties:"
@@ -199,10 +200,6 @@ def _folded(text: str, indent: int) -> Iterator[str]:
 def _text(text: str) -> str:
     """As YAML, quoted always: a colon or a comma of a sentence would end it."""
     return json.dumps(text, ensure_ascii=False)
-
-
-def _logical_id(name: str) -> str:
-    return "".join(word.capitalize() for word in name.replace("-", "_").split("_"))
 
 
 def _queries_listed() -> Iterable[str]:

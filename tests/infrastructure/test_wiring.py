@@ -37,3 +37,21 @@ def test_what_is_stale_is_named_and_left_as_it_is(
     assert wiring.main([]) == 0
     assert capsys.readouterr().out == "".join(f"wrote {each.rpartition(' is ')[0]}\n" for each in stale)
     assert template.read_text("utf-8") == (PROJECT / "template.yaml").read_text("utf-8")
+
+
+def test_where_a_declaration_is_wrong_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    template, page = tmp_path / "template.yaml", tmp_path / "archive.md"
+    text = (PROJECT / "template.yaml").read_text("utf-8").replace('["failing#leaderboard#*"]', '["failing#*"]')
+    template.write_text(text, "utf-8")
+    page.write_text("no marks\n", "utf-8")
+    monkeypatch.setattr(wiring, "ROOT", tmp_path)
+    monkeypatch.setattr(wiring, "TEMPLATE", template)
+    monkeypatch.setattr(wiring, "PAGE", page)
+
+    assert wiring.main([]) == 2
+    assert (
+        capsys.readouterr().err == "archive.md: each of the regions queries must be written, and have its marks once\n"
+    )
+    assert template.read_text("utf-8") == text
