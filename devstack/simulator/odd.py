@@ -190,7 +190,8 @@ class OddRecords:
                 self._saw(put["Item"])
 
     def _saw(self, item: Item) -> None:
-        type_ = item["type"]["S"]
+        # Of an odd event it may be a number, or missing.
+        type_ = item.get("type", {}).get("S")
         if type_ in bootstrap.application().events and item["aggregate_id"]["S"] not in self.done.aggregates:
             self._templates[type_] = item
 
