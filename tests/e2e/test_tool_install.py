@@ -31,6 +31,7 @@ PLACES = {
     "cli": "cli",
     "devstack": "devstack",
     "operations": "operations",
+    "src/arcade": "arcade",
     "src/headwater": "headwater",
 }
 

@@ -1,5 +1,6 @@
 """A stream function in a test: settings, tables and bucket in moto, its handler, its fixture, its rows."""
 
+import importlib.util
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -66,8 +67,12 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def handler(function: str) -> Invoke:
-    """The consumer's handler from a cold start, so that it is built against this test's stack."""
-    built = getattr(consumers, function)
+    """The function's handler from a cold start, so that it is built against this test's stack."""
+    module = f"headwater.functions.{function}"
+    if importlib.util.find_spec(module):
+        built = importlib.reload(importlib.import_module(module)).handler
+    else:
+        built = getattr(consumers, function)
     context = SimpleNamespace(aws_request_id="request-1")
     return lambda event: built(event, context)
 

@@ -109,7 +109,7 @@ def test_each_consumer_of_a_stream_can_be_redriven_and_its_gates_be_asked(stack:
         if resource["Type"] == "AWS::Serverless::Function"
     }
     reading = {
-        properties["Handler"].split(".")[2]
+        properties["Handler"].rpartition(".")[2]
         for properties in functions.values()
         for event in properties.get("Events", {}).values()
         if event["Type"] in ("DynamoDB", "Kinesis")

@@ -44,6 +44,8 @@ def removals() -> Iterator[Path]:
                         yield name, "Properties", "Metrics", number
             case "AWS::SNS::Subscription":
                 yield (name,)
+                if "FilterPolicy" not in resource["Properties"]:
+                    continue
                 yield name, "Properties", "FilterPolicy"
                 for number, _ in enumerate(resource["Properties"]["FilterPolicy"]["type"]):
                     yield name, "Properties", "FilterPolicy", "type", number
