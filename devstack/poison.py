@@ -13,6 +13,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from devstack.rehearsals import RehearsalError
+from operations.mending import mended, read
 
 #: Items of the table, so that a rehearsal does not read a large one whole.
 _LOOKED_AT: Final = 20_000
@@ -47,9 +48,6 @@ class UnreadableEvent:
         return item["aggregate_id"]["S"], version, f"says schema version {schema}, which nobody knows"
 
     def mend(self, aggregate_id: str, version: int) -> None:
-        # Late: the functions' own copy of what it imports.
-        from operations.mending import mended, read
-
         key = {"aggregate_id": {"S": aggregate_id}, "version": {"N": str(version)}}
         with _answered():
             item = self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
@@ -75,8 +73,6 @@ class UnreadableEvent:
             There is none.
         """
         # Late: the functions' own copy of what it imports.
-        from operations.mending import read
-
         pages = self._dynamodb.get_paginator("scan").paginate(TableName=self._table, ConsistentRead=True)
         known = self._stack().application().events
         free: dict[str, int] = {}

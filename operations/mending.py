@@ -9,7 +9,7 @@ import click
 from botocore.exceptions import ClientError
 
 from headwater.change_stream.dynamodb import as_delivered
-from headwater.domain.events import EventTypes, MalformedEventError, RecordedEvent, UnknownEventError
+from headwater.domain.events import EventTypes, RecordedEvent
 from headwater.event_store import codec
 from operations.kept import recorder
 from operations.output import as_json as json_text
@@ -45,7 +45,9 @@ def read(item: Item, types: EventTypes) -> Stored:
     """The item with its event, checked as its readers check it."""
     try:
         return Stored(item, codec.decode(item, types), None)
-    except (MalformedEventError, UnknownEventError) as error:
+    except ValueError as error:
+        # It is unknown or malformed. The types may be those of the functions' own copy of headwater, whose errors have
+        # other classes than those of this module's.
         return Stored(item, None, str(error))
 
 

@@ -81,7 +81,7 @@ def test_versions_arrive_out_of_order(blueprint: Blueprint, seed: int) -> None:
     assert met(result, "reorder")
 
 
-@pytest.mark.parametrize("seed", [0, 1, 3])
+@pytest.mark.parametrize("seed", [0, 2, 3])
 @pytest.mark.slow
 def test_ten_lanes_split_shards_and_restarts_converge(blueprint: Blueprint, seed: int) -> None:
     """FAULTS row 6: with ten lanes, an aggregate's events overtake each other even on their way to Kinesis."""
