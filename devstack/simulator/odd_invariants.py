@@ -52,9 +52,9 @@ class _Traces:
                     self.places.setdefault(parked.consumer, set()).add((key, 0))
         # A pointer that leads to them is a letter too.
         for function, places in evidence.pointed.items():
-            self.aggregates.setdefault(evidence.world.functions.consumer(function), set()).update(
-                aggregate_id for aggregate_id, _ in places
-            )
+            consumer = evidence.world.functions.consumer(function)
+            self.places.setdefault(consumer, set()).update(places)
+            self.aggregates.setdefault(consumer, set()).update(aggregate_id for aggregate_id, _ in places)
 
     def stands(self, consumer: str, aggregate_id: str) -> bool:
         """Whether an operator sees that an aggregate stands still, in this consumer or before it."""

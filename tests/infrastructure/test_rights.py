@@ -94,6 +94,27 @@ def of_effect(declared: Effect) -> Iterator[Call]:
         yield Call(function, "ses:SendEmail", "")
 
 
+def of_backbone() -> Iterator[Call]:
+    """What the backbone's own readers of streams come to do."""
+    for name, function in (("fan_out", "FanOutFunction"), ("bi_export", "BiExportFunction")):
+        for queue in ("ParkedRecordsQueue", "SetAsideQueue", "FailedBatchesQueue"):
+            yield Call(function, "sqs:SendMessage", queue)
+        yield Call(function, "dynamodb:PutItem", "LedgerTable", f"failing#{name}#x")
+        yield Call(function, "s3:PutObject", CLAIM)
+    # Lambda asks for a table's streams when it makes the mapping.
+    yield Call("FanOutFunction", "dynamodb:ListStreams", "EventsTable/stream/x")
+    yield Call("FanOutFunction", "kinesis:PutRecords", "EventsStream")
+    yield Call("FanOutFunction", "sns:Publish", "EventsTopic")
+    yield Call("BiExportFunction", "s3:GetObject", CLAIM)
+    yield Call("BiExportFunction", "s3:ListBucket", "ArchiveBucket")
+    for action in ("s3:GetObject", "s3:PutObject"):
+        yield Call("BiExportFunction", action, "ArchiveBucket/bi/x")
+    # With EnhancedFanOut; the number is the time of the consumer's creation.
+    consumer = "EventsStream/consumer/${AWS::StackName}-bi-export:1"
+    for action in ("kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"):
+        yield Call("BiExportFunction", action, consumer)
+
+
 def of_redrive() -> Iterator[Call]:
     """What a redrive does in place of any consumer, but parking and counting."""
     for projection in APP.projections.values():
@@ -130,6 +151,24 @@ def test_a_projection_may_do_what_projections_do(expanded: Node, name: str) -> N
 @pytest.mark.parametrize("name", APP.effects)
 def test_an_effect_may_do_what_effects_do(expanded: Node, name: str) -> None:
     assert missing(expanded, of_effect(APP.effects[name])) == []
+
+
+def test_the_backbones_readers_may_do_what_they_come_to_do(expanded: Node) -> None:
+    assert missing(expanded, of_backbone()) == []
+
+
+@pytest.mark.parametrize("topic", ["AlarmTopic", "NoticeTopic"])
+def test_alarms_of_this_account_reach_a_person(expanded: Node, topic: str) -> None:
+    subscribed = [
+        each for each in of_type(expanded, "AWS::SNS::Subscription").values() if each["TopicArn"] == {"Ref": topic}
+    ]
+    (policy,) = (
+        each for each in of_type(expanded, "AWS::SNS::TopicPolicy").values() if each["Topics"] == [{"Ref": topic}]
+    )
+    (allowed,) = (each for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == "Allow")
+
+    assert [each["Protocol"] for each in subscribed] == ["email"]
+    assert (allowed["Principal"], allowed["Action"]) == ({"Service": "cloudwatch.amazonaws.com"}, "sns:Publish")
 
 
 def test_a_redrive_may_do_what_consumers_do(expanded: Node) -> None:
