@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from arcade.app import ACCOUNT_CLEANUP, CHANGE_NOTICE, DEFAULT_RESOURCES, WELCOME_EMAIL
 from devstack.simulator.cloud.sesv2 import SentEmail
 from devstack.simulator.evidence import Evidence
 from devstack.simulator.findings import Finding, Harm
 from headwater import bootstrap
-from headwater.accounts import cleanup
-from headwater.accounts import preferences as default_resources
 from headwater.accounts.preferences import DEFAULTS
 from headwater.application import logical_id
 from headwater.domain.events import RecordedEvent, UserDeleted, UserEmailChanged, UserProfileChanged, UserRegistered
@@ -46,27 +45,17 @@ class Due:
 
 def each_effect_is_done(evidence: Evidence) -> Iterator[Finding]:
     """Whatever an event leads to is done, or somebody knows that it waits: by each effect that is declared."""
-    parked = evidence.parked(_FAN_OUT)
-    states = {item["pk"]: item.get("state") for item in evidence.items("LedgerTable")}
     for name, declared in bootstrap.application().effects.items():
-        waiting = _waiting(evidence, logical_id(name))
-        consumer = bootstrap.effect(name)
+        effects, consumer = _Effects(evidence, name), bootstrap.effect(name)
         for event in evidence.events(*{each.aggregate_type for each in declared.on}):
             try:
                 due = consumer.effect_ids(event)
             except (JudgedError, *PERMANENT_ERRORS):
                 # What it reads besides is somebody's odd record by now: it is judged by what it has done of this event.
-                due = [pk.split("#", 2)[2] for pk in states if pk.startswith(f"effect#{name}#{event.event_id}")]
-                due = due or [event.event_id]
+                due = effects.ids_of(event) or [event.event_id]
             for effect_id in due:
-                if states.get(f"effect#{name}#{effect_id}") in {"confirmed", "refused"}:
-                    continue
-                if event.event_id in waiting:
-                    yield Finding(Harm.HELD, event.aggregate_id, f"its {name} waits in a dead-letter queue")
-                elif (event.aggregate_id, event.version) in parked:
-                    yield Finding(Harm.PARKED, event.aggregate_id, f"its {name} waits in FailedBatchesQueue")
-                else:
-                    yield Finding(Harm.LOST, event.aggregate_id, f"its {name} was not done, and waits nowhere")
+                if (found := effects.undone(event, effect_id, {"confirmed", "refused"})) is not None:
+                    yield found
 
 
 def each_user_is_greeted_once(evidence: Evidence) -> Iterator[Finding]:
@@ -76,7 +65,7 @@ def each_user_is_greeted_once(evidence: Evidence) -> Iterator[Finding]:
         for event in evidence.events("user")
         if event.type == _REGISTERED
     ]
-    yield from _each_is_sent_once(evidence, welcome_email.CONSUMER, "WelcomeEmail", due)
+    yield from _each_is_sent_once(evidence, WELCOME_EMAIL.name, due)
 
 
 def each_change_is_told_once(evidence: Evidence) -> Iterator[Finding]:
@@ -98,14 +87,14 @@ def each_change_is_told_once(evidence: Evidence) -> Iterator[Finding]:
                     hello = f"Hello {one_line(event.data['name'])},"
                     mails = [(change_notice.PROFILE_CHANGED, address, hello) for address in dict.fromkeys(addresses)]
                     due.append(Due(event, "", mails, optional=deleted))
-    yield from _each_is_sent_once(evidence, change_notice.CONSUMER, "ChangeNotice", due)
+    yield from _each_is_sent_once(evidence, CHANGE_NOTICE.name, due)
 
 
 def preferences_are_those_of_users(evidence: Evidence) -> Iterator[Finding]:
     """Every user has preferences, a deleted one the bare record, and nobody else any."""
     records = {item["pk"]: item for item in evidence.items("PreferencesTable")}
-    made = _settled(evidence, default_resources.CONSUMER, "DefaultResources", [_REGISTERED])
-    removed = _settled(evidence, cleanup.CONSUMER, "AccountCleanup", [_DELETED], effect="preferences")
+    made = _settled(evidence, DEFAULT_RESOURCES.name, [_REGISTERED])
+    removed = _settled(evidence, ACCOUNT_CLEANUP.name, [_DELETED], effect="preferences")
     for aggregate_id, history in evidence.log.items():
         if not (history and aggregate_id.startswith("user#")):
             continue
@@ -125,7 +114,7 @@ def preferences_are_those_of_users(evidence: Evidence) -> Iterator[Finding]:
 def nothing_is_kept_of_the_deleted(evidence: Evidence) -> Iterator[Finding]:
     """No password hash and no address of a deleted user; both of everybody else."""
     kept = {item["pk"]: item for item in evidence.items("CredentialsTable")}
-    cleaned = _settled(evidence, cleanup.CONSUMER, "AccountCleanup", [_DELETED], effect="credentials")
+    cleaned = _settled(evidence, ACCOUNT_CLEANUP.name, [_DELETED], effect="credentials")
     for aggregate_id, history in evidence.log.items():
         if not (history and aggregate_id.startswith("user#")):
             continue
@@ -145,10 +134,10 @@ def nothing_is_kept_of_the_deleted(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(Harm.WRONG, pk, "is kept of nobody")
 
 
-def _each_is_sent_once(evidence: Evidence, consumer: str, resources: str, due: Iterable[Due]) -> Iterator[Finding]:
+def _each_is_sent_once(evidence: Evidence, consumer: str, due: Iterable[Due]) -> Iterator[Finding]:
     """Each e-mail was sent, once, except where it was reported that nobody knew."""
     due = list(due)
-    waiting = _waiting(evidence, resources)
+    waiting = _waiting(evidence, consumer)
     parked = evidence.parked(_FAN_OUT)
     ledger = {
         item["pk"]: item["state"]
@@ -213,30 +202,43 @@ def _mail(email: SentEmail) -> Mail:
     return email.subject, email.recipients[0], email.text.partition("\n")[0]
 
 
-def _waiting(evidence: Evidence, resources: str) -> set[str]:
+def _waiting(evidence: Evidence, consumer: str) -> set[str]:
     """Ids of the events in a consumer's dead-letter queues."""
+    resources = logical_id(consumer)
     queues = (f"{resources}DeadLetterQueue", f"{resources}SubscriptionDeadLetterQueue")
     return {message["id"] for queue in queues for message in evidence.messages(queue)}
 
 
-def _settled(
-    evidence: Evidence, consumer: str, resources: str, types: Sequence[str], effect: str = ""
-) -> dict[str, Finding | None]:
+class _Effects:
+    """Where the effects of a consumer stand: in its ledger, in its dead-letter queues, or before it."""
+
+    def __init__(self, evidence: Evidence, consumer: str) -> None:
+        self._consumer = consumer
+        self._waiting = _waiting(evidence, consumer)
+        self._parked = evidence.parked(_FAN_OUT)
+        self._states = {item["pk"]: item.get("state") for item in evidence.items("LedgerTable")}
+
+    def ids_of(self, event: RecordedEvent) -> list[str]:
+        """What the ledger has of an event."""
+        mine = f"effect#{self._consumer}#"
+        return [pk.removeprefix(mine) for pk in self._states if pk.startswith(f"{mine}{event.event_id}")]
+
+    def undone(self, event: RecordedEvent, effect_id: str, done: Collection[str]) -> Finding | None:
+        """None if the ledger has it in one of the states ``done``, else what is the matter."""
+        if self._states.get(f"effect#{self._consumer}#{effect_id}") in done:
+            return None
+        if event.event_id in self._waiting:
+            return Finding(Harm.HELD, event.aggregate_id, f"{self._consumer} waits in a dead-letter queue")
+        if (event.aggregate_id, event.version) in self._parked:
+            return Finding(Harm.PARKED, event.aggregate_id, f"{self._consumer} waits in FailedBatchesQueue")
+        return Finding(Harm.LOST, event.aggregate_id, f"{self._consumer} never dealt with it, and it waits nowhere")
+
+
+def _settled(evidence: Evidence, consumer: str, types: Sequence[str], effect: str = "") -> dict[str, Finding | None]:
     """By event id: None if the consumer has dealt with it, else what is the matter."""
-    waiting = _waiting(evidence, resources)
-    parked = evidence.parked(_FAN_OUT)
-    confirmed = {item["pk"] for item in evidence.items("LedgerTable") if item.get("state") == "confirmed"}
-    found: dict[str, Finding | None] = {}
-    for event in evidence.events("user"):
-        if event.type not in types:
-            continue
-        pk = f"effect#{consumer}#{event.event_id}" + (f"#{effect}" if effect else "")
-        if pk in confirmed:
-            found[event.event_id] = None
-        elif event.event_id in waiting:
-            found[event.event_id] = Finding(Harm.HELD, event.aggregate_id, f"{consumer} waits in a dead-letter queue")
-        elif (event.aggregate_id, event.version) in parked:
-            found[event.event_id] = Finding(Harm.PARKED, event.aggregate_id, f"{consumer} waits in FailedBatchesQueue")
-        else:
-            found[event.event_id] = Finding(Harm.LOST, event.aggregate_id, f"{consumer} never dealt with it")
-    return found
+    effects = _Effects(evidence, consumer)
+    return {
+        event.event_id: effects.undone(event, f"{event.event_id}#{effect}" if effect else event.event_id, {"confirmed"})
+        for event in evidence.events("user")
+        if event.type in types
+    }

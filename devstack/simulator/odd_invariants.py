@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from arcade.app import CHANGE_NOTICE
 from devstack.simulator.evidence import Evidence, place_of
 from devstack.simulator.findings import Finding, Harm
 from devstack.simulator.places import Place, event_of, place_of_item
@@ -22,7 +23,6 @@ from headwater.change_stream import cloud_events
 from headwater.change_stream.records import Operation
 from headwater.dead_letters import pointers
 from headwater.domain.events import RecordedEvent, UserDeleted
-from headwater.notifications import change_notice
 from headwater.projections.projection import Projection
 
 _FAN_OUT: Final = "fan_out"
@@ -270,7 +270,7 @@ def _effects(evidence: Evidence, traces: _Traces, place: Place, item: Mapping[st
     for consumer, queue, types in traces.effects:
         if _text(item, "type") not in types or traces.settled(consumer, event_id) or traces.reported(event_id):
             continue
-        if consumer == change_notice.CONSUMER and place[0] in traces.deleted:
+        if consumer == CHANGE_NOTICE.name and place[0] in traces.deleted:
             # Who was deleted before their message came is told of no change.
             continue
         if traces.dead(queue, event_id):

@@ -5,9 +5,10 @@ module that holds it, as ``APP``.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from operator import attrgetter
 
 from headwater.declarations import DeclarationError, place_of
 from headwater.domain.events import DomainEvent, EventTypes
@@ -40,11 +41,6 @@ class Feature:
     effects: Sequence[Effect] = ()
     redriving: Sequence[Grant] = ()
 
-    @property
-    def consumers(self) -> Sequence[Projection | Effect]:
-        """What reads events."""
-        return [*self.projections, *self.effects]
-
 
 @dataclass(frozen=True)
 class Application:
@@ -65,23 +61,23 @@ class Application:
 
     def __post_init__(self) -> None:
         events = [each for feature in self.features for each in feature.events]
-        _demand_unique("event", [(each.__name__, place_of(each)) for each in events])
-        consumers = [each for feature in self.features for each in feature.consumers]
-        _demand_unique("consumer", [(each.name, each.place) for each in consumers])
+        projections = [each for feature in self.features for each in feature.projections]
+        effects = [each for feature in self.features for each in feature.effects]
+        consumers: list[Projection | Effect] = [*projections, *effects]
+        _demand_unique("event", [(each.__name__, each) for each in events], place_of)
+        _demand_unique("consumer", [(each.name, each) for each in consumers], attrgetter("place"))
         for consumer in consumers:
             _demand_name(consumer)
             _demand_declared(consumer, events)
-        sharing = [each for feature in self.features for each in feature.projections if not each.enhanced_fan_out]
+        sharing = [each for each in projections if not each.enhanced_fan_out]
         for one_more in sharing[STANDARD_READERS:]:
             raise DeclarationError(
                 f"{one_more.place}: a shard serves no more than {STANDARD_READERS} projections that share its reads: "
                 "give the newest one enhanced_fan_out=True (about 11 dollars a month and shard)"
             )
         object.__setattr__(self, "events", EventTypes(*events))
-        object.__setattr__(
-            self, "projections", {each.name: each for feature in self.features for each in feature.projections}
-        )
-        object.__setattr__(self, "effects", {each.name: each for feature in self.features for each in feature.effects})
+        object.__setattr__(self, "projections", {each.name: each for each in projections})
+        object.__setattr__(self, "effects", {each.name: each for each in effects})
 
 
 def logical_id(name: str) -> str:
@@ -113,12 +109,14 @@ def load(module: str) -> Application:
     return application
 
 
-def _demand_unique(kind: str, named: Iterable[tuple[str, str]]) -> None:
-    first: dict[str, str] = {}
-    for name, place in named:
+def _demand_unique[T](kind: str, named: Iterable[tuple[str, T]], place: Callable[[T], str]) -> None:
+    first: dict[str, T] = {}
+    for name, declared in named:
         if name in first:
-            raise DeclarationError(f"{place}: there is another {kind} {name}, at {first[name]}: rename one")
-        first[name] = place
+            raise DeclarationError(
+                f"{place(declared)}: there is another {kind} {name}, at {place(first[name])}: rename one"
+            )
+        first[name] = declared
 
 
 def _demand_name(consumer: Projection | Effect) -> None:

@@ -35,9 +35,7 @@ PARTS = (
 #: What a feature names of its consumers, before and after.
 NAMED = {
     "projections=[PLAYER_PROFILES, LEADERBOARD]": "projections=[PLAYER_PROFILES, LEADERBOARD, FAVOURITE_GAMES]",
-    'NOTIFICATIONS: Final = Feature(\n    "notifications",\n    effects=[\n': (
-        'NOTIFICATIONS: Final = Feature(\n    "notifications",\n    effects=[\n        SALES_NOTE,\n'
-    ),
+    "effects=[WELCOME_EMAIL, CHANGE_NOTICE]": "effects=[WELCOME_EMAIL, CHANGE_NOTICE, SALES_NOTE]",
 }
 IMPORTS = {
     "from headwater.effects.effect import Effect, Prepare\n": (

@@ -1408,8 +1408,8 @@ MUTATIONS = (
         name="effects-are-judged",
         rule="simulator: each effect that is declared is done, or somebody knows that it waits",
         module="devstack.simulator.consumer_invariants",
-        guard='in {"confirmed", "refused"}:\n',
-        without='in {"confirmed", "refused", None}:\n',
+        guard='{"confirmed", "refused"})) is not None',
+        without='{"confirmed", "refused", None})) is not None',
         tests=("tests/simulation/test_invariants_can_fail.py",),
     ),
 )

@@ -9,6 +9,7 @@ import orjson
 import pytest
 from backports import zstd
 
+from arcade.app import CHANGE_NOTICE, WELCOME_EMAIL
 from devstack.simulator.cloud.items import encode
 from devstack.simulator.cloud.s3 import StoredObject
 from devstack.simulator.cloud.sesv2 import SentEmail
@@ -198,14 +199,14 @@ def test_an_e_mail_that_was_sent_again_as_was_reported(blueprint: Blueprint) -> 
         mail = _mails(world, welcome_email.SUBJECT)[0]
         event = next(event for event in Evidence(world).events("user") if event.data.get("email") == mail.recipients[0])
         world.cloud.outbox.append(mail)
-        world.functions.log.unconfirmed[welcome_email.CONSUMER, event.event_id, ""] += 1
+        world.functions.log.unconfirmed[WELCOME_EMAIL.name, event.event_id, ""] += 1
 
         result = verdict(world, 0.0)
 
     assert (found(result), result.harms) == (set(), {Harm.REPEATED: 1})
 
 
-@pytest.mark.parametrize("consumer", [welcome_email.CONSUMER, change_notice.CONSUMER])
+@pytest.mark.parametrize("consumer", [WELCOME_EMAIL.name, CHANGE_NOTICE.name])
 def test_an_e_mail_that_nobody_claimed_and_that_waits_nowhere(blueprint: Blueprint, consumer: str) -> None:
     with world_at_rest(blueprint) as world:
         rewrite(world, "LedgerTable", lambda _: None, f"effect#{consumer}#")
@@ -233,7 +234,7 @@ def test_an_address_that_registered_twice_and_whose_first_or_second_welcome_is_h
             for event in Evidence(world).events("user")
             if event.version == 1 and event.data["email"] == first.recipients[0]
         ]
-        effect = f"effect#{welcome_email.CONSUMER}#{registered[held].event_id}"
+        effect = f"effect#{WELCOME_EMAIL.name}#{registered[held].event_id}"
         rewrite(world, "LedgerTable", lambda item: {**item, "state": {"S": "claimed"}}, effect)
         world.cloud.sqs.send_message(
             QueueUrl=world.cloud.queue("WelcomeEmailDeadLetterQueue").url,
@@ -253,7 +254,7 @@ def test_a_notice_to_a_user_who_is_gone_is_owed_to_nobody(blueprint: Blueprint) 
         )
         hello = f"Hello {told.data['name']},"
         world.cloud.outbox[:] = [mail for mail in world.cloud.outbox if not mail.text.startswith(hello)]
-        rewrite(world, "LedgerTable", lambda _: None, f"effect#{change_notice.CONSUMER}#{told.event_id}")
+        rewrite(world, "LedgerTable", lambda _: None, f"effect#{CHANGE_NOTICE.name}#{told.event_id}")
         assert list(each_change_is_told_once(Evidence(world))) == []
 
 

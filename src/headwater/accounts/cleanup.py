@@ -5,7 +5,6 @@ a row has one writer.
 """
 
 from functools import partial
-from typing import Final
 
 from headwater.accounts.credentials import Credentials
 from headwater.accounts.preferences import Preferences
@@ -13,8 +12,6 @@ from headwater.domain.events import RecordedEvent, UserDeleted, UserEmailChanged
 from headwater.effects.consumer import UnexpectedEventError
 from headwater.effects.effect import Actions
 from headwater.event_store.store import EventStore
-
-CONSUMER: Final = "account_cleanup"
 
 
 class AccountCleanup:

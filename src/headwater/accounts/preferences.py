@@ -13,7 +13,6 @@ from headwater.effects.consumer import UnexpectedEventError
 from headwater.effects.effect import Actions
 from headwater.event_store.store import EventStore
 
-CONSUMER: Final = "default_resources"
 DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType({"language": "en", "time_zone": "UTC", "email_notices": True})
 
 

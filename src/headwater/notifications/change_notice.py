@@ -4,7 +4,6 @@ A new address is told to both: the old one can still object, and the new one lea
 """
 
 from functools import partial
-from typing import Final
 
 from headwater.domain import user
 from headwater.domain.events import RecordedEvent, UserEmailChanged, UserProfileChanged
@@ -14,7 +13,6 @@ from headwater.event_store.store import EventStore, folded
 from headwater.notifications.mailer import Email, Mailer
 from headwater.notifications.templating import EmailTemplate
 
-CONSUMER: Final = "change_notice"
 #: Names of the effects of a change of address. The ledger keeps them: a renamed one would be sent again by a replay.
 OLD_ADDRESS, NEW_ADDRESS = "old_address", "new_address"
 #: Nothing that a user wrote goes into a header.

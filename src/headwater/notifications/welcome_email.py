@@ -8,7 +8,6 @@ from headwater.effects.effect import Actions
 from headwater.notifications.mailer import Email, Mailer
 from headwater.notifications.templating import EmailTemplate
 
-CONSUMER = "welcome_email"
 #: Nothing that a user wrote goes into a header.
 SUBJECT = "Welcome to Headwater"
 

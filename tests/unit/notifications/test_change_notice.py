@@ -2,7 +2,7 @@
 
 import pytest
 
-from arcade.app import APP
+from arcade.app import CHANGE_NOTICE
 from headwater.change_stream.batch import BatchOutcome
 from headwater.domain.events import (
     DomainEvent,
@@ -14,7 +14,7 @@ from headwater.domain.events import (
     UserRegistered,
 )
 from headwater.effects.consumer import OnUnconfirmed, QueueConsumer, UnexpectedEventError
-from headwater.notifications.change_notice import CONSUMER, ChangeNotice
+from headwater.notifications.change_notice import ChangeNotice
 from headwater.notifications.mailer import Email, NotSentError, UndeliverableAddressError
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.events import EVENT_TYPES, appended, read, recorded
@@ -37,8 +37,8 @@ class Bench:
         self.store = InMemoryEventStore()
         self.events = appended(self.store, USER, *history)
         self._consumer = QueueConsumer(
-            CONSUMER,
-            APP.effects[CONSUMER].handles,
+            CHANGE_NOTICE.name,
+            CHANGE_NOTICE.handles,
             ChangeNotice(self.mailer, self.store).prepare,
             types=EVENT_TYPES,
             claims=InMemoryClaimStore(),

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from arcade.app import APP
+from arcade.app import WELCOME_EMAIL
 from headwater.change_stream.batch import BatchOutcome
 from headwater.domain.events import MalformedEventError, RecordedEvent, UserDeleted, UserRegistered
 from headwater.effects.consumer import OnUnconfirmed, QueueConsumer, UnexpectedEventError
 from headwater.notifications.mailer import DeliveryUnknownError, NotSentError, UndeliverableAddressError
-from headwater.notifications.welcome_email import CONSUMER, WelcomeEmail
+from headwater.notifications.welcome_email import WelcomeEmail
 from tests.fakes.events import EVENT_TYPES, recorded
 from tests.fakes.incidents import RecordedIncidents
 from tests.fakes.kinesis_records import InMemoryClaimStore
@@ -24,8 +24,8 @@ def registered(name: str = "Ada", email: str = "ada@example.org") -> RecordedEve
 
 def consumer(mailer: InMemoryMailer, ledger: InMemoryEffectLedger | None = None) -> QueueConsumer:
     return QueueConsumer(
-        CONSUMER,
-        APP.effects[CONSUMER].handles,
+        WELCOME_EMAIL.name,
+        WELCOME_EMAIL.handles,
         WelcomeEmail(mailer).prepare,
         types=EVENT_TYPES,
         claims=InMemoryClaimStore(),
