@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cli.wiring.facts import Consumer, EffectConsumer, Facts
+from headwater.application import function_of
 from headwater.change_stream import cloud_events, kinesis
 from headwater.domain.constraints import annotations, example_of
 from headwater.domain.events import DomainEvent, NewEvent, RecordedEvent
@@ -29,7 +30,7 @@ def missing(facts: Facts, folder: Path) -> Iterator[tuple[Path, str]]:
     """The fixtures that are not there, with what is to be in them."""
     consumers: list[Consumer[Any]] = [*facts.projections, *facts.effects]
     for consumer in consumers:
-        path = folder / f"{consumer.id}Function.json"
+        path = folder / f"{function_of(consumer.name)}.json"
         if not path.exists():
             yield path, json.dumps({"Records": _records(consumer, facts)}, indent=2, ensure_ascii=False) + "\n"
 

@@ -12,7 +12,7 @@ from typing import Any, Final, get_args
 import pytest
 
 from arcade.app import APP
-from headwater.application import logical_id
+from headwater.application import function_of
 from headwater.functions import entry
 from headwater.incidents import Incident, LoggedIncidents
 from tests.infrastructure import expansion
@@ -163,7 +163,7 @@ def healthy(events: list[float], until: float, window: float = 300.0) -> Series:
     for function, after, gathers in (
         ("ArchiverFunction", 1.0, window),
         ("FanOutFunction", 0.5, 0.0),
-        *((f"{logical_id(name)}Function", 1.5, 1.0) for name in APP.projections),
+        *((function_of(name), 1.5, 1.0) for name in APP.projections),
         ("BiExportFunction", 2.0, window),
         ("ApplicationEnrichmentFunction", 1.0, 0.0),
     ):

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from arcade.app import APP
-from headwater.application import logical_id
+from headwater.application import function_of, logical_id
 from headwater.effects.effect import Effect
 from headwater.projections.projection import Projection
 from tests.infrastructure.expansion import Node
@@ -69,7 +69,7 @@ def of_lambda(expanded: Node) -> Iterator[Call]:
 
 def of_projection(declared: Projection) -> Iterator[Call]:
     """What a projection may come to do: heal gaps, follow claim checks, park, and append what it says."""
-    function = f"{logical_id(declared.name)}Function"
+    function = function_of(declared.name)
     for kind in {*declared.aggregate_types, *(each.aggregate_type for each in declared.appends)}:
         yield Call(function, "dynamodb:Query", "EventsTable", f"{kind}#x")
         yield Call(function, "dynamodb:GetItem", "EventsTable", f"{kind}#x")
@@ -85,7 +85,7 @@ def of_projection(declared: Projection) -> Iterator[Call]:
 
 def of_effect(declared: Effect) -> Iterator[Call]:
     """What an effect may come to do: claim and release, follow claim checks, hide a message, send."""
-    function, queue = f"{logical_id(declared.name)}Function", f"{logical_id(declared.name)}Queue"
+    function, queue = function_of(declared.name), f"{logical_id(declared.name)}Queue"
     for action in ("dynamodb:PutItem", "dynamodb:DeleteItem"):
         yield Call(function, action, "LedgerTable", f"effect#{declared.name}#x")
     yield Call(function, "s3:GetObject", CLAIM)
@@ -178,9 +178,7 @@ def test_a_redrive_may_do_what_consumers_do(expanded: Node) -> None:
 @pytest.mark.parametrize("name", [each.name for each in APP.effects.values() if each.mails])
 def test_whoever_mails_may_use_the_sender_and_its_configuration_set(expanded: Node, name: str) -> None:
     (statement,) = (
-        each
-        for each in statements(expanded["Resources"], f"{logical_id(name)}Function")
-        if each["Action"] == "ses:SendEmail"
+        each for each in statements(expanded["Resources"], function_of(name)) if each["Action"] == "ses:SendEmail"
     )
 
     resources = [text(each).rpartition(":")[2] for each in statement["Resource"]]

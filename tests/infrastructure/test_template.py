@@ -17,7 +17,7 @@ import pytest
 from arcade.app import APP
 from devstack.console import Console
 from devstack.functions import FunctionHost
-from headwater.application import logical_id
+from headwater.application import function_of, logical_id
 from headwater.applications.enrichment import Enrichment
 from headwater.applications.target import Target
 from headwater.archive import bi_export, curated
@@ -48,7 +48,7 @@ from tests.infrastructure.iam import Call, allows
 CONSUMERS: Final = ("archiver", "fan_out", "bi_export", "dead_letters", "redrive", *APP.projections, *APP.effects)
 #: Each function with its handler.
 FUNCTIONS: Final = {
-    **{f"{logical_id(name)}Function": f"headwater.functions.consumers.{name}" for name in CONSUMERS},
+    **{function_of(name): f"headwater.functions.consumers.{name}" for name in CONSUMERS},
     "CompactionFunction": "headwater.functions.compaction.handler",
     "ApplicationEnrichmentFunction": "headwater.functions.application_enrichment.handler",
     "ApplicationTargetFunction": "headwater.functions.application_target.handler",
@@ -59,7 +59,7 @@ STREAM_MAPPINGS: Final = {
     "ArchiverFunctionApplicationsTableStream",
     "FanOutFunctionEventsTableStream",
     "BiExportFunctionEventsStream",
-    *(f"{logical_id(name)}FunctionEventsStream" for name in APP.projections),
+    *(f"{function_of(name)}EventsStream" for name in APP.projections),
 }
 #: Where the functions emit their metrics, of each stack its own.
 NAMESPACE: Final = {"Fn::Sub": "Headwater/${AWS::StackName}"}

@@ -10,7 +10,7 @@ import pytest
 
 from arcade.app import APP
 from headwater import bootstrap
-from headwater.application import RESERVED_CONSUMERS, Application, Feature, load, logical_id
+from headwater.application import RESERVED_CONSUMERS, Application, Feature, function_of, load
 from headwater.dead_letters.pointers import consumer_of
 from headwater.declarations import DeclarationError
 from headwater.domain.events import DomainEvent
@@ -97,7 +97,7 @@ def test_a_name_that_its_function_could_not_tell_again_is_refused(name: str) -> 
 @pytest.mark.parametrize("name", ["orders", "top10_games", "sixteen_letters_a"])
 def test_a_function_tells_its_consumers_name_again(name: str) -> None:
     shop(Feature("orders", events=[Placed], projections=[orders(name)]))
-    function = f"{logical_id(name)}Function"[:24]
+    function = function_of(name)[:24]
 
     assert consumer_of(f"arn:aws:lambda:eu-west-1:1:function:stack-{function}-1A2B3C4D5E6F") == name
 

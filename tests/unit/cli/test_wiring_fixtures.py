@@ -10,6 +10,7 @@ import pytest
 from arcade.app import APP
 from cli.wiring import fixtures
 from cli.wiring.facts import Facts
+from headwater.application import function_of
 from headwater.change_stream import cloud_events
 from headwater.domain.constraints import annotations, example_of
 from headwater.domain.events import DomainEvent, NewEvent
@@ -30,8 +31,7 @@ def test_each_consumer_gets_one(written: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", APP.projections)
 def test_a_projections_has_all_that_it_takes_but_what_deletes_the_row(written: dict[str, Any], name: str) -> None:
     projection = APP.projections[name]
-    (fixture,) = (each for stem, each in written.items() if stem == f"{name.title().replace('_', '')}Function")
-    bodies = [base64.b64decode(record["kinesis"]["data"]) for record in fixture["Records"]]
+    bodies = [base64.b64decode(record["kinesis"]["data"]) for record in written[function_of(name)]["Records"]]
     events = [cloud_events.decode(body, EVENT_TYPES).event for body in bodies]
 
     assert [event.type for event in events] == [
@@ -46,7 +46,7 @@ def test_a_projections_has_all_that_it_takes_but_what_deletes_the_row(written: d
 
 @pytest.mark.parametrize("name", APP.effects)
 def test_an_effects_has_an_event_that_its_filter_lets_through(written: dict[str, Any], name: str) -> None:
-    (message,) = written[f"{name.title().replace('_', '')}Function"]["Records"]
+    (message,) = written[function_of(name)]["Records"]
     event = cloud_events.decode(message["body"], EVENT_TYPES).event
 
     assert event.type == message["messageAttributes"]["type"]["stringValue"] == APP.effects[name].on[0].__name__
